@@ -1,2 +1,4 @@
 //! Aegis, an API gateway on Pingora: JWT authentication, exact rate limits, round-robin over instances
 //! behind one circuit breaker each, and a reason for everything it did.
+
+pub mod routing;
