@@ -1,4 +1,5 @@
 //! Aegis, an API gateway on Pingora: JWT authentication, exact rate limits, round-robin over instances
 //! behind one circuit breaker each, and a reason for everything it did.
 
+pub mod config;
 pub mod routing;

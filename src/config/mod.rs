@@ -1,0 +1,68 @@
+//! The config: from a YAML file to what runs.
+//!
+//! ```text
+//! text --yaml--> tree with places --env--> variables filled in --decode--> File --compile--> Config
+//! ```
+//! Every stage notes what is wrong and goes on with the rest, so one run finds every mistake. Only
+//! [`Config`] leaves this module, and nothing in it can be invalid.
+
+mod compile;
+mod decode;
+pub mod env;
+pub mod error;
+mod file;
+mod located;
+mod model;
+pub mod units;
+mod yaml;
+
+use std::path::Path;
+
+pub use error::{LoadError, Position, Problem, Severity};
+pub use file::LogFormat;
+pub use model::{AccessLog, Breaker, Config, Jwt, RateLimit, Redis, Route, Timeouts};
+
+use env::Lookup;
+
+/// A config that can run, and what somebody should know about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What runs.
+    pub config: Config,
+    /// Findings that do not keep it from running.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads and compiles the file at `path`, with variables from the process's environment.
+///
+/// # Errors
+/// [`LoadError::Unreadable`] if there is no text to be read or it is no YAML; otherwise
+/// [`LoadError::Invalid`] with every mistake in it.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let file = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| LoadError::Unreadable { file: file.clone(), reason: e.to_string() })?;
+    let text = String::from_utf8(bytes).map_err(|e| LoadError::Unreadable {
+        file: file.clone(),
+        reason: format!("not UTF-8 text: {}", e.utf8_error()),
+    })?;
+    parse(&file, &text, &|name| std::env::var(name).ok())
+}
+
+/// Compiles `text`; `file` is the name that findings carry.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(file: &str, text: &str, lookup: Lookup<'_>) -> Result<Loaded, LoadError> {
+    let mut problems = Vec::new();
+    let mut root = yaml::read(text, &mut problems)
+        .map_err(|problem| LoadError::Unreadable { file: file.to_owned(), reason: problem.to_string() })?;
+    env::expand(&mut root, "", lookup, &mut problems);
+    let config =
+        decode::decode(&mut root, &mut problems).map(|written| compile::compile(written, lookup, &mut problems));
+    problems.sort_by_key(|problem| problem.at);
+    let fatal = problems.iter().any(|problem| problem.severity == Severity::Error);
+    match config {
+        Some(config) if !fatal => Ok(Loaded { config, warnings: problems }),
+        _ => Err(LoadError::Invalid { file: file.to_owned(), problems }),
+    }
+}

@@ -1,0 +1,204 @@
+//! What runs: every reference resolved, every default filled in, every value in its range.
+//!
+//! Written out as YAML it has the shape of a config file, with secrets masked: `check --print`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use http::header::HeaderName;
+use ipnet::IpNet;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::file::LogFormat;
+use super::units::{Period, Secret, StatusRange, TargetUrl};
+
+/// A whole gateway.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Config {
+    /// Where to listen; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Worker threads.
+    pub threads: usize,
+    /// Where limits are kept, if not in this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Redis>,
+    /// Networks whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How often host names of targets are looked up again.
+    #[serde(serialize_with = "period")]
+    pub resolve: Duration,
+    /// Where access-log lines go.
+    pub access_log: AccessLog,
+    /// How tokens are checked; there is one if any route needs it.
+    #[serde(rename = "auth", serialize_with = "under_jwt", skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<Jwt>,
+    /// Headers that say who the user is, whether or not any route looks for that: nobody else may set them.
+    #[serde(skip)]
+    pub identity_headers: Vec<HeaderName>,
+    /// The routes in the order of the file.
+    pub routes: Vec<Route>,
+}
+
+/// A Redis server.
+#[derive(Clone, Debug, Serialize)]
+pub struct Redis {
+    /// Its URL, password included.
+    #[serde(serialize_with = "masked_url")]
+    pub url: Secret,
+    /// The longest one call may take.
+    #[serde(serialize_with = "period")]
+    pub timeout: Duration,
+}
+
+/// The access log.
+#[derive(Clone, Debug, Serialize)]
+pub struct AccessLog {
+    /// How a line is written.
+    pub format: LogFormat,
+    /// The file's name; `-` is standard output.
+    pub file: String,
+}
+
+/// How tokens are checked.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Jwt {
+    /// The key of HS256.
+    pub secret: Secret,
+    /// The claim that names the user, before `sub`.
+    pub user_id_claim: String,
+    /// Accepted `iss`; empty: any.
+    pub issuer: Vec<String>,
+    /// Accepted `aud`; empty: any.
+    pub audience: Vec<String>,
+    /// How far clocks may be apart.
+    #[serde(serialize_with = "period")]
+    pub leeway: Duration,
+    /// Claims that a token must have.
+    pub required_claims: Vec<String>,
+    /// Claims to send upstream, and in which header.
+    #[serde(serialize_with = "header_map")]
+    pub claims_to_headers: Vec<(String, HeaderName)>,
+}
+
+impl Jwt {
+    /// What a config without an `auth` block means, its secret left empty.
+    pub fn minimal() -> Self {
+        Jwt {
+            secret: Secret::new(""),
+            user_id_claim: "userId".into(),
+            issuer: Vec::new(),
+            audience: Vec::new(),
+            leeway: Duration::ZERO,
+            required_claims: Vec::new(),
+            claims_to_headers: Vec::new(),
+        }
+    }
+}
+
+/// One route.
+#[derive(Clone, Debug, Serialize)]
+pub struct Route {
+    /// The path prefix, `/` or without a trailing slash.
+    pub path: String,
+    /// Where its requests go; at least one, none twice.
+    pub targets: Vec<TargetUrl>,
+    /// How long to wait for a target.
+    pub timeouts: Timeouts,
+    /// When to stop sending to a target; `None`: never.
+    #[serde(serialize_with = "or_off")]
+    pub breaker: Option<Breaker>,
+    /// What runs before a request is forwarded.
+    pub plugins: Plugins,
+}
+
+/// The plugins of a route.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plugins {
+    /// Whether requests need a valid token.
+    pub auth: bool,
+    /// How many requests a client may make; `None`: any number.
+    #[serde(serialize_with = "or_off")]
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// How long to wait for a target.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Timeouts {
+    /// For a connection to be made.
+    #[serde(serialize_with = "period")]
+    pub connect: Duration,
+    /// Between two pieces of an answer.
+    #[serde(serialize_with = "period")]
+    pub read: Duration,
+}
+
+/// When a target's circuit opens, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Breaker {
+    /// Failures in a row that open it.
+    pub failures: NonZeroU32,
+    /// How long it stays open.
+    #[serde(serialize_with = "period")]
+    pub cooldown: Duration,
+    /// Statuses that count as failures.
+    pub statuses: Vec<StatusRange>,
+}
+
+impl Breaker {
+    /// What counts as a failure where nothing else is said: 500 to 599.
+    pub fn default_statuses() -> Vec<StatusRange> {
+        vec![StatusRange { first: 500, last: 599 }]
+    }
+}
+
+/// How many requests a client may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RateLimit {
+    /// In one window.
+    pub max: NonZeroU32,
+    /// How long a window is.
+    #[serde(serialize_with = "period")]
+    pub window: Duration,
+}
+
+fn period<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    Period(*duration).serialize(serializer)
+}
+
+fn or_off<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => value.serialize(serializer),
+        None => serializer.serialize_str("off"),
+    }
+}
+
+fn under_jwt<S: Serializer>(jwt: &Option<Jwt>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry("jwt", jwt)?;
+    map.end()
+}
+
+fn header_map<S: Serializer>(pairs: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(claim, header)| (claim, header.as_str())))
+}
+
+/// A URL's user, password and query are nobody's business; host, port and database are.
+fn masked_url<S: Serializer>(url: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = match url::Url::parse(url.reveal()) {
+        Ok(mut url) => {
+            if url.password().is_some() || !url.username().is_empty() {
+                // Neither can fail for a URL that has a host, and one that has a user has a host.
+                let _ = url.set_password(None);
+                let _ = url.set_username("********");
+            }
+            url.set_query(None);
+            url.to_string()
+        }
+        Err(_) => "********".to_owned(),
+    };
+    serializer.serialize_str(&shown)
+}

@@ -1,0 +1,320 @@
+//! YAML as a tree in which every key and value knows its line and column.
+//!
+//! serde_yaml stops at the first mistake and has forgotten where nested values stood by the time they
+//! are checked, so the config is read through the event stream of `saphyr-parser` instead (YAML 1.2).
+//! Repeated keys, tags and several documents in one file are refused; aliases are copied in place, within
+//! a bound, so that a few lines cannot unfold into gigabytes.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+use super::error::{Position, Problem};
+
+/// The most keys and values one file may hold, aliases unfolded.
+const MAX_NODES: usize = 1_000_000;
+/// How deep values may nest; the config itself goes to seven.
+const MAX_DEPTH: usize = 64;
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Where it begins.
+    pub at: Position,
+    /// Its place in the list that it stands in, counted from 0.
+    pub index: usize,
+    /// What it is.
+    pub value: Value,
+}
+
+/// One key of a mapping with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The key's text.
+    pub key: String,
+    /// Where the key begins.
+    pub key_at: Position,
+    /// Its value.
+    pub value: Node,
+}
+
+/// What a [`Node`] is. Scalars keep their text: what it means depends on who asks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A scalar; `plain` if it stood without quotes, and so may be a number, a boolean or null.
+    Scalar {
+        /// The text, unquoted and unescaped.
+        text: String,
+        /// Without quotes.
+        plain: bool,
+    },
+    /// A list.
+    Sequence(Vec<Node>),
+    /// Keys and values in the order of the file.
+    Mapping(Vec<Entry>),
+    /// Taken out after a finding about it was noted, so that the rest can be read.
+    Pruned,
+}
+
+impl Value {
+    /// Whether this is nothing: `null`, `~` or an empty value.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Scalar { text, plain: true } if is_null(text))
+    }
+}
+
+/// Whether a plain scalar is null in the YAML 1.2 core schema.
+pub fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// Reads one document.
+///
+/// A `${…}` is one piece wherever it stands: `{ url: ${URL:-} }` is no nested mapping. Repeated keys and tags are added to `problems`; the tree is still good for finding more.
+///
+/// # Errors
+/// The text is no YAML, holds no document or several, or passes the bounds: where and why.
+pub fn read(text: &str, problems: &mut Vec<Problem>) -> Result<Node, Problem> {
+    let mut builder = Builder { problems, anchors: HashMap::new(), stack: Vec::new(), root: None, nodes: 0 };
+    for item in Parser::new_from_str(&veil(text)) {
+        let (event, span) = item.map_err(|e| {
+            let mark = e.marker();
+            Problem::error(
+                Position { line: mark.line(), column: mark.col() + 1 },
+                "",
+                format!("not valid YAML: {}", e.info()),
+            )
+        })?;
+        builder.event(event, position(span))?;
+    }
+    let nothing = Position { line: 1, column: 1 };
+    let root = builder
+        .root
+        .ok_or_else(|| Problem::error(nothing, "", "the file is empty; a config has at least `routes:`"))?;
+    Ok(root)
+}
+
+/// Where the veiled characters go: the private use area of Unicode, one to one, so positions stay.
+const VEIL: u32 = 0xE000;
+
+/// Hides the characters that YAML gives a meaning to, inside `${…}`, from the parser.
+fn veil(text: &str) -> Cow<'_, str> {
+    let veiled = |c: char| (VEIL..VEIL + 128).contains(&(c as u32));
+    if !text.contains("${") || text.contains(veiled) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        out.push_str(&rest[..=start]);
+        rest = &rest[start + 1..];
+        let length = rest.find(['}', '\n']).filter(|end| rest[*end..].starts_with('}')).map_or(0, |end| end + 1);
+        out.extend(rest[..length].chars().map(|c| match c {
+            c if c.is_ascii_punctuation() || c == ' ' => char::from_u32(VEIL + c as u32).unwrap_or(c),
+            c => c,
+        }));
+        rest = &rest[length..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn unveil(text: &str) -> String {
+    let lift = |c: char| (c as u32).checked_sub(VEIL).filter(|c| *c < 128).and_then(char::from_u32).unwrap_or(c);
+    text.chars().map(lift).collect()
+}
+
+fn position(span: Span) -> Position {
+    Position { line: span.start.line(), column: span.start.col() + 1 }
+}
+
+/// A collection whose end has not been read yet.
+struct Open {
+    node: Node,
+    anchor: usize,
+    /// In a mapping: the key that waits for its value.
+    key: Option<(String, Position)>,
+}
+
+struct Builder<'p> {
+    problems: &'p mut Vec<Problem>,
+    anchors: HashMap<usize, Node>,
+    stack: Vec<Open>,
+    root: Option<Node>,
+    nodes: usize,
+}
+
+impl Builder<'_> {
+    fn event(&mut self, event: Event<'_>, at: Position) -> Result<(), Problem> {
+        match event {
+            Event::DocumentStart(_) if self.root.is_some() => {
+                Err(Problem::error(at, "", "a second document begins here; a config is one document"))
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                // The one tag with a use: `!!str 123` is the text and not the number.
+                let core_string = tag.as_ref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
+                if let Some(tag) = tag.filter(|_| !core_string) {
+                    self.problems.push(Problem::error(
+                        at,
+                        "",
+                        format!("tags such as {tag} have no meaning here; remove it"),
+                    ));
+                }
+                let plain = style == ScalarStyle::Plain && !core_string;
+                self.scalar(unveil(&text), plain, anchor, at)
+            }
+            Event::SequenceStart(anchor, _) => self.open(Value::Sequence(Vec::new()), anchor, at),
+            Event::MappingStart(anchor, _) => self.open(Value::Mapping(Vec::new()), anchor, at),
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(Open { node, anchor, .. }) = self.stack.pop() else { return Ok(()) };
+                self.add(node, anchor)
+            }
+            Event::Alias(anchor) => {
+                let Some(mut node) = self.anchors.get(&anchor).cloned() else {
+                    return Err(Problem::error(at, "", "an alias to an anchor that is not complete yet"));
+                };
+                node.at = at;
+                self.nodes += size(&node);
+                self.add(node, 0)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&mut self, value: Value, anchor: usize, at: Position) -> Result<(), Problem> {
+        if self.stack.len() == MAX_DEPTH {
+            return Err(Problem::error(at, "", format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        if let Some(Open { node: Node { value: Value::Mapping(_), .. }, key: None, .. }) = self.stack.last() {
+            return Err(Problem::error(at, "", "a key must be a word, not a list or a mapping"));
+        }
+        self.stack.push(Open { node: Node { at, index: 0, value }, anchor, key: None });
+        Ok(())
+    }
+
+    fn scalar(&mut self, text: String, plain: bool, anchor: usize, at: Position) -> Result<(), Problem> {
+        if let Some(open @ Open { key: None, .. }) = self.stack.last_mut()
+            && let Value::Mapping(entries) = &open.node.value
+        {
+            if entries.iter().any(|entry| entry.key == text) {
+                self.problems.push(Problem::error(
+                    at,
+                    text.as_str(),
+                    "this key was given already in the same block; keep one",
+                ));
+            }
+            open.key = Some((text, at));
+            return Ok(());
+        }
+        self.add(Node { at, index: 0, value: Value::Scalar { text, plain } }, anchor)
+    }
+
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(Problem::error(node.at, "", format!("more than {MAX_NODES} values, aliases unfolded")));
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(open) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut open.node.value {
+            Value::Sequence(items) => items.push(Node { index: items.len(), ..node }),
+            Value::Mapping(entries) => {
+                let (key, key_at) = open.key.take().unwrap_or_default();
+                // The second of two equal keys has been told of; what it holds is left out.
+                if !entries.iter().any(|entry| entry.key == key) {
+                    entries.push(Entry { key, key_at, value: node });
+                }
+            }
+            Value::Scalar { .. } | Value::Pruned => {}
+        }
+        Ok(())
+    }
+}
+
+fn size(node: &Node) -> usize {
+    match &node.value {
+        Value::Sequence(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Mapping(entries) => 1 + entries.iter().map(|entry| size(&entry.value)).sum::<usize>(),
+        Value::Scalar { .. } | Value::Pruned => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(text: &str) -> Node {
+        let mut problems = Vec::new();
+        let node = read(text, &mut problems).expect("valid YAML");
+        assert_eq!(problems, []);
+        node
+    }
+
+    fn entry<'a>(node: &'a Node, key: &str) -> &'a Entry {
+        let Value::Mapping(entries) = &node.value else { panic!("no mapping: {node:?}") };
+        entries.iter().find(|entry| entry.key == key).expect("the key")
+    }
+
+    #[test]
+    fn keys_and_values_know_where_they_stand() {
+        let root = tree("routes:\n  - path: /users\n    targets: [ 'http://a:1' ]\n");
+        let routes = entry(&root, "routes");
+        assert_eq!(routes.key_at, Position { line: 1, column: 1 });
+        let Value::Sequence(items) = &routes.value.value else { panic!() };
+        let path = entry(&items[0], "path");
+        assert_eq!((path.key_at.line, path.key_at.column), (2, 5));
+        assert_eq!((path.value.at.line, path.value.at.column), (2, 11));
+        assert_eq!(path.value.value, Value::Scalar { text: "/users".into(), plain: true });
+        let Value::Sequence(targets) = &entry(&items[0], "targets").value.value else { panic!() };
+        assert_eq!(targets[0].value, Value::Scalar { text: "http://a:1".into(), plain: false });
+        assert_eq!((targets[0].at.line, targets[0].at.column), (3, 16));
+    }
+
+    #[test]
+    fn a_repeated_key_is_found_where_it_repeats() {
+        let mut problems = Vec::new();
+        read("a: 1\nb: 2\na: 3\n", &mut problems).expect("readable");
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].at, Position { line: 3, column: 1 });
+    }
+
+    #[test]
+    fn broken_text_says_where() {
+        for text in ["a: [1, 2", "a: b: c: d", "a: 'half", "", "# nothing\n", "a: 1\n---\nb: 2\n", "? [a]\n: 1\n"] {
+            let problem = read(text, &mut Vec::new()).expect_err(text);
+            assert!(problem.at.line >= 1, "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_one_piece_wherever_it_stands() {
+        let root = tree("redis: { url: ${REDIS_URL:-}, secret: ${A:?say: so, or [not]} }\nb: x ${C} # ${D}\n");
+        let redis = &entry(&root, "redis").value;
+        let plain = |text: &str| Value::Scalar { text: text.into(), plain: true };
+        assert_eq!(entry(redis, "url").value.value, plain("${REDIS_URL:-}"));
+        assert_eq!(entry(redis, "secret").value.value, plain("${A:?say: so, or [not]}"));
+        assert_eq!(entry(redis, "secret").value.at, Position { line: 1, column: 39 });
+        assert_eq!(entry(&root, "b").value.value, plain("x ${C}"));
+    }
+
+    #[test]
+    fn aliases_are_copied_but_never_without_bound() {
+        let root = tree("x: &x [1, 2]\ny: *x\n");
+        assert_eq!(entry(&root, "x").value.value, entry(&root, "y").value.value);
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..10 {
+            let previous = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb += &format!("a{level}: &a{level} [{previous}]\n");
+        }
+        let problem = read(&bomb, &mut Vec::new()).expect_err("a bomb");
+        assert!(problem.message.contains("1000000"), "{problem}");
+        let deep = "[".repeat(100_000);
+        assert!(read(&deep, &mut Vec::new()).is_err());
+    }
+}
