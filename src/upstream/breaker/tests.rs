@@ -1,0 +1,336 @@
+use super::*;
+
+const COOLDOWN: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(90);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn policy() -> Policy {
+    Policy { failures: NonZeroU32::new(3).expect("3"), cooldown: COOLDOWN, lease: LEASE }
+}
+
+/// A breaker and the time it is.
+struct Bench {
+    breaker: Breaker,
+    now: Instant,
+}
+
+impl Bench {
+    fn closed() -> Self {
+        let now = Instant::now();
+        Bench { breaker: Breaker::new(policy(), now), now }
+    }
+
+    fn open() -> Self {
+        let mut bench = Bench::closed();
+        for _ in 0..3 {
+            bench.run(Outcome::Failure);
+        }
+        assert_eq!(bench.phase(), Phase::Open);
+        bench
+    }
+
+    fn half_open() -> Self {
+        let mut bench = Bench::open();
+        bench.now += COOLDOWN;
+        bench
+    }
+
+    fn admit(&mut self) -> Permit {
+        self.breaker.admit(self.now).expect("admitted")
+    }
+
+    fn settle(&mut self, permit: Permit, outcome: Outcome) {
+        self.breaker.settle(permit, outcome, self.now);
+    }
+
+    fn run(&mut self, outcome: Outcome) {
+        let permit = self.admit();
+        self.settle(permit, outcome);
+    }
+
+    fn phase(&self) -> Phase {
+        self.breaker.view(self.now).phase
+    }
+
+    fn failures(&self) -> u32 {
+        self.breaker.view(self.now).failures
+    }
+}
+
+#[test]
+fn closed_success_resets_the_failures_in_a_row() {
+    let mut bench = Bench::closed();
+    bench.run(Outcome::Failure);
+    bench.run(Outcome::Failure);
+    assert_eq!(bench.failures(), 2);
+    bench.run(Outcome::Success);
+    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 0));
+}
+
+#[test]
+fn closed_third_failure_in_a_row_opens_for_the_cooldown() {
+    let mut bench = Bench::closed();
+    for _ in 0..3 {
+        bench.run(Outcome::Failure);
+    }
+    let view = bench.breaker.view(bench.now);
+    assert_eq!((view.phase, view.failures, view.trips), (Phase::Open, 3, 1));
+    assert_eq!((view.since, view.retry_at), (bench.now, Some(bench.now + COOLDOWN)));
+    let refused = bench.breaker.admit(bench.now + COOLDOWN - SECOND).expect_err("refused");
+    assert_eq!(refused, Refused::Open(bench.now + COOLDOWN));
+}
+
+#[test]
+fn closed_neutral_leaves_the_count_alone() {
+    let mut bench = Bench::closed();
+    bench.run(Outcome::Failure);
+    bench.run(Outcome::Failure);
+    for _ in 0..10 {
+        bench.run(Outcome::Neutral);
+    }
+    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 2));
+    bench.run(Outcome::Failure);
+    assert_eq!(bench.phase(), Phase::Open);
+}
+
+#[test]
+fn open_turns_half_open_when_the_cooldown_is_over() {
+    let mut bench = Bench::open();
+    bench.now += COOLDOWN - SECOND;
+    assert_eq!(bench.phase(), Phase::Open);
+    bench.now += SECOND;
+    let view = bench.breaker.view(bench.now);
+    assert_eq!((view.phase, view.retry_at, view.since), (Phase::HalfOpen, None, bench.now));
+}
+
+#[test]
+fn half_open_admits_one_probe_at_a_time() {
+    let mut bench = Bench::half_open();
+    let _probe = bench.admit();
+    for _ in 0..1000 {
+        let refused = bench.breaker.admit(bench.now).expect_err("the probe is in flight");
+        assert_eq!(refused, Refused::Probing);
+    }
+    assert_eq!(bench.phase(), Phase::HalfOpen);
+}
+
+#[test]
+fn half_open_probe_that_succeeds_closes() {
+    let mut bench = Bench::half_open();
+    bench.run(Outcome::Success);
+    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 0));
+    let view = bench.breaker.view(bench.now);
+    assert_eq!((view.since, view.trips), (bench.now, 1));
+}
+
+#[test]
+fn half_open_probe_that_fails_opens_again_for_the_whole_cooldown() {
+    let mut bench = Bench::half_open();
+    bench.run(Outcome::Failure);
+    let view = bench.breaker.view(bench.now);
+    assert_eq!((view.phase, view.retry_at, view.trips), (Phase::Open, Some(bench.now + COOLDOWN), 2));
+    assert_eq!(view.failures, 3);
+}
+
+#[test]
+fn half_open_probe_that_ends_neutral_returns_its_permit() {
+    let mut bench = Bench::half_open();
+    bench.run(Outcome::Neutral);
+    assert_eq!(bench.phase(), Phase::HalfOpen);
+    bench.run(Outcome::Success);
+    assert_eq!(bench.phase(), Phase::Closed);
+}
+
+#[test]
+fn half_open_probe_that_outlives_its_lease_makes_room_and_has_no_say_any_more() {
+    for late in [Outcome::Success, Outcome::Failure, Outcome::Neutral] {
+        let mut bench = Bench::half_open();
+        let lost = bench.admit();
+        bench.now += LEASE;
+        let second = bench.admit();
+        bench.settle(lost, late);
+        assert_eq!(bench.phase(), Phase::HalfOpen, "{late:?}");
+        assert!(bench.breaker.admit(bench.now).is_err(), "the second probe is still in flight: {late:?}");
+        bench.settle(second, Outcome::Success);
+        assert_eq!(bench.phase(), Phase::Closed);
+    }
+}
+
+#[test]
+fn an_attempt_admitted_before_the_last_transition_has_no_effect() {
+    for late in [Outcome::Success, Outcome::Failure, Outcome::Neutral] {
+        let mut bench = Bench::closed();
+        let early: Vec<Permit> = (0..4).map(|_| bench.admit()).collect();
+        for _ in 0..3 {
+            bench.run(Outcome::Failure);
+        }
+        let mut early = early.into_iter();
+        let mut settle_one = |bench: &mut Bench| bench.settle(early.next().expect("four"), late);
+        settle_one(&mut bench);
+        assert_eq!((bench.phase(), bench.failures()), (Phase::Open, 3), "{late:?} while open");
+        bench.now += COOLDOWN;
+        settle_one(&mut bench);
+        let probe = bench.admit();
+        settle_one(&mut bench);
+        assert!(bench.breaker.admit(bench.now).is_err(), "{late:?} while the probe is in flight");
+        bench.settle(probe, Outcome::Success);
+        settle_one(&mut bench);
+        assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 0), "{late:?} after it closed");
+    }
+}
+
+#[test]
+fn the_head_of_a_good_answer_closes_although_the_body_goes_on() {
+    let mut bench = Bench::half_open();
+    let mut probe = bench.admit();
+    bench.breaker.answered(&mut probe, bench.now);
+    assert_eq!(bench.phase(), Phase::Closed);
+    bench.settle(probe, Outcome::Failure);
+    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 0), "admitted before the transition");
+}
+
+/// A peer that answers 200 and breaks off every body used to count 0, 1, 0, 1 … and never opened.
+#[test]
+fn bodies_that_break_off_open_the_circuit_although_their_heads_were_good() {
+    let mut bench = Bench::closed();
+    for failures in [1, 2] {
+        let mut permit = bench.admit();
+        bench.breaker.answered(&mut permit, bench.now);
+        assert_eq!(bench.failures(), 0);
+        bench.settle(permit, Outcome::Failure);
+        assert_eq!(bench.failures(), failures);
+    }
+    let mut permit = bench.admit();
+    bench.breaker.answered(&mut permit, bench.now);
+    bench.settle(permit, Outcome::Failure);
+    assert_eq!(bench.phase(), Phase::Open);
+}
+
+#[test]
+fn a_success_in_between_ends_the_row_of_a_body_that_breaks_off_later() {
+    let mut bench = Bench::closed();
+    bench.run(Outcome::Failure);
+    bench.run(Outcome::Failure);
+    let mut stream = bench.admit();
+    bench.breaker.answered(&mut stream, bench.now);
+    bench.run(Outcome::Success);
+    bench.settle(stream, Outcome::Failure);
+    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 1));
+}
+
+#[test]
+fn failures_after_the_head_join_the_row_when_the_body_breaks_off() {
+    let mut bench = Bench::closed();
+    bench.run(Outcome::Failure);
+    let mut stream = bench.admit();
+    bench.breaker.answered(&mut stream, bench.now);
+    bench.run(Outcome::Failure);
+    assert_eq!(bench.failures(), 1);
+    bench.settle(stream, Outcome::Failure);
+    assert_eq!(bench.phase(), Phase::Open);
+}
+
+#[test]
+fn a_long_body_that_ends_well_says_nothing_of_the_failures_since_its_head() {
+    let mut bench = Bench::closed();
+    let mut download = bench.admit();
+    bench.breaker.answered(&mut download, bench.now);
+    bench.run(Outcome::Failure);
+    bench.run(Outcome::Failure);
+    bench.settle(download, Outcome::Success);
+    assert_eq!(bench.failures(), 2);
+}
+
+#[test]
+fn a_body_that_ends_well_cannot_be_taken_back() {
+    let mut bench = Bench::closed();
+    bench.run(Outcome::Failure);
+    let mut permit = bench.admit();
+    bench.breaker.answered(&mut permit, bench.now);
+    assert_eq!(bench.breaker.calm(), None, "the success may still be taken back");
+    bench.settle(permit, Outcome::Success);
+    assert!(bench.breaker.calm().is_some());
+    // A neutral end (the client left) says nothing about the peer; the head's success stays.
+    bench.run(Outcome::Failure);
+    let mut permit = bench.admit();
+    bench.breaker.answered(&mut permit, bench.now);
+    bench.settle(permit, Outcome::Neutral);
+    assert_eq!(bench.failures(), 0);
+}
+
+/// xorshift64*: small, seeded, good enough to shuffle a schedule.
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % n
+    }
+}
+
+/// Random schedules of everything that can happen, checked after every step. A failure prints its seed.
+#[test]
+fn no_schedule_breaks_the_invariants() {
+    for seed in 1..=400_u64 {
+        let mut rng = Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut bench = Bench::closed();
+        // In flight: the permit, whether its head came, and (for a probe) when its lease ends.
+        let mut flying: Vec<(Permit, bool, Option<Instant>)> = Vec::new();
+        let mut settled_since_change = 0_u32;
+        for step in 0..500 {
+            let before = bench.breaker.view(bench.now);
+            let where_ = || format!("seed {seed}, step {step}");
+            match rng.below(10) {
+                0..=3 => {
+                    if let Ok(permit) = bench.breaker.admit(bench.now) {
+                        assert_ne!(before.phase, Phase::Open, "admitted while open: {}", where_());
+                        let lease = (before.phase == Phase::HalfOpen).then(|| bench.now + LEASE);
+                        let probing = flying.iter().filter(|f| f.2.is_some_and(|end| bench.now < end)).count();
+                        assert!(lease.is_none() || probing == 0, "two probes in flight: {}", where_());
+                        flying.push((permit, false, lease));
+                    } else {
+                        assert_ne!(before.phase, Phase::Closed, "refused while closed: {}", where_());
+                    }
+                }
+                4 if !flying.is_empty() => {
+                    let at = rng.below(flying.len() as u64) as usize;
+                    bench.breaker.answered(&mut flying[at].0, bench.now);
+                    flying[at].1 = true;
+                }
+                5..=7 if !flying.is_empty() => {
+                    let at = rng.below(flying.len() as u64) as usize;
+                    let (permit, _, _) = flying.swap_remove(at);
+                    let outcome =
+                        [Outcome::Success, Outcome::Failure, Outcome::Failure, Outcome::Neutral][rng.below(4) as usize];
+                    bench.settle(permit, outcome);
+                    settled_since_change += u32::from(outcome == Outcome::Failure);
+                }
+                // Lost without a word: only the lease gives a probe back.
+                8 if !flying.is_empty() && rng.below(4) == 0 => {
+                    let at = rng.below(flying.len() as u64) as usize;
+                    flying.remove(at);
+                }
+                _ => bench.now += Duration::from_millis(rng.below(40_000)),
+            }
+            let view = bench.breaker.view(bench.now);
+            assert!(view.failures <= 3, "failures above the threshold: {}", where_());
+            assert!(view.trips <= before.trips + 1, "one step, two trips: {}", where_());
+            if view.phase == Phase::Closed {
+                assert!(view.failures <= settled_since_change, "an outcome counted twice: {}", where_());
+            }
+            if view.since != before.since {
+                settled_since_change = 0;
+                // A probe's permit is spent by the transition that it caused.
+                flying.iter_mut().for_each(|f| f.2 = None);
+            }
+        }
+        // From wherever it is: a peer that is healthy from now on is back after one cooldown and one lease.
+        bench.now += COOLDOWN + LEASE;
+        for _ in 0..2 {
+            bench.run(Outcome::Success);
+        }
+        assert_eq!(bench.phase(), Phase::Closed, "wedged: seed {seed}");
+    }
+}

@@ -1,0 +1,148 @@
+//! A [`Breaker`] for many threads, whose lock is not taken while all is well.
+//!
+//! While the breaker is closed and has no failures on record, neither an admission nor a success can
+//! change it. An atomic says so, and both pass it by.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::breaker::{Breaker, Outcome, Permit, Policy, Refused, View};
+
+/// One peer's breaker.
+#[derive(Debug)]
+pub struct Circuit {
+    breaker: Mutex<Breaker>,
+    /// The breaker's epoch plus one while it is calm, else 0. Written under the lock only.
+    calm: AtomicU64,
+}
+
+impl Circuit {
+    /// A closed circuit.
+    pub fn new(policy: Policy, now: Instant) -> Self {
+        Circuit { breaker: Mutex::new(Breaker::new(policy, now)), calm: AtomicU64::new(1) }
+    }
+
+    /// [`Breaker::admit`].
+    ///
+    /// # Errors
+    /// Until when the breaker refuses.
+    pub fn admit(&self, now: Instant) -> Result<Permit, Refused> {
+        match self.calm.load(Ordering::Acquire) {
+            0 => self.with(|breaker| breaker.admit(now)),
+            calm => Ok(Permit::of(calm - 1)),
+        }
+    }
+
+    /// [`Breaker::answered`].
+    pub fn answered(&self, permit: &mut Permit, now: Instant) {
+        // A success during the calm changes nothing; one that comes after a failure goes the long way.
+        match self.calm.load(Ordering::Acquire) {
+            0 => self.with(|breaker| breaker.answered(permit, now)),
+            _ => permit.note_answer(),
+        }
+    }
+
+    /// [`Breaker::settle`].
+    pub fn settle(&self, permit: Permit, outcome: Outcome, now: Instant) {
+        if outcome == Outcome::Failure || self.calm.load(Ordering::Acquire) == 0 {
+            self.with(|breaker| breaker.settle(permit, outcome, now));
+        }
+    }
+
+    /// [`Breaker::view`].
+    pub fn view(&self, now: Instant) -> View {
+        self.breaker.lock().view(now)
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut Breaker) -> R) -> R {
+        let mut breaker = self.breaker.lock();
+        let result = act(&mut breaker);
+        self.calm.store(breaker.calm().map_or(0, |epoch| epoch + 1), Ordering::Release);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::upstream::breaker::Phase;
+
+    fn circuit(cooldown: Duration) -> Circuit {
+        let failures = NonZeroU32::new(3).expect("3");
+        Circuit::new(Policy { failures, cooldown, lease: Duration::from_secs(3600) }, Instant::now())
+    }
+
+    #[test]
+    fn the_calm_ends_with_the_first_failure_and_returns_with_the_next_success() {
+        let circuit = circuit(Duration::from_secs(60));
+        let now = Instant::now();
+        let calm = || circuit.calm.load(Ordering::Acquire) != 0;
+        assert!(calm());
+        let permits: Vec<Permit> = (0..3).map(|_| circuit.admit(now).expect("closed")).collect();
+        let mut permits = permits.into_iter();
+        circuit.settle(permits.next().expect("1"), Outcome::Failure, now);
+        assert!(!calm());
+        circuit.settle(permits.next().expect("2"), Outcome::Success, now);
+        assert!(calm());
+        circuit.settle(permits.next().expect("3"), Outcome::Failure, now);
+        assert_eq!(circuit.view(now).failures, 1);
+    }
+
+    /// Eight threads admit, succeed, fail, withdraw and forget; a probe is never joined by a second one.
+    #[test]
+    fn under_threads_there_is_never_a_second_probe_and_never_a_wedge() {
+        let circuit = Arc::new(circuit(Duration::ZERO));
+        let probing = Arc::new(AtomicUsize::new(0));
+        let doubled = Arc::new(AtomicBool::new(false));
+        let threads: Vec<_> = (0..8_u64)
+            .map(|seed| {
+                let (circuit, probing, doubled) = (circuit.clone(), probing.clone(), doubled.clone());
+                std::thread::spawn(move || {
+                    let mut state = seed * 7 + 1;
+                    for _ in 0..20_000 {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        let now = Instant::now();
+                        let Ok(mut permit) = circuit.admit(now) else { continue };
+                        let probe = permit.is_probe();
+                        if probe && probing.fetch_add(1, Ordering::SeqCst) != 0 {
+                            doubled.store(true, Ordering::SeqCst);
+                        }
+                        if state >> 60 & 1 == 1 {
+                            std::thread::yield_now();
+                        }
+                        if probe {
+                            probing.fetch_sub(1, Ordering::SeqCst);
+                        }
+                        match state >> 61 {
+                            0..=2 => circuit.settle(permit, Outcome::Failure, now),
+                            3 => circuit.settle(permit, Outcome::Neutral, now),
+                            4 => {
+                                circuit.answered(&mut permit, now);
+                                circuit.settle(permit, Outcome::Failure, now);
+                            }
+                            _ => circuit.settle(permit, Outcome::Success, now),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("no panic");
+        }
+        assert!(!doubled.load(Ordering::SeqCst), "two probes in flight");
+        let now = Instant::now();
+        for _ in 0..2 {
+            let permit = circuit.admit(now).expect("nothing is in flight: a probe or a request is let through");
+            circuit.settle(permit, Outcome::Success, now);
+        }
+        assert_eq!((circuit.view(now).phase, circuit.view(now).failures), (Phase::Closed, 0));
+        assert!(circuit.view(now).trips > 10, "the schedule never opened it: {:?}", circuit.view(now));
+    }
+}

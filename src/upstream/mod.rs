@@ -1,0 +1,9 @@
+//! The services that requests are forwarded to: which peer gets the next one ([`selector`]), whether it
+//! may have it ([`breaker`], [`circuit`]), where it is ([`discovery`]), and what became of it ([`target`]).
+
+pub mod breaker;
+pub mod circuit;
+pub mod discovery;
+pub mod selector;
+pub mod target;
+pub mod upgrade;
