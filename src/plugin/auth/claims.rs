@@ -1,0 +1,269 @@
+//! What a token claims, and whether that is good at a given time. Pure.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::refusal::Refusal;
+
+/// The claims of a token. A claim that is given twice is refused when they are read: which one counts
+/// would be anybody's guess.
+#[derive(Clone, Debug, Default)]
+pub struct Claims(Map<String, Value>);
+
+/// What is required of claims.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The claim that names the user; `sub` where it is absent.
+    pub user_id_claim: String,
+    /// Accepted `iss`; empty: any.
+    pub issuer: Vec<String>,
+    /// Accepted `aud`, of which one must be named; empty: any.
+    pub audience: Vec<String>,
+    /// How far clocks may be apart.
+    pub leeway: Duration,
+    /// Claims that must be there.
+    pub required: Vec<String>,
+    /// Claims to send upstream, and in which header.
+    pub headers: Vec<(String, HeaderName)>,
+}
+
+/// Who a good token says the user is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The value of `x-user-id`.
+    pub user_id: HeaderValue,
+    /// The mapped claims.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Rules {
+    /// Checks `claims` at `now`, the time since the Unix epoch.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self, claims: &Claims, now: Duration) -> Result<Identity, Refusal> {
+        let claims = &claims.0;
+        if self.required.iter().any(|name| claims.get(name).is_none_or(Value::is_null)) {
+            return Err(Refusal::TokenInvalid("The token lacks a claim that is required here."));
+        }
+        // RFC 7519, 4.1.4: "on or after" exp it must not be accepted.
+        match time(claims, "exp")? {
+            Some(exp) if now.as_secs_f64() >= exp + self.leeway.as_secs_f64() => return Err(Refusal::TokenExpired),
+            _ => {}
+        }
+        match time(claims, "nbf")? {
+            Some(nbf) if now.as_secs_f64() + self.leeway.as_secs_f64() < nbf => {
+                return Err(Refusal::TokenInvalid("The token is not valid yet."));
+            }
+            _ => {}
+        }
+        if !self.issuer.is_empty() && !names(claims.get("iss"), &self.issuer) {
+            return Err(Refusal::TokenInvalid("The token is of another issuer."));
+        }
+        if !self.audience.is_empty() && !names(claims.get("aud"), &self.audience) {
+            return Err(Refusal::TokenInvalid("The token is for another audience."));
+        }
+        let user = claims.get(&self.user_id_claim).or_else(|| claims.get("sub"));
+        let user = user.ok_or(Refusal::TokenInvalid("The token names no user."))?;
+        let user_id =
+            header_value(user).ok_or(Refusal::TokenInvalid("The token's user id is no plain text or whole number."))?;
+        let mapped = self.headers.iter().filter_map(|(claim, header)| claims.get(claim).map(|value| (header, value)));
+        let headers = mapped
+            .map(|(header, value)| header_value(value).map(|value| (header.clone(), value)))
+            .collect::<Option<_>>()
+            .ok_or(Refusal::TokenInvalid("A claim of the token is no plain text or whole number."))?;
+        Ok(Identity { user_id, headers })
+    }
+}
+
+/// A NumericDate (RFC 7519, section 2), in seconds since the Unix epoch.
+fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Refusal> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::Number(number)) => Ok(number.as_f64()),
+        Some(_) => Err(Refusal::TokenInvalid("A time in the token is no number.")),
+    }
+}
+
+/// Whether `claim`, a string or a list of them, names one of `accepted`.
+fn names(claim: Option<&Value>, accepted: &[String]) -> bool {
+    let is_accepted = |value: &Value| value.as_str().is_some_and(|text| accepted.iter().any(|a| a == text));
+    match claim {
+        Some(Value::Array(values)) => values.iter().any(is_accepted),
+        Some(value) => is_accepted(value),
+        None => false,
+    }
+}
+
+/// A claim as a header value: text without control characters or space around it, which would not arrive
+/// as it was, or a whole number.
+fn header_value(claim: &Value) -> Option<HeaderValue> {
+    match claim {
+        Value::String(text) if !text.is_empty() && text.trim() == text && !text.contains(char::is_control) => {
+            HeaderValue::from_bytes(text.as_bytes()).ok()
+        }
+        Value::Number(number) if number.is_i64() || number.is_u64() => HeaderValue::try_from(number.to_string()).ok(),
+        _ => None,
+    }
+}
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Unique;
+
+        impl<'de> Visitor<'de> for Unique {
+            type Value = Claims;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of claims")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
+                let mut claims = Map::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if claims.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a claim is given twice"));
+                    }
+                }
+                Ok(Claims(claims))
+            }
+        }
+
+        deserializer.deserialize_map(Unique)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claims(value: Value) -> Claims {
+        serde_json::from_value(value).expect("claims")
+    }
+
+    fn rules() -> Rules {
+        Rules { user_id_claim: "userId".into(), ..Rules::default() }
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn user(rules: &Rules, value: Value) -> Result<String, Refusal> {
+        let identity = rules.check(&claims(value), at(1_000))?;
+        Ok(String::from_utf8_lossy(identity.user_id.as_bytes()).into_owned())
+    }
+
+    #[test]
+    fn the_user_is_the_claim_and_else_the_subject() {
+        for (value, expected) in [
+            (json!({"userId": "u-1"}), "u-1"),
+            (json!({"userId": 42}), "42"),
+            (json!({"userId": -7}), "-7"),
+            (json!({"userId": "u-1", "sub": "s-1"}), "u-1"),
+            (json!({"sub": "s-1"}), "s-1"),
+            (json!({"userId": "Zoë"}), "Zoë"),
+            (json!({"userId": "with space inside"}), "with space inside"),
+        ] {
+            assert_eq!(user(&rules(), value.clone()).as_deref(), Ok(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_user_id_that_cannot_be_a_header_is_refused() {
+        for value in [
+            json!({}),
+            json!({"userId": null}),
+            json!({"userId": true}),
+            json!({"userId": 1.5}),
+            json!({"userId": ""}),
+            json!({"userId": {"id": 1}}),
+            json!({"userId": ["a"]}),
+            json!({"userId": "a\r\nx-admin: 1"}),
+            json!({"userId": "a\u{0}"}),
+            json!({"userId": " admin"}),
+            json!({"userId": "admin\t"}),
+            json!({"userId": null, "sub": "fallback"}),
+        ] {
+            assert!(matches!(user(&rules(), value.clone()), Err(Refusal::TokenInvalid(_))), "{value}");
+        }
+    }
+
+    #[test]
+    fn exp_and_nbf_hold_to_the_second_and_may_be_fractions() {
+        let check = |value: Value, leeway: u64, now: u64| {
+            let rules = Rules { leeway: at(leeway), ..rules() };
+            let mut value = value;
+            value["sub"] = json!("u");
+            rules.check(&claims(value), at(now)).map(|_| ())
+        };
+        assert_eq!(check(json!({"exp": 1001}), 0, 1000), Ok(()));
+        assert_eq!(check(json!({"exp": 1000}), 0, 1000), Err(Refusal::TokenExpired));
+        assert_eq!(check(json!({"exp": 1000.5}), 0, 1000), Ok(()));
+        assert_eq!(check(json!({"exp": 1000}), 5, 1004), Ok(()));
+        assert_eq!(check(json!({"exp": 1000}), 5, 1005), Err(Refusal::TokenExpired));
+        assert_eq!(check(json!({"exp": -5}), 0, 0), Err(Refusal::TokenExpired));
+        assert_eq!(check(json!({"nbf": 1000}), 0, 1000), Ok(()));
+        assert!(matches!(check(json!({"nbf": 1001}), 0, 1000), Err(Refusal::TokenInvalid(_))));
+        assert_eq!(check(json!({"nbf": 1005}), 5, 1000), Ok(()));
+        for wrong in [json!({"exp": "1001"}), json!({"exp": null}), json!({"nbf": true}), json!({"exp": [1001]})] {
+            assert!(matches!(check(wrong.clone(), 0, 1000), Err(Refusal::TokenInvalid(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn issuer_audience_and_required_claims_are_enforced() {
+        let rules = Rules {
+            issuer: vec!["me".into(), "also-me".into()],
+            audience: vec!["api".into()],
+            required: vec!["exp".into()],
+            ..rules()
+        };
+        let good = json!({"sub": "u", "iss": "me", "aud": ["web", "api"], "exp": 2000});
+        assert_eq!(user(&rules, good.clone()).as_deref(), Ok("u"));
+        for (claim, value) in [
+            ("iss", json!("you")),
+            ("iss", json!(null)),
+            ("iss", json!(7)),
+            ("aud", json!("web")),
+            ("aud", json!([])),
+            ("aud", json!({"api": 1})),
+            ("exp", json!(null)),
+        ] {
+            let mut bad = good.clone();
+            bad[claim] = value.clone();
+            assert!(matches!(user(&rules, bad), Err(Refusal::TokenInvalid(_))), "{claim}: {value}");
+        }
+        let without = |claim: &str| {
+            let mut bad = good.clone();
+            bad.as_object_mut().and_then(|claims| claims.remove(claim));
+            user(&rules, bad)
+        };
+        assert!(["iss", "aud", "exp"].iter().all(|claim| matches!(without(claim), Err(Refusal::TokenInvalid(_)))));
+    }
+
+    #[test]
+    fn mapped_claims_travel_and_cannot_smuggle_lines() {
+        let rules = Rules { headers: vec![("tenant".into(), HeaderName::from_static("x-tenant"))], ..rules() };
+        let identity = rules.check(&claims(json!({"sub": "u", "tenant": "gold"})), at(0)).expect("good");
+        assert_eq!(identity.headers, [(HeaderName::from_static("x-tenant"), HeaderValue::from_static("gold"))]);
+        let absent = rules.check(&claims(json!({"sub": "u"})), at(0)).expect("good");
+        assert_eq!(absent.headers, []);
+        let evil = rules.check(&claims(json!({"sub": "u", "tenant": "a\nb"})), at(0));
+        assert!(matches!(evil, Err(Refusal::TokenInvalid(_))));
+    }
+
+    #[test]
+    fn a_claim_given_twice_is_no_set_of_claims() {
+        for text in [r#"{"sub":"a","sub":"b"}"#, r#"[1]"#, r#""x""#, "1"] {
+            let read: Result<Claims, _> = serde_json::from_str(text);
+            assert!(read.is_err(), "{text}");
+        }
+    }
+}

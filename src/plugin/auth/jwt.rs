@@ -1,0 +1,193 @@
+//! Signatures of tokens, checked and made. What the claims are worth is [`super::claims`]' affair.
+
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde_json::{Map, Value};
+
+use super::claims::{Claims, Identity, Rules};
+use crate::config::Jwt;
+use crate::refusal::Refusal;
+
+/// Checks tokens. Key and algorithm come from the config; what a token's header says of its algorithm can
+/// only agree or be refused.
+pub struct Verifier {
+    key: DecodingKey,
+    validation: Validation,
+    rules: Rules,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+impl Verifier {
+    /// A verifier for what `config` says.
+    pub fn new(config: &Jwt) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        // Only the signature is left to the library: times and names are checked by `Rules`, by the
+        // caller's clock and to the letter of RFC 7519 (`exp` itself is too late).
+        validation.required_spec_claims = HashSet::new();
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        Verifier {
+            key: DecodingKey::from_secret(config.secret.reveal().as_bytes()),
+            validation,
+            rules: Rules {
+                user_id_claim: config.user_id_claim.clone(),
+                issuer: config.issuer.clone(),
+                audience: config.audience.clone(),
+                leeway: config.leeway,
+                required: config.required_claims.clone(),
+                headers: config.claims_to_headers.clone(),
+            },
+        }
+    }
+
+    /// Who `token` says the user is, if it is good at `now`.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Identity, Refusal> {
+        let token = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(|e| reason(e.kind()))?;
+        // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
+        if token.header.crit.is_some() {
+            return Err(Refusal::TokenInvalid("The token needs extensions that are not supported."));
+        }
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        self.rules.check(&token.claims, now)
+    }
+}
+
+fn reason(kind: &ErrorKind) -> Refusal {
+    Refusal::TokenInvalid(match kind {
+        ErrorKind::InvalidSignature => "The token's signature does not match.",
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            "The token is signed with an algorithm that is not accepted here."
+        }
+        _ => "The token is no JWT.",
+    })
+}
+
+/// Signs `claims` as the config says.
+///
+/// # Errors
+/// The library's reason, should it refuse.
+pub fn sign(config: &Jwt, claims: &Map<String, Value>) -> Result<String, String> {
+    let key = EncodingKey::from_secret(config.secret.reveal().as_bytes());
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::units::Secret;
+
+    const SECRET: &str = "a-secret-of-thirty-two-bytes-or-more";
+
+    fn config(secret: &str) -> Jwt {
+        Jwt {
+            secret: Secret::new(secret),
+            user_id_claim: "userId".into(),
+            issuer: Vec::new(),
+            audience: Vec::new(),
+            leeway: Duration::ZERO,
+            required_claims: Vec::new(),
+            claims_to_headers: Vec::new(),
+        }
+    }
+
+    fn verify(token: &str) -> Result<Identity, Refusal> {
+        Verifier::new(&config(SECRET)).verify(token, UNIX_EPOCH + Duration::from_secs(1_000))
+    }
+
+    fn token(secret: &str, claims: Value) -> String {
+        let Value::Object(claims) = claims else { panic!("an object") };
+        sign(&config(secret), &claims).expect("signed")
+    }
+
+    /// A token with a header of one's own, signed properly.
+    fn with_header(header: Value) -> String {
+        use jsonwebtoken::crypto::sign;
+        let part = |value: &Value| base64(value.to_string().as_bytes());
+        let message = format!("{}.{}", part(&header), part(&json!({"sub": "u"})));
+        let signature =
+            sign(message.as_bytes(), &EncodingKey::from_secret(SECRET.as_bytes()), Algorithm::HS256).expect("signed");
+        format!("{message}.{signature}")
+    }
+
+    fn base64(bytes: &[u8]) -> String {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut out = String::new();
+        for chunk in bytes.chunks(3) {
+            let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+            for digit in 0..=chunk.len() {
+                out.push(char::from(DIGITS[(word >> (18 - 6 * digit) & 63) as usize]));
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_token_signed_with_the_secret_is_good_and_any_other_is_not() {
+        let good = token(SECRET, json!({"userId": "u-1", "exp": 2_000}));
+        assert_eq!(verify(&good).map(|identity| identity.user_id), Ok("u-1".parse().expect("a value")));
+        let other = token("another-secret", json!({"userId": "u-1"}));
+        assert_eq!(verify(&other), Err(Refusal::TokenInvalid("The token's signature does not match.")));
+        let expired = token(SECRET, json!({"userId": "u-1", "exp": 999}));
+        assert_eq!(verify(&expired), Err(Refusal::TokenExpired));
+        let expired_and_forged = token("another-secret", json!({"userId": "u-1", "exp": 999}));
+        assert!(matches!(verify(&expired_and_forged), Err(Refusal::TokenInvalid(_))), "the signature comes first");
+        let cut = &good[..good.len() - 1];
+        assert!(verify(cut).is_err());
+    }
+
+    #[test]
+    fn the_token_does_not_choose_the_algorithm() {
+        assert!(verify(&with_header(json!({"alg": "HS256", "typ": "JWT"}))).is_ok());
+        for header in [
+            json!({"alg": "none"}),
+            json!({"alg": "None"}),
+            json!({"alg": "HS384"}),
+            json!({"alg": "RS256"}),
+            json!({"alg": "hs256"}),
+            json!({}),
+            json!({"alg": null}),
+            json!("HS256"),
+            json!({"alg": "HS256", "crit": ["exp"], "exp": 1}),
+            json!({"alg": "HS256", "crit": []}),
+        ] {
+            assert!(matches!(verify(&with_header(header.clone())), Err(Refusal::TokenInvalid(_))), "{header}");
+        }
+        let unsigned = format!("{}.{}.", base64(br#"{"alg":"none"}"#), base64(br#"{"sub":"admin"}"#));
+        assert!(verify(&unsigned).is_err());
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused_without_a_panic() {
+        for text in ["", ".", "..", "...", "a.b.c", "a.b", "eyJhbGciOiJIUzI1NiJ9..", "%%%.%%%.%%%", "ä.ö.ü"] {
+            assert!(matches!(verify(text), Err(Refusal::TokenInvalid(_))), "{text}");
+        }
+        let twice = with_payload(r#"{"sub":"a","sub":"b"}"#);
+        assert!(matches!(verify(&twice), Err(Refusal::TokenInvalid(_))), "a claim given twice");
+    }
+
+    fn with_payload(payload: &str) -> String {
+        let message = format!("{}.{}", base64(br#"{"alg":"HS256"}"#), base64(payload.as_bytes()));
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        format!("{message}.{}", jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("signed"))
+    }
+
+    #[test]
+    fn neither_key_nor_secret_is_in_the_debug_output() {
+        let shown = format!("{:?} {:?}", Verifier::new(&config(SECRET)), config(SECRET));
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
+}

@@ -1,0 +1,39 @@
+//! `auth: true`: a valid token, or 401.
+
+pub mod bearer;
+pub mod claims;
+pub mod jwt;
+
+use async_trait::async_trait;
+
+use self::jwt::Verifier;
+use super::{Plugin, Request};
+use crate::refusal::Refusal;
+
+/// Checks `Authorization: Bearer` and notes who the user is.
+#[derive(Debug)]
+pub struct Auth {
+    verifier: std::sync::Arc<Verifier>,
+}
+
+impl Auth {
+    /// Authentication against `verifier`.
+    pub fn new(verifier: std::sync::Arc<Verifier>) -> Self {
+        Auth { verifier }
+    }
+}
+
+#[async_trait]
+impl Plugin for Auth {
+    fn name(&self) -> &'static str {
+        "auth"
+    }
+
+    async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
+        let token = bearer::token(request.headers)?;
+        let identity = self.verifier.verify(token, request.wall)?;
+        request.notes.user_id = Some(identity.user_id);
+        request.notes.upstream.extend(identity.headers);
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! What runs on a request before it is forwarded: [`auth`], [`rate_limit`], and whatever else is a [`Plugin`].
+
+pub mod auth;
+pub mod rate_limit;
+
+use std::net::IpAddr;
+use std::time::{Instant, SystemTime};
+
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::refusal::Refusal;
+
+/// A step in the life of a request that may refuse it.
+///
+/// Plugins run in the order of the route, for every request that the route takes, whatever its method or
+/// protocol: an `Upgrade` exempts nothing.
+#[async_trait]
+pub trait Plugin: Send + Sync {
+    /// Its name in the config.
+    fn name(&self) -> &'static str;
+
+    /// Decides on one request.
+    ///
+    /// # Errors
+    /// The refusal, which is the answer; plugins after this one do not run then.
+    async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal>;
+}
+
+/// What a plugin sees of a request, and what it may add.
+#[derive(Debug)]
+pub struct Request<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The path in normal form, without the query.
+    pub path: &'r str,
+    /// The header fields as the client sent them, identity headers taken out.
+    pub headers: &'r HeaderMap,
+    /// Who sent it.
+    pub client_ip: IpAddr,
+    /// When it arrived, for reckoning.
+    pub now: Instant,
+    /// When it arrived, by the clock on the wall.
+    pub wall: SystemTime,
+    /// What was found out and will be sent along.
+    pub notes: &'r mut Notes,
+}
+
+/// What plugins add to a request and to its answer.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// The user that a plugin found, sent upstream as `x-user-id`.
+    pub user_id: Option<HeaderValue>,
+    /// Further fields to send upstream, each in place of the client's.
+    pub upstream: Vec<(HeaderName, HeaderValue)>,
+    /// Fields to add to the answer, whoever gives it.
+    pub answer: Vec<(HeaderName, HeaderValue)>,
+}

@@ -1,0 +1,45 @@
+//! Where counters are kept: in Redis while it is there, else in this process.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::fixed_window::Decision;
+use super::memory::Memory;
+use super::redis::{Health, Redis};
+use super::{Client, Rule};
+
+/// The counters of all rules of a process.
+#[derive(Debug)]
+pub struct Store {
+    memory: Memory,
+    redis: Option<Arc<Redis>>,
+}
+
+impl Store {
+    /// Counters in `redis` if there is one, with this process as the stand-in.
+    pub fn new(redis: Option<Arc<Redis>>, now: Instant) -> Self {
+        Store { memory: Memory::new(now), redis }
+    }
+
+    /// Decides on one request of the client at `ip`.
+    pub async fn take(&self, rule: &Rule, ip: IpAddr, now: Instant) -> Decision {
+        let client = Client::of(ip);
+        if let Some(redis) = &self.redis
+            && let Some(decision) = redis.take(rule, &client.to_string()).await
+        {
+            return decision;
+        }
+        self.memory.take(rule, client, now)
+    }
+
+    /// The state of Redis, where one is configured.
+    pub fn redis_health(&self) -> Option<Health> {
+        self.redis.as_ref().map(|redis| redis.health())
+    }
+
+    /// The link to Redis, where one is configured.
+    pub fn redis(&self) -> Option<&Arc<Redis>> {
+        self.redis.as_ref()
+    }
+}

@@ -1,0 +1,232 @@
+//! Everything the gateway says no to, and with which words.
+//!
+//! A refusal is no error: nothing broke. What broke while a request was forwarded is a
+//! failure.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+
+use crate::routing::path;
+
+/// Why a request is not forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// An HTTP/1.1 request without a usable `Host`.
+    HostInvalid(&'static str),
+    /// A header that would mean something else to the next server.
+    HeaderInvalid(&'static str),
+    /// A body in a transfer coding that would be lost on the way.
+    TransferCodingUnsupported,
+    /// A path that servers would disagree about.
+    PathInvalid(path::Reject),
+    /// A method that is none, or that no proxy should forward.
+    MethodNotAllowed {
+        /// What `Allow` says.
+        allow: &'static str,
+    },
+    /// No route has a prefix of the path.
+    NoRoute,
+    /// The route needs a token and the request has none.
+    TokenMissing,
+    /// The token is no good; why not.
+    TokenInvalid(&'static str),
+    /// The token was good once.
+    TokenExpired,
+    /// The client has used up its quota.
+    RateLimited {
+        /// Until a request can pass again.
+        retry_after: Duration,
+    },
+    /// No target of the route may be sent anything.
+    NoTargetAvailable {
+        /// Until one may be tried again.
+        retry_after: Duration,
+    },
+    /// A plugin's own refusal.
+    Custom {
+        /// The status of the answer, 400 to 599.
+        status: StatusCode,
+        /// A stable word for programs: `lower_snake_case`.
+        code: &'static str,
+        /// A sentence for people.
+        detail: Cow<'static, str>,
+    },
+}
+
+impl Refusal {
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Refusal::HostInvalid(_) | Refusal::HeaderInvalid(_) | Refusal::PathInvalid(_) => StatusCode::BAD_REQUEST,
+            Refusal::TransferCodingUnsupported => StatusCode::NOT_IMPLEMENTED,
+            Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::NoRoute => StatusCode::NOT_FOUND,
+            Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::TokenExpired => StatusCode::UNAUTHORIZED,
+            Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::NoTargetAvailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Custom { status, .. } => *status,
+        }
+    }
+
+    /// The stable word for programs, in `x-gateway-error` and `code`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::HostInvalid(_) => "host_invalid",
+            Refusal::HeaderInvalid(_) => "header_invalid",
+            Refusal::TransferCodingUnsupported => "transfer_coding_unsupported",
+            Refusal::PathInvalid(_) => "path_invalid",
+            Refusal::MethodNotAllowed { .. } => "method_not_allowed",
+            Refusal::NoRoute => "no_route",
+            Refusal::TokenMissing => "token_missing",
+            Refusal::TokenInvalid(_) => "token_invalid",
+            Refusal::TokenExpired => "token_expired",
+            Refusal::RateLimited { .. } => "rate_limited",
+            Refusal::NoTargetAvailable { .. } => "no_target_available",
+            Refusal::Custom { code, .. } => code,
+        }
+    }
+
+    /// The sentence for people.
+    pub fn detail(&self) -> Cow<'static, str> {
+        match self {
+            Refusal::HostInvalid(why) | Refusal::HeaderInvalid(why) => (*why).into(),
+            Refusal::TransferCodingUnsupported => "The only transfer coding that is taken is chunked.".into(),
+            Refusal::PathInvalid(why) => why.to_string().into(),
+            Refusal::MethodNotAllowed { .. } => "This method is not allowed here.".into(),
+            Refusal::NoRoute => "No route takes this path.".into(),
+            Refusal::TokenMissing => "This path needs a token: send Authorization: Bearer <JWT>.".into(),
+            Refusal::TokenInvalid(why) => (*why).into(),
+            Refusal::TokenExpired => "The token has expired.".into(),
+            Refusal::RateLimited { retry_after } => {
+                format!("Too many requests; try again in {} s.", whole_seconds(*retry_after)).into()
+            }
+            Refusal::NoTargetAvailable { retry_after } => {
+                let seconds = whole_seconds(*retry_after);
+                format!("Every target of this route is failing; one is tried again in {seconds} s.").into()
+            }
+            Refusal::Custom { detail, .. } => detail.clone(),
+        }
+    }
+
+    /// Header fields that belong to the answer.
+    pub fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Refusal::MethodNotAllowed { allow } => Some((header::ALLOW, HeaderValue::from_static(allow))),
+            // RFC 6750, section 3: no error code where no token was sent.
+            Refusal::TokenMissing => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"aegis\"")))
+            }
+            Refusal::TokenInvalid(why) => challenge(why),
+            Refusal::TokenExpired => challenge("The token has expired"),
+            Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after } => {
+                Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn challenge(why: &str) -> Option<(HeaderName, HeaderValue)> {
+    let why = why.trim_end_matches('.');
+    let value = format!("Bearer realm=\"aegis\", error=\"invalid_token\", error_description=\"{why}\"");
+    // Every reason is a text of ours, in the characters that RFC 6750 allows.
+    HeaderValue::try_from(value).ok().map(|value| (header::WWW_AUTHENTICATE, value))
+}
+
+/// Whole seconds for `Retry-After`, rounded up and at least 1: never a moment too early.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX).max(1)
+}
+
+/// The methods of RFC 9110 and the IANA registry that a gateway forwards: all but `CONNECT`, which wants
+/// a tunnel, and `TRACE`, which echoes credentials.
+pub fn is_forwardable(method: &Method) -> bool {
+    const REGISTERED: [&str; 30] = [
+        "ACL",
+        "BASELINE-CONTROL",
+        "BIND",
+        "CHECKIN",
+        "CHECKOUT",
+        "COPY",
+        "LABEL",
+        "LINK",
+        "LOCK",
+        "MERGE",
+        "MKACTIVITY",
+        "MKCALENDAR",
+        "MKCOL",
+        "MKREDIRECTREF",
+        "MKWORKSPACE",
+        "MOVE",
+        "ORDERPATCH",
+        "PROPFIND",
+        "PROPPATCH",
+        "QUERY",
+        "REBIND",
+        "REPORT",
+        "SEARCH",
+        "UNBIND",
+        "UNCHECKOUT",
+        "UNLINK",
+        "UNLOCK",
+        "UPDATE",
+        "UPDATEREDIRECTREF",
+        "VERSION-CONTROL",
+    ];
+    match *method {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {
+            true
+        }
+        Method::CONNECT | Method::TRACE => false,
+        ref other => REGISTERED.contains(&other.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_never_a_moment_too_early() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
+        }
+    }
+
+    #[test]
+    fn a_plugins_own_refusal_is_answered_in_its_words() {
+        let status = StatusCode::FORBIDDEN;
+        let refusal = Refusal::Custom { status, code: "wrong_plan", detail: "Not in your plan.".into() };
+        assert_eq!((refusal.status(), refusal.code(), refusal.header()), (status, "wrong_plan", None));
+        assert_eq!(refusal.detail(), "Not in your plan.");
+    }
+
+    #[test]
+    fn challenges_follow_rfc_6750() {
+        let value = |refusal: Refusal| refusal.header().map(|(_, value)| value);
+        assert_eq!(value(Refusal::TokenMissing), Some(HeaderValue::from_static("Bearer realm=\"aegis\"")));
+        let expired = "Bearer realm=\"aegis\", error=\"invalid_token\", error_description=\"The token has expired\"";
+        assert_eq!(value(Refusal::TokenExpired), Some(HeaderValue::from_static(expired)));
+        let invalid = value(Refusal::TokenInvalid("The signature does not match.")).expect("a challenge");
+        assert!(invalid.to_str().is_ok_and(|v| v.ends_with("error_description=\"The signature does not match\"")));
+    }
+
+    #[test]
+    fn odd_methods_are_not_forwarded() {
+        for (method, forwarded) in [
+            ("GET", true),
+            ("PROPFIND", true),
+            ("QUERY", true),
+            ("TRACE", false),
+            ("CONNECT", false),
+            ("FOO", false),
+            ("get", false),
+            ("PRI", false),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a token");
+            assert_eq!(is_forwardable(&method), forwarded, "{method}");
+        }
+    }
+}
