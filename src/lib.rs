@@ -2,6 +2,7 @@
 //! behind one circuit breaker each, and a reason for everything it did.
 
 pub mod config;
+pub mod downstream;
 pub mod plugin;
 pub mod refusal;
 pub mod routing;

@@ -1,0 +1,174 @@
+//! Header fields that only the gateway may set: taken from what the client sent, and written anew.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora::http::RequestHeader;
+
+use super::client_ip::X_FORWARDED_FOR;
+use super::request_id::X_REQUEST_ID;
+
+/// The field that names the user to the upstream.
+pub const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// The names that are taken away from clients.
+#[derive(Clone, Debug)]
+pub struct Reserved {
+    /// Identity: `x-user-id` and the headers that claims are mapped to.
+    identity: Vec<HeaderName>,
+}
+
+impl Reserved {
+    /// `x-user-id` and `mapped`.
+    pub fn new(mapped: impl IntoIterator<Item = HeaderName>) -> Self {
+        Reserved { identity: std::iter::once(X_USER_ID).chain(mapped).collect() }
+    }
+
+    /// Takes out what the client may not say: who the user is and, unless a trusted proxy says it, where
+    /// the request comes from. Names with underscores for hyphens go as well, since CGI-like servers read
+    /// `x_user_id` and `x-user-id` as one.
+    pub fn strip(&self, request: &mut RequestHeader, from_trusted: bool) {
+        let mut doomed: Vec<HeaderName> = Vec::new();
+        for name in request.headers.keys() {
+            let text = name.as_str();
+            let gone = if text.contains('_') {
+                let plain = text.replace('_', "-");
+                self.is_identity(&plain) || is_forwarding(&plain) || plain == X_REQUEST_ID.as_str()
+            } else {
+                self.is_identity(text) || !from_trusted && is_forwarding(text)
+            };
+            if gone {
+                doomed.push(name.clone());
+            }
+        }
+        for name in doomed {
+            request.remove_header(&name);
+        }
+    }
+
+    fn is_identity(&self, name: &str) -> bool {
+        self.identity.iter().any(|reserved| reserved.as_str() == name)
+    }
+}
+
+fn is_forwarding(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || name == X_REAL_IP.as_str() || name == header::FORWARDED.as_str()
+}
+
+/// Writes `X-Forwarded-For`, `-Proto` and `-Host`. What a trusted proxy has said of them was left in by
+/// [`Reserved::strip`]: the list of hops grows by `peer`, the other two stay.
+///
+/// # Errors
+/// Should the header map refuse a field, which it does at tens of thousands.
+pub fn forward(request: &mut RequestHeader, peer: IpAddr) -> pingora::Result<()> {
+    let list = hops(&request.headers, peer.to_canonical());
+    request.insert_header(X_FORWARDED_FOR, list)?;
+    if !request.headers.contains_key(X_FORWARDED_PROTO) {
+        request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+    }
+    if !request.headers.contains_key(X_FORWARDED_HOST)
+        && let Some(host) = request.headers.get(header::HOST).cloned()
+    {
+        request.insert_header(X_FORWARDED_HOST, host)?;
+    }
+    Ok(())
+}
+
+fn hops(headers: &HeaderMap, peer: IpAddr) -> HeaderValue {
+    let mut list = Vec::new();
+    for field in headers.get_all(X_FORWARDED_FOR) {
+        list.extend_from_slice(field.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(peer.to_string().as_bytes());
+    // Made of values that were header values already, and an address.
+    HeaderValue::from_bytes(&list).unwrap_or(HeaderValue::from_static("unknown"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(fields: &[(&str, &str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).expect("a request");
+        for (name, value) in fields {
+            request.append_header((*name).to_owned(), *value).expect("a field");
+        }
+        request
+    }
+
+    fn names(request: &RequestHeader) -> Vec<&str> {
+        let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    const SENT: &[(&str, &str)] = &[
+        ("accept", "*/*"),
+        ("X-User-Id", "admin"),
+        ("x_user_id", "admin"),
+        ("X_USER-ID", "admin"),
+        ("X-Tenant", "gold"),
+        ("x_tenant", "gold"),
+        ("x-request_id", "1"),
+        ("x-forwarded-for", "1.2.3.4"),
+        ("x_forwarded_for", "1.2.3.4"),
+        ("x-forwarded-port", "443"),
+        ("x-real-ip", "1.2.3.4"),
+        ("forwarded", "for=1.2.3.4"),
+        ("x_custom", "stays"),
+    ];
+
+    #[test]
+    fn identity_and_forwarding_headers_are_taken_from_strangers_in_every_spelling() {
+        let reserved = Reserved::new([HeaderName::from_static("x-tenant")]);
+        let mut sent = request(SENT);
+        reserved.strip(&mut sent, false);
+        assert_eq!(names(&sent), ["accept", "x_custom"]);
+    }
+
+    #[test]
+    fn a_trusted_proxy_may_say_where_a_request_comes_from_but_never_who_it_is() {
+        let reserved = Reserved::new([]);
+        let mut sent = request(SENT);
+        reserved.strip(&mut sent, true);
+        let left = [
+            "accept",
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-port",
+            "x-real-ip",
+            "x-tenant",
+            "x_custom",
+            "x_tenant",
+        ];
+        assert_eq!(names(&sent), left);
+    }
+
+    #[test]
+    fn forwarding_headers_are_written_or_continued() {
+        let peer = "203.0.113.7".parse().expect("an address");
+        let mut fresh = request(&[("host", "api.example.com")]);
+        forward(&mut fresh, peer).expect("room");
+        assert_eq!(fresh.headers["x-forwarded-for"], "203.0.113.7");
+        assert_eq!(fresh.headers["x-forwarded-proto"], "http");
+        assert_eq!(fresh.headers["x-forwarded-host"], "api.example.com");
+        let mut told = request(&[
+            ("host", "inner"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "2.2.2.2, 3.3.3.3"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "outer"),
+        ]);
+        forward(&mut told, peer).expect("room");
+        assert_eq!(told.headers["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 3.3.3.3, 203.0.113.7");
+        assert_eq!(told.headers.get_all("x-forwarded-for").iter().count(), 1);
+        assert_eq!(
+            (&told.headers["x-forwarded-proto"], &told.headers["x-forwarded-host"]),
+            (&"https".parse().expect("v"), &"outer".parse().expect("v"))
+        );
+    }
+}

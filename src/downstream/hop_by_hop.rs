@@ -1,0 +1,137 @@
+//! Header fields that are between two ends of one connection only (RFC 9110, section 7.6.1), and what a
+//! client must not do with them.
+
+use http::{HeaderMap, HeaderName, header};
+use pingora::http::ResponseHeader;
+
+use crate::refusal::Refusal;
+
+/// `Connection` may name so many fields. Pingora takes no more either, but says so only when a target has
+/// been chosen.
+const MAX_NAMED: usize = 9;
+/// What `Connection` must not name: an upstream that is not told these would be misled.
+const PROTECTED: [&str; 4] = ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
+/// Checks the fields of a request that say how it travels.
+///
+/// # Errors
+/// A transfer coding other than `chunked`, which would be lost on the way, or a `Connection` that could
+/// strip what the gateway adds.
+pub fn check(headers: &HeaderMap) -> Result<(), Refusal> {
+    // RFC 9112, section 6.1: a transfer coding that is not understood is answered with 501.
+    for codings in headers.get_all(header::TRANSFER_ENCODING) {
+        if !codings.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+            return Err(Refusal::TransferCodingUnsupported);
+        }
+    }
+    for (count, name) in named(headers).enumerate() {
+        if count >= MAX_NAMED {
+            return Err(Refusal::HeaderInvalid("The Connection header names too many fields."));
+        }
+        if !is_token(name) {
+            return Err(Refusal::HeaderInvalid("The Connection header is not valid."));
+        }
+        if PROTECTED.iter().any(|protected| name.eq_ignore_ascii_case(protected.as_bytes())) {
+            return Err(Refusal::HeaderInvalid("The Connection header names a field that must be sent on."));
+        }
+    }
+    Ok(())
+}
+
+/// Takes the fields out of an answer that are between the upstream and the gateway only: those that its
+/// `Connection` names and the hop-by-hop fields of old.
+pub fn strip(response: &mut ResponseHeader) {
+    const OWN: [HeaderName; 3] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_TYPE];
+    let doomed: Vec<HeaderName> = named(&response.headers)
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .filter(|name| !OWN.contains(name))
+        .collect();
+    for name in doomed {
+        response.remove_header(&name);
+    }
+    response.remove_header(&header::CONNECTION);
+    for name in ["keep-alive", "proxy-connection"] {
+        response.remove_header(name);
+    }
+}
+
+/// What `Connection` names, empty elements left out.
+fn named(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty())
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().expect("a value"))).collect()
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding() {
+        for (codings, good) in [
+            ("chunked", true),
+            (" Chunked ", true),
+            ("gzip, chunked", false),
+            ("gzip", false),
+            ("chunked, chunked", false),
+            ("identity", false),
+            ("", false),
+            ("chunked;q=1", false),
+        ] {
+            let result = check(&headers(&[("transfer-encoding", codings)]));
+            assert_eq!(result, if good { Ok(()) } else { Err(Refusal::TransferCodingUnsupported) }, "{codings}");
+        }
+        let mut twice = headers(&[("transfer-encoding", "gzip")]);
+        twice.append(header::TRANSFER_ENCODING, "chunked".parse().expect("a value"));
+        assert!(check(&twice).is_err());
+    }
+
+    #[test]
+    fn connection_names_few_fields_that_are_nobodys_but_the_clients() {
+        for (names, good) in [
+            ("close", true),
+            ("keep-alive, Upgrade,, x-user-id ,", true),
+            ("a,b,c,d,e,f,g,h,i", true),
+            ("a,b,c,d,e,f,g,h,i,j", false),
+            ("X-Forwarded-For", false),
+            ("close, host", false),
+            ("\"x-forwarded-for\"", false),
+            (":authority", false),
+            ("a b", false),
+        ] {
+            let result = check(&headers(&[("connection", names)]));
+            assert_eq!(result.is_ok(), good, "{names}");
+        }
+    }
+
+    #[test]
+    fn fields_that_the_upstream_names_in_connection_stay_behind() {
+        let mut response = ResponseHeader::build(200, None).expect("a response");
+        for (name, value) in [
+            ("connection", "close, X-Internal"),
+            ("x-internal", "1"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "2"),
+            ("x-other", "2"),
+        ] {
+            response.append_header(name, value).expect("a field");
+        }
+        response.append_header("connection", "content-length").expect("a field");
+        strip(&mut response);
+        let mut names: Vec<&str> = response.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-length", "x-other"]);
+    }
+}

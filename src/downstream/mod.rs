@@ -1,0 +1,8 @@
+//! What comes from the client's side, made fit to be relied upon: who it is ([`client_ip`]), what its
+//! request is called ([`request_id`]), which of its header fields nobody else may set ([`headers`]), and
+//! which are not to be sent on ([`hop_by_hop`]).
+
+pub mod client_ip;
+pub mod headers;
+pub mod hop_by_hop;
+pub mod request_id;
