@@ -1,9 +1,25 @@
 //! Aegis, an API gateway on Pingora: JWT authentication, exact rate limits, round-robin over instances
 //! behind one circuit breaker each, and a reason for everything it did.
+//!
+//! The life of a request: [`intake`] makes it fit to be decided upon, [`admission`] decides, [`forward`]
+//! sends it, [`respond`] answers where the gateway answers itself, [`observe`] remembers. [`gateway`] is
+//! the table of contents.
 
+pub mod admission;
+pub mod cli;
 pub mod config;
+pub mod connection;
+pub mod context;
 pub mod downstream;
+pub mod endpoint;
+pub mod forward;
+pub mod gateway;
+pub mod intake;
+pub mod observe;
 pub mod plugin;
 pub mod refusal;
+pub mod respond;
 pub mod routing;
+pub mod server;
+pub mod snapshot;
 pub mod upstream;

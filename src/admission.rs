@@ -1,0 +1,45 @@
+//! Whether a request may go on: its route, then the route's plugins in their order.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use pingora_proxy::Session;
+
+use crate::context::RequestCtx;
+use crate::plugin::Request;
+use crate::refusal::Refusal;
+use crate::routing::path;
+
+/// Finds the route of a request that is clean, and asks its plugins.
+///
+/// # Errors
+/// There is no route, or a plugin refuses.
+pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusal> {
+    let header = session.req_header();
+    let path = header.uri.path();
+    let route = ctx.snapshot.route(path);
+    // A server that decodes separators or cuts off parameters must not end up behind another route's rules.
+    if let Some(other) = path::other_reading(path)
+        && ctx.snapshot.route(&other).map(Arc::as_ptr) != route.map(Arc::as_ptr)
+    {
+        return Err(Refusal::PathInvalid(path::Reject::Ambiguous));
+    }
+    let route = route.ok_or(Refusal::NoRoute)?.clone();
+    ctx.route = Some(route.clone());
+    if route.plugins.is_empty() {
+        return Ok(());
+    }
+    let mut request = Request {
+        method: &header.method,
+        path,
+        headers: &header.headers,
+        client_ip: ctx.client,
+        now: ctx.started,
+        wall: SystemTime::now(),
+        notes: &mut ctx.notes,
+    };
+    for plugin in &route.plugins {
+        plugin.on_request(&mut request).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The commands of the program, a file each.
+
+pub mod check;
+pub mod demo;
+pub mod health;
+pub mod run;
+pub mod token;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aegis",
+    version,
+    about = "An API gateway: JWT auth, exact rate limits, circuit breakers that recover",
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway
+    Run(ConfigFile),
+    /// Try it out: the gateway and six fake instances in one process, limits in memory
+    Demo,
+    /// Check a config and list everything that is wrong with it
+    Check(check::Args),
+    /// Print a token, signed as the config says
+    Token(token::Args),
+    /// Ask a running instance whether it is well (for container health checks)
+    Health(health::Args),
+}
+
+/// Which config file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConfigFile {
+    /// The config file
+    #[arg(short, long = "config", value_name = "FILE", env = "AEGIS_CONFIG", default_value = "conf/aegis.yaml")]
+    pub config: PathBuf,
+}
+
+/// How a command ends: 0 well, 1 no, 2 it could not even try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// It did what was asked.
+    Good = 0,
+    /// What it looked at is not good.
+    Bad = 1,
+    /// It could not look.
+    Unable = 2,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        std::process::ExitCode::from(exit as u8)
+    }
+}
+
+/// Reads `.env` in the working directory; what is set already wins.
+///
+/// # Errors
+/// The file is there and cannot be read or understood.
+pub fn read_dotenv() -> Result<(), String> {
+    match dotenvy::from_path(".env") {
+        Ok(()) => Ok(()),
+        Err(e) if e.not_found() => Ok(()),
+        // The error of a line quotes the line, which may hold a secret.
+        Err(dotenvy::Error::LineParse(_, column)) => {
+            Err(format!(".env: a line is not NAME=VALUE (at its column {column})"))
+        }
+        Err(e) => Err(format!(".env: {e}")),
+    }
+}
+
+/// Diagnostics go to standard error, at `info` for the gateway itself and `error` for what is below it;
+/// `RUST_LOG` says otherwise. What clients can provoke is not logged there: the access log has it.
+pub fn init_logging() {
+    let default = "error,aegis=info,pingora_proxy=off,pingora_core::protocols=off,pingora_core::services=off";
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
+        .format(|out, record| {
+            let time = format!("{:.3}", jiff::Timestamp::now());
+            writeln!(out, "{time} {:5} {}", record.level(), record.args())
+        })
+        .init();
+}
+
+/// Runs a command.
+pub fn run(command: Command) -> Exit {
+    match command {
+        Command::Run(file) => run::run(&file),
+        Command::Demo => demo::run(),
+        Command::Check(args) => check::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Health(args) => health::run(&args),
+    }
+}

@@ -1,0 +1,54 @@
+//! `aegis run`
+
+use super::{ConfigFile, Exit};
+use crate::config::{self, Config, LoadError, error::list};
+use crate::server::Ready;
+
+/// Runs the gateway until a signal ends it.
+pub fn run(file: &ConfigFile) -> Exit {
+    match load(file) {
+        Ok(config) => serve(&config),
+        Err(exit) => exit,
+    }
+}
+
+/// The config, its warnings told; or how to exit, the reason told.
+pub fn load(file: &ConfigFile) -> Result<Config, Exit> {
+    match config::load(&file.config) {
+        Ok(loaded) => {
+            if !loaded.warnings.is_empty() {
+                eprintln!("{}", list(&file.config.display().to_string(), &loaded.warnings));
+            }
+            Ok(loaded.config)
+        }
+        Err(error @ LoadError::Unreadable { .. }) => {
+            eprintln!("aegis: {error}");
+            Err(Exit::Unable)
+        }
+        Err(error @ LoadError::Invalid { .. }) => {
+            eprintln!("{error}");
+            Err(Exit::Bad)
+        }
+    }
+}
+
+/// Serves what `config` describes.
+pub fn serve(config: &Config) -> Exit {
+    let ready = match Ready::new(config) {
+        Ok(ready) => ready,
+        Err(error) => {
+            eprintln!("aegis: {error}");
+            return Exit::Bad;
+        }
+    };
+    for address in ready.addresses() {
+        log::info!("listening on http://{address}");
+    }
+    match ready.run() {
+        Ok(never) => match never {},
+        Err(error) => {
+            eprintln!("aegis: {error}");
+            Exit::Bad
+        }
+    }
+}

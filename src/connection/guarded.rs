@@ -1,0 +1,207 @@
+//! A connection whose first word is ours.
+//!
+//! A request that Pingora cannot parse never reaches the hooks; Pingora answers 400 on its own, without an
+//! id or a log line. So every connection is wrapped: as long as no request has been handed to the hooks,
+//! whatever is written to it is Pingora's own answer, and ours takes its place.
+
+use std::io::{self, Cursor};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::tls::SslDigest;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID, UniqueIDType,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Link;
+use super::linger::linger;
+use crate::downstream::request_id;
+use crate::gateway::Shared;
+use crate::observe::access_log::Entry;
+use crate::respond::{self, Failure};
+
+/// The wrapped connection.
+pub struct Guarded {
+    stream: Stream,
+    link: Arc<Link>,
+    /// Whether a write is waiting for the client.
+    stalled: bool,
+    shared: Arc<Shared>,
+    peer: IpAddr,
+    /// Our answer in place of Pingora's, and how much of it has been written.
+    answer: Option<(Vec<u8>, usize)>,
+}
+
+impl Guarded {
+    /// Wraps the connection of `peer`.
+    pub fn new(stream: Stream, link: Arc<Link>, shared: Arc<Shared>, peer: IpAddr) -> Self {
+        Guarded { stream, link, stalled: false, shared, peer, answer: None }
+    }
+
+    /// Remembers when the client stopped taking what it is sent, and for how long.
+    fn watch<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        if written.is_pending() != self.stalled {
+            self.stalled = written.is_pending();
+            match self.stalled {
+                true => self.link.stalls(Instant::now()),
+                false => self.link.goes_on(Instant::now()),
+            }
+        }
+        written
+    }
+
+    fn inner(self: Pin<&mut Self>) -> Pin<&mut Stream> {
+        Pin::new(&mut self.get_mut().stream)
+    }
+
+    /// The answer to what is no request, and its log line.
+    fn bad_request(&self) -> Vec<u8> {
+        let id = request_id::fresh();
+        let id = id.to_str().unwrap_or("-");
+        let failure = Failure::BadRequest;
+        self.shared.access_log.write(&Entry {
+            method: "-",
+            target: None,
+            path: "-",
+            status: failure.status(),
+            elapsed: Duration::ZERO,
+            request_id: id,
+            client: self.peer,
+            attempts: 0,
+            code: Some(failure.code()),
+        });
+        respond::bad_request(id)
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.link.is_taken() {
+            let written = self.as_mut().inner().poll_write(cx, bytes);
+            return self.watch(written);
+        }
+        if self.answer.is_none() {
+            self.answer = Some((self.bad_request(), 0));
+        }
+        let Guarded { stream, answer, .. } = &mut *self;
+        if let Some((answer, written)) = answer {
+            while *written < answer.len() {
+                *written += ready!(Pin::new(&mut *stream).poll_write(cx, &answer[*written..]))?;
+            }
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.link.is_taken() {
+            let written = self.as_mut().inner().poll_write_vectored(cx, slices);
+            return self.watch(written);
+        }
+        let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+        self.poll_write(cx, first)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_read(cx, buffer)
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let unread = self.answer.is_some() || self.link.is_unread();
+        if unread && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // What takes its place here is no connection at all.
+            let stream = std::mem::replace(&mut self.stream, Box::new(Cursor::new(Vec::new())));
+            runtime.spawn(linger(stream));
+        }
+    }
+}
+
+// The rest of what Pingora asks of a connection is the inner one's to answer.
+
+impl std::fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.stream.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Guarded {
+    async fn shutdown(&mut self) {
+        self.stream.shutdown().await;
+    }
+}
+
+impl UniqueID for Guarded {
+    fn id(&self) -> UniqueIDType {
+        self.stream.id()
+    }
+}
+
+impl Ssl for Guarded {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Guarded {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.stream.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.stream.get_write_pending_time()
+    }
+}
+
+impl GetProxyDigest for Guarded {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Guarded {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+#[async_trait]
+impl Peek for Guarded {
+    async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        self.stream.try_peek(buffer).await
+    }
+}

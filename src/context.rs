@@ -1,0 +1,91 @@
+//! What one request carries through the hooks. What is counted is held by a guard in here, so a client
+//! that hangs up at any point gives everything back.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use http::HeaderValue;
+
+use crate::connection::Link;
+use crate::plugin::Notes;
+use crate::respond::Failure;
+use crate::snapshot::{Route, Snapshot};
+use crate::upstream::target::{Attempt, Target};
+
+/// One request.
+pub struct RequestCtx {
+    /// The connection it came on.
+    pub link: Option<Arc<Link>>,
+    /// The config it runs under, from beginning to end.
+    pub snapshot: Arc<Snapshot>,
+    /// When its head had been read.
+    pub started: Instant,
+    /// Its correlation id.
+    pub request_id: HeaderValue,
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// Who sent it, seen through trusted proxies.
+    pub client: IpAddr,
+    /// Whether the other end is a trusted proxy.
+    pub from_trusted: bool,
+    /// The route that takes it.
+    pub route: Option<Arc<Route>>,
+    /// What plugins found out.
+    pub notes: Notes,
+    /// The attempt that is under way.
+    pub attempt: Option<Attempt>,
+    /// Targets of the route that were tried, by index.
+    pub tried: Vec<usize>,
+    /// The target of the last attempt.
+    pub target: Option<Arc<Target>>,
+    /// Connections that were tried for it or used again.
+    pub sent: u32,
+    /// The code of the answer, where the gateway gives it.
+    pub code: Option<&'static str>,
+    /// Why the last attempt failed, as far as the client is concerned.
+    pub failure: Option<Failure>,
+    _in_flight: InFlight,
+}
+
+impl RequestCtx {
+    /// A request whose head has just been read.
+    pub fn new(snapshot: Arc<Snapshot>, in_flight: InFlight) -> Self {
+        RequestCtx {
+            link: None,
+            snapshot,
+            started: Instant::now(),
+            request_id: HeaderValue::from_static("-"),
+            peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            from_trusted: false,
+            route: None,
+            notes: Notes::default(),
+            attempt: None,
+            tried: Vec::new(),
+            target: None,
+            sent: 0,
+            code: None,
+            failure: None,
+            _in_flight: in_flight,
+        }
+    }
+}
+
+/// Counts one request for as long as it lives.
+pub struct InFlight(Arc<AtomicUsize>);
+
+impl InFlight {
+    /// Counts one more in `count`.
+    pub fn enter(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        InFlight(count.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

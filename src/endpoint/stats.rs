@@ -1,0 +1,176 @@
+//! `GET /gateway/stats`: a row for each route and target, in the order of the config.
+
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::plugin::rate_limit::redis::Health;
+use crate::snapshot::{Route, Snapshot};
+use crate::upstream::breaker::Phase;
+use crate::upstream::target::Target;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'s> {
+    path: &'s str,
+    target_url: &'s str,
+    /// In a row; while open or half-open, those that opened the circuit.
+    failures: u32,
+    state: &'static str,
+    /// Since when the circuit is in this state.
+    since: String,
+    last_failure: Option<LastFailure>,
+    /// While open: when one request may try again.
+    retry_at: Option<String>,
+    /// Attempts sent.
+    requests: u64,
+    /// How they ended: those still under way are in none of the three.
+    succeeded: u64,
+    failed: u64,
+    neutral: u64,
+    /// How often the circuit opened.
+    trips: u64,
+    /// Where the limit of the route is counted; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<Counting>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LastFailure {
+    at: String,
+    cause: String,
+    request_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Counting {
+    /// `redis` or `memory`.
+    store: &'static str,
+    /// Since when, where Redis is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    /// Why it is not Redis although it is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// The rows as JSON.
+pub fn json(snapshot: &Snapshot) -> Bytes {
+    let clock = Clock { now: Instant::now(), wall: SystemTime::now() };
+    let rows: Vec<Row<'_>> = snapshot
+        .routes
+        .iter()
+        .flat_map(|route| route.targets.iter().map(move |target| (route, target)))
+        .map(|(route, target)| row(snapshot, route, target, &clock))
+        .collect();
+    serde_json::to_vec(&rows).unwrap_or_default().into()
+}
+
+fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Clock) -> Row<'s> {
+    let (view, totals) = (target.view(clock.now), target.totals());
+    Row {
+        path: &route.path,
+        target_url: target.url.as_str(),
+        failures: view.failures,
+        state: match view.phase {
+            Phase::Closed => "CLOSED",
+            Phase::Open => "OPEN",
+            Phase::HalfOpen => "HALF_OPEN",
+        },
+        since: clock.show(view.since),
+        last_failure: target.last_failure().map(|failure| LastFailure {
+            at: timestamp(failure.at),
+            cause: failure.cause.to_string(),
+            request_id: failure.request_id.to_str().unwrap_or("-").to_owned(),
+        }),
+        retry_at: view.retry_at.map(|at| clock.show(at)),
+        requests: totals.requests,
+        succeeded: totals.successes,
+        failed: totals.failures,
+        neutral: totals.neutrals,
+        trips: view.trips,
+        rate_limit: route.limited.then(|| counting(snapshot.store.redis_health())),
+    }
+}
+
+fn counting(redis: Option<Health>) -> Counting {
+    match redis {
+        None => Counting { store: "memory", since: None, reason: None },
+        Some(health) => Counting {
+            store: if health.up == Some(true) { "redis" } else { "memory" },
+            since: Some(timestamp(health.since)),
+            reason: health.reason,
+        },
+    }
+}
+
+/// Tells times of day for moments of the monotonic clock.
+struct Clock {
+    now: Instant,
+    wall: SystemTime,
+}
+
+impl Clock {
+    fn show(&self, at: Instant) -> String {
+        timestamp(match at.checked_duration_since(self.now) {
+            Some(ahead) => self.wall + ahead,
+            None => self.wall - self.now.duration_since(at),
+        })
+    }
+}
+
+/// RFC 3339, in UTC, to the millisecond.
+fn timestamp(at: SystemTime) -> String {
+    match jiff::Timestamp::try_from(at) {
+        Ok(timestamp) => format!("{timestamp:.3}"),
+        Err(_) => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config;
+    use crate::plugin::rate_limit::Store;
+
+    #[test]
+    fn rows_stand_in_config_order_and_begin_with_the_four_members() {
+        let text = concat!(
+            "routes:\n",
+            "  - { path: /users, targets: [http://b:1, http://a:1], plugins: { rateLimit: { max: 1, window: 60 } } }\n",
+            "  - { path: /product, targets: http://a:1 }\n",
+        );
+        let loaded = config::parse("test.yaml", text, &|_| None).expect("a valid config");
+        let snapshot = Snapshot::new(&loaded.config, Arc::new(Store::new(None, Instant::now())));
+        let body = json(&snapshot);
+        let text = std::str::from_utf8(&body).expect("UTF-8");
+        let first = r#"[{"path":"/users","targetUrl":"http://b:1","failures":0,"state":"CLOSED","since":""#;
+        assert!(text.starts_with(first), "{text}");
+        let rows: Vec<serde_json::Value> = serde_json::from_str(text).expect("JSON");
+        let order: Vec<_> = rows.iter().map(|row| (row["path"].as_str(), row["targetUrl"].as_str())).collect();
+        assert_eq!(
+            order,
+            [
+                (Some("/users"), Some("http://b:1")),
+                (Some("/users"), Some("http://a:1")),
+                (Some("/product"), Some("http://a:1"))
+            ]
+        );
+        assert_eq!(rows[0]["rateLimit"]["store"], "memory");
+        assert!(rows[2].get("rateLimit").is_none());
+    }
+
+    #[test]
+    fn moments_are_shown_as_times_of_day() {
+        let now = Instant::now() + Duration::from_secs(100);
+        let clock = Clock { now, wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000) };
+        assert_eq!(clock.show(now + Duration::from_millis(500)), "1970-01-01T00:16:40.500Z");
+        assert_eq!(clock.show(now - Duration::from_secs(40)), "1970-01-01T00:16:00.000Z");
+    }
+}

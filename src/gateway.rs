@@ -1,0 +1,174 @@
+//! The life of a request, as Pingora's hooks see it: a table of contents.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{Error, Result};
+use pingora_core::modules::http::HttpModules;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use crate::connection::Link;
+use crate::context::{InFlight, RequestCtx};
+use crate::observe::access_log::AccessLog;
+use crate::respond::Failure;
+use crate::snapshot::Snapshot;
+use crate::{admission, endpoint, forward, intake, observe, respond};
+
+/// What all requests of a process share.
+pub struct Shared {
+    /// The config that new requests run under.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Where their log lines go.
+    pub access_log: AccessLog,
+    /// Requests that are under way.
+    pub in_flight: Arc<AtomicUsize>,
+    /// Whether the process is about to end.
+    pub draining: AtomicBool,
+}
+
+impl Shared {
+    /// A gateway that is not draining.
+    pub fn new(snapshot: Snapshot, access_log: AccessLog) -> Self {
+        Shared {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            access_log,
+            in_flight: Arc::default(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the process is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
+
+/// The gateway as a Pingora proxy.
+pub struct Gateway {
+    /// What all requests share.
+    pub shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestCtx;
+
+    fn new_ctx(&self) -> RequestCtx {
+        RequestCtx::new(self.shared.snapshot.load_full(), InFlight::enter(&self.shared.in_flight))
+    }
+
+    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut RequestCtx, connection: Box<dyn Any + Send + Sync>) {
+        // Called for the first request of a connection, too: `Connections` sees to that.
+        if let Ok(link) = connection.downcast::<Arc<Link>>() {
+            link.take();
+            ctx.link = Some(*link);
+        }
+    }
+
+    fn init_downstream_modules(&self, _: &mut HttpModules) {
+        // None: what Pingora would add by default is compression, switched off.
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        intake::identify(session, ctx);
+        if let Err(refusal) = intake::clean(session, ctx) {
+            respond::refuse(session, ctx, &refusal).await?;
+            return Ok(true);
+        }
+        if endpoint::is_ours(session.req_header().uri.path()) {
+            endpoint::answer(session, ctx, &self.shared).await?;
+            return Ok(true);
+        }
+        if let Err(refusal) = admission::admit(session, ctx).await {
+            respond::refuse(session, ctx, &refusal).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        if let Err(refusal) = forward::first_target(ctx, Instant::now()) {
+            respond::refuse(session, ctx, &refusal).await?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+        forward::next_peer(session, ctx, Instant::now())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        forward::decorate(request, ctx)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        forward::answered(session, response, ctx, Instant::now())
+    }
+
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        respond::decorate(response, ctx)
+    }
+
+    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut RequestCtx, error: Box<Error>) -> Box<Error> {
+        forward::connect_failed(ctx, error, Instant::now())
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestCtx,
+        reused: bool,
+    ) -> Box<Error> {
+        forward::broke(session, ctx, error, reused, Instant::now())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+        let failure = ctx.failure.unwrap_or_else(|| Failure::of(error));
+        FailToProxy { error_code: respond::fail(session, ctx, failure).await, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+        let now = Instant::now();
+        forward::finish(ctx, now);
+        if let Some(link) = &ctx.link
+            && !session.as_downstream_mut().is_body_done()
+        {
+            link.leave_unread();
+        }
+        observe::finish(session, error, ctx, &self.shared.access_log, now);
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &RequestCtx, _: &Error) -> bool {
+        // The access-log line tells the outcome, the stats tell the cause; anything more is a client's
+        // lever to fill a disk.
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &RequestCtx, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+}

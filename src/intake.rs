@@ -1,0 +1,156 @@
+//! The first look at a request: what it is called, whom it comes from, and whether everybody would read
+//! it in the same way. What comes out of here can be decided upon.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Version, header};
+use pingora::http::RequestHeader;
+use pingora_core::protocols::http::authority::{RawTargetAuthority, raw_target_authority};
+use pingora_proxy::Session;
+
+use crate::context::RequestCtx;
+use crate::downstream::{client_ip, hop_by_hop, request_id};
+use crate::refusal::{Refusal, is_forwardable};
+use crate::routing::path;
+
+/// How long a client may take to read what it is sent, a piece at a time.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Names the request and its sender. Cannot fail, so that every answer and log line has an id.
+pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
+    let headers = &session.req_header().headers;
+    ctx.request_id = request_id::of_client(headers).unwrap_or_else(request_id::fresh);
+    if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
+        ctx.peer = peer.ip().to_canonical();
+    }
+    ctx.from_trusted = client_ip::is_trusted(ctx.peer, &ctx.snapshot.trusted_proxies);
+    ctx.client = client_ip::of(ctx.peer, &session.req_header().headers, &ctx.snapshot.trusted_proxies);
+    session.set_write_timeout(Some(CLIENT_TIMEOUT));
+    // Requests that were sent ahead are answered in order instead of being dropped.
+    session.set_pipelining_enabled(true);
+}
+
+/// Brings the request into the form that is decided upon and forwarded: path in normal form, target in
+/// origin form, no header field that only the gateway may set.
+///
+/// # Errors
+/// Why it is not forwarded in any form.
+pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
+    let request = session.req_header_mut();
+    if !is_forwardable(&request.method) {
+        return Err(Refusal::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
+    }
+    check_host(request)?;
+    hop_by_hop::check(&request.headers)?;
+    to_origin_form(request)?;
+    normalise(request)?;
+    ctx.snapshot.reserved.strip(request, ctx.from_trusted);
+    Ok(())
+}
+
+/// `GET http://host/path` becomes `GET /path` with that host, which Pingora has compared with `Host`.
+fn to_origin_form(request: &mut RequestHeader) -> Result<(), Refusal> {
+    if request.raw_path().starts_with(b"/") {
+        return Ok(());
+    }
+    let invalid = || Refusal::PathInvalid(path::Reject::NotAbsolute);
+    let RawTargetAuthority::Absolute { scheme, authority, path_and_query } = raw_target_authority(request.raw_path())
+    else {
+        return Err(invalid());
+    };
+    if !scheme.eq_ignore_ascii_case(b"http") {
+        return Err(invalid());
+    }
+    let host =
+        HeaderValue::from_bytes(authority).map_err(|_| Refusal::HostInvalid("The target's host is not valid."))?;
+    let target = match path_and_query.first() {
+        Some(b'/') => path_and_query.to_vec(),
+        _ => [b"/", path_and_query].concat(),
+    };
+    request.insert_header(header::HOST, host).map_err(|_| invalid())?;
+    request.set_raw_path(&target).map_err(|_| invalid())
+}
+
+fn check_host(request: &RequestHeader) -> Result<(), Refusal> {
+    match request.headers.get(header::HOST) {
+        // RFC 9112, section 3.2: 400 for a request without Host; only HTTP/1.0 knows such requests.
+        None if request.version == Version::HTTP_11 => Err(Refusal::HostInvalid("The Host header is missing.")),
+        None => Ok(()),
+        Some(host) => match http::uri::Authority::try_from(host.as_bytes()) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Refusal::HostInvalid("The Host header is not valid.")),
+        },
+    }
+}
+
+fn normalise(request: &mut RequestHeader) -> Result<(), Refusal> {
+    let raw = request.raw_path();
+    let (path, query) = match raw.iter().position(|byte| *byte == b'?') {
+        Some(mark) => raw.split_at(mark),
+        None => (raw, &b""[..]),
+    };
+    let normal = match path::normalise(path).map_err(Refusal::PathInvalid)? {
+        std::borrow::Cow::Borrowed(_) => return Ok(()),
+        std::borrow::Cow::Owned(normal) => [normal.as_bytes(), query].concat(),
+    };
+    request.set_raw_path(&normal).map_err(|_| Refusal::PathInvalid(path::Reject::IllegalCharacter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str, host: Option<&str>) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", target.as_bytes(), None).expect("a request");
+        if let Some(host) = host {
+            request.insert_header(header::HOST, host).expect("a field");
+        }
+        request
+    }
+
+    #[test]
+    fn the_absolute_form_becomes_the_origin_form() {
+        for (target, path) in [
+            ("http://a.example/x?y=1", "/x?y=1"),
+            ("http://a.example", "/"),
+            ("http://a.example?q", "/?q"),
+            ("HTTP://a.example/x", "/x"),
+            ("/x", "/x"),
+        ] {
+            let mut request = request(target, Some("a.example"));
+            assert_eq!(to_origin_form(&mut request), Ok(()), "{target}");
+            assert_eq!(request.raw_path(), path.as_bytes());
+            assert_eq!(request.headers[header::HOST], "a.example");
+        }
+        for target in ["*", "ftp://a.example/x", "https://a.example/x", "a.example:443"] {
+            assert!(to_origin_form(&mut request(target, None)).is_err(), "{target}");
+        }
+    }
+
+    #[test]
+    fn the_query_stays_as_it_is() {
+        let mut request = request("/a/../b?x=/../%2e%2e//", None);
+        assert_eq!(normalise(&mut request), Ok(()));
+        assert_eq!(request.raw_path(), b"/b?x=/../%2e%2e//");
+        assert_eq!(request.uri.path(), "/b");
+    }
+
+    #[test]
+    fn hosts_are_checked() {
+        for (host, good) in [
+            (Some("a.example:8000"), true),
+            (Some("[::1]:80"), true),
+            (None, false),
+            (Some(""), false),
+            (Some("a b"), false),
+            (Some("a/b"), false),
+        ] {
+            let mut request = request("/", host);
+            request.set_version(Version::HTTP_11);
+            assert_eq!(check_host(&request).is_ok(), good, "{host:?}");
+        }
+        let mut old = request("/", None);
+        old.set_version(Version::HTTP_10);
+        assert_eq!(check_host(&old), Ok(()));
+    }
+}

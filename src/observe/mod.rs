@@ -1,0 +1,48 @@
+//! What remains of a request when it is over.
+
+pub mod access_log;
+
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use parking_lot::Mutex;
+use pingora::Error;
+use pingora_proxy::Session;
+
+use self::access_log::{AccessLog, Entry};
+use crate::context::RequestCtx;
+use crate::respond::Failure;
+
+/// Writes the log line of a request.
+pub fn finish(session: &Session, error: Option<&Error>, ctx: &RequestCtx, log: &AccessLog, now: Instant) {
+    let header = session.req_header();
+    let failure = || ctx.failure.or(error.map(Failure::of)).map_or(0, Failure::status);
+    log.write(&Entry {
+        method: header.method.as_str(),
+        target: ctx.target.as_ref().map(|target| target.url.as_str()),
+        path: header.uri.path(),
+        status: final_status(session).unwrap_or_else(failure),
+        elapsed: now.duration_since(ctx.started),
+        request_id: ctx.request_id.to_str().unwrap_or("-"),
+        client: ctx.client,
+        attempts: ctx.sent,
+        code: ctx.code,
+    });
+}
+
+/// The status of the final response, as far as one has been written.
+fn final_status(session: &Session) -> Option<u16> {
+    let status = session.response_written()?.status;
+    (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status.as_u16())
+}
+
+/// Logs a fault of this machine or process, at most one a second: when file descriptors run out, they do so
+/// for every request.
+pub fn own_fault(error: &Error, now: Instant) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock();
+    if last.is_none_or(|last| now.saturating_duration_since(last) >= Duration::from_secs(1)) {
+        *last = Some(now);
+        log::error!("a fault of our own: {error}");
+    }
+}

@@ -1,0 +1,179 @@
+//! The process: sockets, threads, background tasks, signals. The Pingora server is put together here.
+
+mod listen;
+mod shutdown;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use pingora_core::apps::HttpServerOptions;
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownWatch};
+use pingora_core::services::Service;
+use pingora_core::services::listening;
+use pingora_proxy::http_proxy;
+
+pub use self::listen::{ListenError, Listening};
+use crate::config::Config;
+use crate::connection::Connections;
+use crate::gateway::{Gateway, Shared};
+use crate::observe::access_log::AccessLog;
+use crate::plugin::rate_limit::Store;
+use crate::plugin::rate_limit::redis::Redis;
+use crate::snapshot::Snapshot;
+use crate::upstream::discovery;
+
+/// How long requests that are under way may go on after SIGTERM.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the start waits for names to resolve and for Redis to answer, before it serves without them.
+const START_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections that wait unused for the next request, over all targets.
+const KEPT_CONNECTIONS: usize = 1_024;
+/// Read buffers of connections. Pingora's default of 64 KiB costs memory for every idle connection and
+/// gains nothing measurable: bodies that are larger than the buffer bypass it.
+const READ_BUFFER: usize = 4 * 1_024;
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The access log cannot be written.
+    #[error("cannot open the access log {file}: {reason}")]
+    AccessLog {
+        /// The file's name.
+        file: String,
+        /// The system's reason.
+        reason: std::io::Error,
+    },
+    /// The system gives no thread.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+    /// Redis cannot even be tried.
+    #[error("redis: {0}")]
+    Redis(#[from] redis::RedisError),
+}
+
+/// A gateway whose sockets are open: from here on nothing can fail but the machine.
+pub struct Ready {
+    shared: Arc<Shared>,
+    sockets: Vec<Listening>,
+    threads: usize,
+    resolve: Duration,
+}
+
+impl Ready {
+    /// Opens the sockets and the log of what `config` describes.
+    ///
+    /// # Errors
+    /// Why it cannot run here.
+    pub fn new(config: &Config) -> Result<Self, StartError> {
+        let sockets = config.listen.iter().map(|address| Listening::open(*address)).collect::<Result<_, _>>()?;
+        let access_log = AccessLog::open(&config.access_log)
+            .map_err(|reason| StartError::AccessLog { file: config.access_log.file.clone(), reason })?;
+        let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
+        let snapshot = Snapshot::new(config, Arc::new(Store::new(redis, Instant::now())));
+        Ok(Ready {
+            shared: Arc::new(Shared::new(snapshot, access_log)),
+            sockets,
+            threads: config.threads,
+            resolve: config.resolve,
+        })
+    }
+
+    /// Where it listens, ports that were left to the system filled in.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().map(|socket| socket.address).collect()
+    }
+
+    /// Serves until a signal ends the process.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn run(self) -> Result<std::convert::Infallible, StartError> {
+        let door = shutdown::listen(self.shared.clone())?;
+        let conf = ServerConf {
+            threads: self.threads,
+            upstream_keepalive_pool_size: KEPT_CONNECTIONS,
+            // What ends the attempts of a request is `forward`, not this number.
+            max_retries: usize::MAX,
+            grace_period_seconds: Some(DRAIN_TIMEOUT.as_secs()),
+            graceful_shutdown_timeout_seconds: Some(0),
+            ..ServerConf::default()
+        };
+        let mut server = Server::new_with_opt_and_conf(None, conf);
+        server.bootstrap();
+        let mut proxy = http_proxy(&server.configuration, Gateway { shared: self.shared.clone() });
+        let mut options = HttpServerOptions::default();
+        // CONNECT is refused by us, in our own words.
+        options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(options);
+        let connections = Connections { proxy: Arc::new(proxy), shared: self.shared.clone() };
+        let mut service = listening::Service::new("gateway".into(), connections);
+        for socket in &self.sockets {
+            let buffers = L4BufferSettings::default().read(READ_BUFFER);
+            service.add_listener(ListenerConfig::tcp(&socket.name).l4_buffer(buffers));
+        }
+        server.add_service(Front {
+            service,
+            sockets: self.sockets,
+            shared: self.shared.clone(),
+            resolve: self.resolve,
+        });
+        shutdown::end_when_drained(&server, self.shared.clone())?;
+        server.run(RunArgs { shutdown_signal: Box::new(door) });
+        shutdown::exit(&self.shared)
+    }
+}
+
+/// The proxy service with its own sockets, and with the tasks that belong on its threads: a connection to
+/// Redis that is driven by another runtime would cost every call two wake-ups.
+struct Front {
+    service: listening::Service<Connections>,
+    sockets: Vec<Listening>,
+    shared: Arc<Shared>,
+    resolve: Duration,
+}
+
+#[async_trait]
+impl Service for Front {
+    async fn start_service(&mut self, fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
+        if let Some(fds) = &fds {
+            self.sockets.drain(..).for_each(|socket| socket.hand_over(&mut fds.lock()));
+        }
+        self.prepare().await;
+        Service::start_service(&mut self.service, fds, shutdown, listeners_per_fd).await;
+    }
+
+    fn name(&self) -> &str {
+        "gateway"
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        Service::listen_addresses(&self.service)
+    }
+}
+
+impl Front {
+    /// Gets names resolved and Redis connected, as far as that goes in a short time, and keeps both so.
+    async fn prepare(&self) {
+        let snapshot = self.shared.snapshot.load_full();
+        let redis = snapshot.store.redis().cloned();
+        let connect = async {
+            if let Some(redis) = &redis {
+                redis.connect().await;
+            }
+        };
+        let prepared = async { tokio::join!(discovery::resolve_all(&snapshot.targets), connect) };
+        // Too late is no failure: both go on in the background.
+        let _ = tokio::time::timeout(START_TIMEOUT, prepared).await;
+        discovery::keep_resolved(&snapshot.targets, self.resolve);
+        if let Some(redis) = redis {
+            tokio::spawn(Redis::maintain(Arc::downgrade(&redis)));
+        }
+    }
+}

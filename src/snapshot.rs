@@ -1,0 +1,171 @@
+//! One compiled config as it serves requests: routes with their plugins, targets and turns. It is never
+//! changed; a request keeps the one it began with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::config::units::TargetUrl;
+use crate::config::{self, Config};
+use crate::downstream::headers::Reserved;
+use crate::plugin::Plugin;
+use crate::plugin::auth::{Auth, jwt::Verifier};
+use crate::plugin::rate_limit::fixed_window::Quota;
+use crate::plugin::rate_limit::{RateLimit, Rule, Store};
+use crate::routing::table::Table;
+use crate::upstream::breaker::Policy;
+use crate::upstream::selector::RoundRobin;
+use crate::upstream::target::Target;
+
+/// Added to the time that an attempt may take, for the lease of a probe.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+
+/// Everything a request needs to know.
+pub struct Snapshot {
+    /// The routes in the order of the config.
+    pub routes: Vec<Arc<Route>>,
+    /// Every target once.
+    pub targets: Vec<Arc<Target>>,
+    /// Header names that clients may not use.
+    pub reserved: Reserved,
+    /// Networks whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where limits are counted.
+    pub store: Arc<Store>,
+    table: Table<Arc<Route>>,
+}
+
+/// One route.
+pub struct Route {
+    /// Its path prefix.
+    pub path: Arc<str>,
+    /// Its targets in the order of the config.
+    pub targets: Vec<Arc<Target>>,
+    /// Whose turn it is.
+    pub turns: RoundRobin,
+    /// Whether the targets' breakers are asked and told.
+    pub guarded: bool,
+    /// Whether there is a rate limit.
+    pub limited: bool,
+    /// What runs before a request is forwarded, in this order.
+    pub plugins: Vec<Box<dyn Plugin>>,
+    /// How long to wait for a target.
+    pub timeouts: config::Timeouts,
+}
+
+impl Snapshot {
+    /// What `config` describes, with counters in `store`.
+    pub fn new(config: &Config, store: Arc<Store>) -> Self {
+        let targets = targets(config);
+        let verifier = config.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt)));
+        let routes: Vec<Arc<Route>> = config
+            .routes
+            .iter()
+            .zip(0..)
+            .map(|(route, id)| Arc::new(compile(route, id, &targets, verifier.as_ref(), &store)))
+            .collect();
+        Snapshot {
+            table: Table::new(routes.iter().map(|route| (route.path.to_string(), route.clone()))),
+            routes,
+            targets: targets.into_values().collect(),
+            reserved: Reserved::new(config.identity_headers.iter().cloned()),
+            trusted_proxies: config.trusted_proxies.clone(),
+            store,
+        }
+    }
+
+    /// The route that takes `path`, which is in normal form.
+    pub fn route(&self, path: &str) -> Option<&Arc<Route>> {
+        self.table.find(path)
+    }
+}
+
+fn compile(
+    route: &config::Route,
+    id: u32,
+    targets: &HashMap<&str, Arc<Target>>,
+    verifier: Option<&Arc<Verifier>>,
+    store: &Arc<Store>,
+) -> Route {
+    let path: Arc<str> = route.path.as_str().into();
+    let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
+    if let (true, Some(verifier)) = (route.plugins.auth, verifier) {
+        plugins.push(Box::new(Auth::new(verifier.clone())));
+    }
+    if let Some(limit) = &route.plugins.rate_limit {
+        let quota = Quota { max: limit.max, window: limit.window };
+        let rule = Rule { name: path.clone(), id, quota };
+        plugins.push(Box::new(RateLimit::new(rule, store.clone())));
+    }
+    Route {
+        path,
+        targets: route.targets.iter().filter_map(|url| targets.get(url.as_str()).cloned()).collect(),
+        turns: RoundRobin::default(),
+        guarded: route.breaker.is_some(),
+        limited: route.plugins.rate_limit.is_some(),
+        plugins,
+        timeouts: route.timeouts,
+    }
+}
+
+/// One target for each URL; all routes that name it share it. The routes that have a breaker for it agree
+/// on the breaker; a probe's lease covers the most patient of them.
+fn targets(config: &Config) -> HashMap<&str, Arc<Target>> {
+    let mut breakers: HashMap<&TargetUrl, Option<(&config::Breaker, Duration)>> = HashMap::new();
+    for route in &config.routes {
+        for url in &route.targets {
+            let known = breakers.entry(url).or_default();
+            let Some(breaker) = &route.breaker else { continue };
+            let lease = route.timeouts.connect + route.timeouts.read + LEASE_MARGIN;
+            *known = Some((breaker, known.map_or(lease, |(_, longest)| lease.max(longest))));
+        }
+    }
+    breakers.into_iter().map(|(url, breaker)| (url.as_str(), Arc::new(target(url, breaker)))).collect()
+}
+
+fn target(url: &TargetUrl, breaker: Option<(&config::Breaker, Duration)>) -> Target {
+    let statuses = breaker.map_or_else(config::Breaker::default_statuses, |(breaker, _)| breaker.statuses.clone());
+    let policy =
+        breaker.map(|(breaker, lease)| Policy { failures: breaker.failures, cooldown: breaker.cooldown, lease });
+    Target::new(url.clone(), statuses, policy)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn snapshot(text: &str) -> Snapshot {
+        let loaded = config::parse("test.yaml", text, &|_| None).expect("a valid config");
+        Snapshot::new(&loaded.config, Arc::new(Store::new(None, Instant::now())))
+    }
+
+    #[test]
+    fn routes_share_the_targets_they_both_name() {
+        let snapshot = snapshot(concat!(
+            "routes:\n",
+            "  - { path: /a, targets: [http://x:1, http://y:1] }\n",
+            "  - { path: /b, targets: [http://y:1], breaker: off }\n",
+        ));
+        assert_eq!(snapshot.targets.len(), 2);
+        assert!(Arc::ptr_eq(&snapshot.routes[0].targets[1], &snapshot.routes[1].targets[0]));
+        assert_eq!((snapshot.routes[0].guarded, snapshot.routes[1].guarded), (true, false));
+        assert_eq!(snapshot.route("/b/7").map(|route| &*route.path), Some("/b"));
+    }
+
+    #[test]
+    fn plugins_stand_in_the_order_of_the_contract() {
+        let snapshot = snapshot(concat!(
+            "auth: { jwt: { secret: 0123456789abcdef0123456789abcdef } }\n",
+            "routes:\n",
+            "  - { path: /a, targets: http://x:1, plugins: { rateLimit: { max: 1, window: 60 }, auth: true } }\n",
+            "  - { path: /b, targets: http://x:1 }\n",
+        ));
+        let names =
+            |route: usize| snapshot.routes[route].plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>();
+        assert_eq!((names(0), names(1)), (vec!["auth", "rateLimit"], vec![]));
+    }
+}

@@ -1,0 +1,133 @@
+//! Every file of `conf/examples` runs and does what its comment says.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{Gateway, Redis, Reply, SECRET, Upstream, now, signed};
+
+/// An example with its targets and addresses on free ports.
+fn example(name: &str, upstreams: &[(&str, &Upstream)], env: &[(&str, &str)]) -> Gateway {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conf/examples").join(name);
+    let mut text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    for (written, upstream) in upstreams {
+        assert!(text.contains(written), "{name} has no {written}");
+        text = text.replace(written, &upstream.url());
+    }
+    let listens = text.contains("\nlisten:");
+    let text = text.replace("listen: [127.0.0.1:8000, \"[::1]:8000\"]", "listen: [127.0.0.1:0, \"[::1]:0\"]");
+    let mut command = crate::support::aegis(&["run", "-c", name]);
+    let listen = if listens { "" } else { "listen: 127.0.0.1:0\n" };
+    fs::write(command.get_current_dir().unwrap().join(name), format!("{listen}{text}")).unwrap();
+    command.env("JWT_SECRET", SECRET).envs(env.iter().copied());
+    Gateway::spawn(command)
+}
+
+#[test]
+fn every_example_is_exercised() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conf/examples");
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["auth.yaml", "breaker.yaml", "json-log.yaml", "rate-limit.yaml", "smallest.yaml"],
+        "a new example wants a test here"
+    );
+}
+
+#[test]
+fn what_docker_runs_is_good_and_says_what_it_needs() {
+    let check = |env: &[(&str, &str)]| {
+        let mut command = crate::support::aegis(&["check", "-c", "conf/aegis.yaml"]);
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).envs(env.iter().copied()).output().unwrap()
+    };
+    let good = check(&[("JWT_SECRET", SECRET), ("REDIS_URL", "redis://redis:6379")]);
+    assert_eq!(
+        (good.status.code(), good.stdout.as_slice()),
+        (Some(0), &b"conf/aegis.yaml: good, 2 routes\n"[..]),
+        "{good:?}"
+    );
+    let bare = check(&[]);
+    assert_eq!(bare.status.code(), Some(1));
+    let said = String::from_utf8(bare.stderr).unwrap();
+    assert!(said.lines().count() == 1 && said.contains("the environment variable JWT_SECRET is not set"), "{said}");
+}
+
+#[test]
+fn smallest() {
+    let upstream = Upstream::start();
+    let gateway = example("smallest.yaml", &[("http://127.0.0.1:3001", &upstream)], &[]);
+    assert_eq!(gateway.get("/any/thing").text(), "hello\n");
+}
+
+#[test]
+fn auth() {
+    let upstream = Upstream::start();
+    let gateway = example("auth.yaml", &[("http://127.0.0.1:3001", &upstream)], &[]);
+    let claims = serde_json::json!({ "userId": "u-1", "tenant": "gold", "iss": "https://login.example.com", "aud": "api", "exp": now() + 60 });
+    let bearer = |claims: &serde_json::Value| format!("Bearer {}", signed(claims));
+    let get = |path: &str, authorization: &str| gateway.request("GET", path, &[("Authorization", authorization)]);
+    assert_eq!(get("/users", &bearer(&claims)).status, 200);
+    let received = upstream.only();
+    assert_eq!((received.header("x-user-id"), received.header("x-tenant")), (Some("u-1"), Some("gold")));
+    for (claim, value) in [("iss", "https://evil.example.com"), ("aud", "web")] {
+        let mut other = claims.clone();
+        other[claim] = value.into();
+        get("/users", &bearer(&other)).is_problem(401, "token_invalid");
+    }
+    let mut late = claims.clone();
+    late["exp"] = (now() - 2).into();
+    assert_eq!(get("/users", &bearer(&late)).status, 200, "within the leeway");
+    assert_eq!(gateway.get("/public").status, 200);
+}
+
+#[test]
+fn rate_limit() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = example("rate-limit.yaml", &[("http://127.0.0.1:3001", &upstream)], &[("REDIS_URL", &redis.url())]);
+    let passed = |path: &str| (0..8).filter(|_| gateway.get(path).status == 200).count();
+    assert_eq!((passed("/login"), passed("/users"), passed("/static")), (5, 8, 8));
+    assert_eq!(gateway.get("/users").header("x-ratelimit-limit"), Some("100"));
+    assert_eq!(redis.run(&["GET", "aegis:rl:/login:127.0.0.1"]), "5");
+    assert_eq!(gateway.get("/static").header("x-ratelimit-limit"), None);
+}
+
+#[test]
+fn breaker() {
+    let bad = || Upstream::with(|_| Reply::status(500, "x"));
+    let (a, b, events) = (bad(), bad(), bad());
+    let targets = [("http://127.0.0.1:3001", &a), ("http://127.0.0.1:3002", &b), ("http://127.0.0.1:3003", &events)];
+    let gateway = example("breaker.yaml", &targets, &[]);
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/orders").status, 500);
+    }
+    let refused = gateway.get("/orders/export");
+    refused.is_problem(503, "no_target_available");
+    assert!(refused.header("retry-after").unwrap().parse::<u32>().unwrap() <= 10);
+    for _ in 0..6 {
+        assert_eq!(gateway.get("/events").status, 500, "no breaker here");
+    }
+}
+
+#[test]
+fn json_log() {
+    let upstream = Upstream::start();
+    let named = upstream.url().replace("127.0.0.1", "localhost");
+    assert!(named.contains("localhost"));
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conf/examples/json-log.yaml");
+    let text = fs::read_to_string(file).unwrap();
+    let text = text
+        .replace("http://localhost:3001", &named)
+        .replace("127.0.0.1:8000, \"[::1]:8000\"", "127.0.0.1:0, \"[::1]:0\"");
+    let command = crate::support::aegis(&["run", "-c", "aegis.yaml"]);
+    let directory = command.get_current_dir().unwrap().to_owned();
+    fs::write(directory.join("aegis.yaml"), text).unwrap();
+    let gateway = Gateway::spawn(command);
+    assert_eq!(gateway.stderr().matches("listening on").count(), 2);
+    gateway.request("GET", "/x", &[("X-Request-ID", "in-json")]);
+    crate::support::eventually("the line in access.log", || {
+        let text = fs::read_to_string(directory.join("access.log")).ok()?;
+        let line = text.lines().find(|line| line.contains("in-json"))?;
+        serde_json::from_str::<serde_json::Value>(line).ok().filter(|line| line["status"] == 200)
+    });
+}

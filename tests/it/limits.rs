@@ -1,0 +1,241 @@
+//! Limits, counted in Redis and in memory, and what becomes of them when Redis goes away.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Gateway, Redis, Upstream, eventually, gateway};
+
+/// `/users` with a limit; `redis` is the block, empty for memory.
+fn limited(upstream: &Upstream, redis: &str, max: u32, window: &str) -> Gateway {
+    gateway(format!(
+        "{redis}\nroutes: [{{ path: /users, targets: {}, plugins: {{ rateLimit: {{ max: {max}, window: {window} }} }} }}]\n",
+        upstream.url()
+    ))
+}
+
+fn statuses(gateway: &Gateway, count: usize) -> Vec<u16> {
+    let mut connection = gateway.connect();
+    (0..count).map(|_| connection.request("GET", "/users", &[]).status).collect()
+}
+
+fn passed(statuses: &[u16]) -> usize {
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 429)), "{statuses:?}");
+    statuses.iter().filter(|status| **status == 200).count()
+}
+
+fn store_of(gateway: &Gateway) -> String {
+    gateway.stats()[0]["rateLimit"]["store"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn more_than_max_requests_in_a_window_get_429() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    for block in [String::new(), format!("redis: {{ url: '{}' }}", redis.url())] {
+        let gateway = limited(&upstream, &block, 3, "60");
+        let mut connection = gateway.connect();
+        for left in ["2", "1", "0"] {
+            let response = connection.request("GET", "/users", &[]);
+            assert_eq!((response.status, response.header("x-ratelimit-limit")), (200, Some("3")));
+            assert_eq!(response.header("x-ratelimit-remaining"), Some(left));
+        }
+        let refused = connection.request("GET", "/users", &[]);
+        refused.is_problem(429, "rate_limited");
+        let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((55..=60).contains(&wait), "{wait}");
+        assert_eq!(refused.header("x-ratelimit-remaining"), Some("0"));
+        assert_eq!(refused.header("x-ratelimit-reset"), refused.header("retry-after"));
+        assert_eq!(upstream.received().len() % 3, 0);
+    }
+}
+
+#[test]
+fn a_window_that_is_over_lets_requests_pass_again() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    for block in [String::new(), format!("redis: {{ url: '{}' }}", redis.url())] {
+        let gateway = limited(&upstream, &block, 2, "300ms");
+        assert_eq!(passed(&statuses(&gateway, 3)), 2);
+        eventually("the window to end", || (passed(&statuses(&gateway, 1)) == 1).then_some(()));
+    }
+}
+
+#[test]
+fn two_gateways_share_one_limit_through_redis_to_the_request() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let block = format!("redis: {{ url: '{}', timeout: 5s }}", redis.url());
+    let gateways = [limited(&upstream, &block, 100, "60"), limited(&upstream, &block, 100, "60")];
+    let total: usize = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..8)
+            .map(|i| {
+                let gateway = &gateways[i % 2];
+                scope.spawn(move || passed(&statuses(gateway, 40)))
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+    });
+    assert_eq!(total, 100);
+}
+
+#[test]
+fn refused_requests_use_up_nothing_and_a_key_dies_with_its_window() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
+    assert_eq!(passed(&statuses(&gateway, 20)), 2);
+    assert_eq!(redis.run(&["GET", "aegis:rl:/users:127.0.0.1"]), "2");
+    let ttl: i64 = redis.run(&["PTTL", "aegis:rl:/users:127.0.0.1"]).parse().unwrap();
+    assert!((50_000..=60_000).contains(&ttl), "{ttl}");
+}
+
+#[test]
+fn a_decision_is_one_round_trip() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 1_000, "60");
+    let before = (redis.calls("evalsha"), redis.calls("eval"));
+    assert_eq!(passed(&statuses(&gateway, 50)), 50);
+    assert_eq!((redis.calls("evalsha"), redis.calls("eval")), (before.0 + 50, before.1));
+}
+
+#[test]
+fn scripts_that_were_flushed_are_sent_again() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 10, "60");
+    assert_eq!(passed(&statuses(&gateway, 3)), 3);
+    assert_eq!(redis.run(&["SCRIPT", "FLUSH"]), "OK");
+    assert_eq!(passed(&statuses(&gateway, 10)), 7);
+    assert_eq!(store_of(&gateway), "redis");
+}
+
+#[test]
+fn a_counter_that_lost_its_expiry_does_not_refuse_for_ever() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    redis.run(&["SET", "aegis:rl:/users:127.0.0.1", "1000000"]);
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
+    assert_eq!(passed(&statuses(&gateway, 3)), 2);
+}
+
+#[test]
+fn a_window_that_was_shortened_does_not_wait_for_the_long_one() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let block = format!("redis: {{ url: '{}' }}", redis.url());
+    assert_eq!(passed(&statuses(&limited(&upstream, &block, 2, "7d"), 3)), 2);
+    let shorter = limited(&upstream, &block, 2, "60");
+    assert_eq!(passed(&statuses(&shorter, 3)), 2);
+    let ttl: i64 = redis.run(&["PTTL", "aegis:rl:/users:127.0.0.1"]).parse().unwrap();
+    assert!(ttl <= 60_000, "{ttl}");
+}
+
+#[test]
+fn a_key_of_another_type_is_nobodys_500() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    redis.run(&["HSET", "aegis:rl:/users:127.0.0.1", "a", "b"]);
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
+    assert_eq!(passed(&statuses(&gateway, 5)), 2, "decided from memory");
+}
+
+#[test]
+fn redis_killed_and_back_limits_go_on_and_it_is_said_once() {
+    let (upstream, mut redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 5, "60");
+    assert_eq!(passed(&statuses(&gateway, 3)), 3);
+    assert_eq!(store_of(&gateway), "redis");
+    redis.kill();
+    assert_eq!(passed(&statuses(&gateway, 20)), 5, "limits are still enforced, from memory");
+    assert_eq!(store_of(&gateway), "memory");
+    let row = &gateway.stats()[0]["rateLimit"];
+    assert!(row["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{row}");
+    redis.restart();
+    eventually("limits to be shared again", || (store_of(&gateway) == "redis").then_some(()));
+    assert_eq!(passed(&statuses(&gateway, 20)), 5, "a new count in the Redis that came back empty");
+    let said = gateway.stderr();
+    assert_eq!(said.matches("limits are kept in this process").count(), 1, "{said}");
+    assert_eq!(said.matches("limits are shared").count(), 2, "at the start and after the return: {said}");
+}
+
+#[test]
+fn a_redis_that_hangs_costs_a_few_requests_its_time_out_and_the_rest_nothing() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}', timeout: 50ms }}", redis.url()), 1_000, "60");
+    assert_eq!(passed(&statuses(&gateway, 3)), 3);
+    redis.hang();
+    let mut connection = gateway.connect();
+    let times: Vec<Duration> = (0..50)
+        .map(|_| {
+            let start = Instant::now();
+            assert_eq!(connection.request("GET", "/users", &[]).status, 200);
+            start.elapsed()
+        })
+        .collect();
+    let slow = times.iter().filter(|time| **time >= Duration::from_millis(45)).count();
+    assert!((1..=3).contains(&slow), "{slow} of 50 waited: {times:?}");
+    assert_eq!(store_of(&gateway), "memory");
+    redis.go_on();
+    eventually("limits to be shared again", || (store_of(&gateway) == "redis").then_some(()));
+    assert_eq!(gateway.stderr().matches("limits are kept in this process").count(), 1);
+}
+
+#[test]
+fn a_time_out_now_and_then_is_no_outage() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}', timeout: 50ms }}", redis.url()), 1_000, "60");
+    for _ in 0..3 {
+        redis.hang();
+        assert_eq!(passed(&statuses(&gateway, 2)), 2);
+        redis.go_on();
+        eventually("redis to answer again", || {
+            let before = redis.calls("evalsha");
+            gateway.get("/users");
+            (redis.calls("evalsha") > before).then_some(())
+        });
+    }
+    assert_eq!(store_of(&gateway), "redis");
+    assert!(!gateway.stderr().contains("kept in this process"), "{}", gateway.stderr());
+}
+
+#[test]
+fn a_gateway_starts_without_its_redis_and_finds_it_later() {
+    let (upstream, mut redis) = (Upstream::start(), Redis::start());
+    redis.kill();
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
+    assert_eq!(passed(&statuses(&gateway, 5)), 2);
+    assert_eq!(store_of(&gateway), "memory");
+    redis.restart();
+    eventually("limits to be shared", || (store_of(&gateway) == "redis").then_some(()));
+    assert_eq!(passed(&statuses(&gateway, 5)), 2);
+}
+
+#[test]
+fn clients_behind_a_trusted_proxy_are_told_apart_and_nobody_can_pose_as_another() {
+    let upstream = Upstream::start();
+    let trusting = limited(&upstream, "trustedProxies: [127.0.0.1]", 1, "60");
+    let from = |gateway: &Gateway, list: &str| gateway.request("GET", "/users", &[("X-Forwarded-For", list)]).status;
+    assert_eq!(from(&trusting, "203.0.113.1"), 200);
+    assert_eq!(from(&trusting, "203.0.113.1"), 429);
+    assert_eq!(from(&trusting, "203.0.113.2"), 200);
+    // What stands left of the address that the proxy vouches for is the client's own invention.
+    assert_eq!(from(&trusting, "198.51.100.9, 203.0.113.2"), 429);
+    assert_eq!(from(&trusting, "2001:db8:0:1::1"), 200);
+    assert_eq!(from(&trusting, "2001:db8:0:1:2:3:4:5"), 429, "one client has a whole /64");
+    assert_eq!(from(&trusting, "2001:db8:0:2::1"), 200);
+    let plain = limited(&upstream, "", 1, "60");
+    assert_eq!(from(&plain, "203.0.113.1"), 200);
+    assert_eq!(from(&plain, "203.0.113.2"), 429, "an untrusted peer chose its own address");
+}
+
+#[test]
+fn routes_are_limited_apart_and_auth_comes_first() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!(
+        concat!(
+            "routes:\n",
+            "  - {{ path: /a, targets: {0}, plugins: {{ auth: true, rateLimit: {{ max: 1, window: 60 }} }} }}\n",
+            "  - {{ path: /b, targets: {0}, plugins: {{ rateLimit: {{ max: 1, window: 60 }} }} }}\n",
+        ),
+        upstream.url()
+    ));
+    for _ in 0..5 {
+        let refused = gateway.get("/a");
+        refused.is_problem(401, "token_missing");
+        assert_eq!(refused.header("x-ratelimit-limit"), None, "a request that is refused before is not counted");
+    }
+    assert_eq!(gateway.get_as("u", "/a").status, 200);
+    assert_eq!(gateway.get_as("u", "/a").status, 429);
+    assert_eq!(gateway.get("/b").status, 200);
+}

@@ -1,0 +1,20 @@
+//! The gateway as a process, over real sockets: everything here talks to the built binary on a free port
+//! of the loopback, with a real Redis where one is needed.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should stop")]
+
+mod support;
+
+mod auth;
+mod breaker;
+mod cli;
+mod config;
+mod examples;
+mod headers;
+mod limits;
+mod log;
+mod messages;
+mod names;
+mod process;
+mod readme;
+mod stats;

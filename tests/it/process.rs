@@ -1,0 +1,136 @@
+//! The process: its end, its port, its threads.
+
+use std::time::Duration;
+
+use crate::support::{Reply, Upstream, aegis, eventually, gateway, nobody};
+
+fn slow(millis: u64) -> Upstream {
+    Upstream::with(move |_| {
+        std::thread::sleep(Duration::from_millis(millis));
+        Reply::ok()
+    })
+}
+
+#[test]
+fn sigterm_lets_requests_finish_says_not_ready_and_exits_0() {
+    let upstream = slow(1_500);
+    let mut gateway = gateway(format!("routes: [{{ path: /, target: {} }}]\n", upstream.url()));
+    let (mut under_way, mut asking) = (gateway.connect(), gateway.connect());
+    assert_eq!(asking.request("GET", "/gateway/readyz", &[]).status, 200);
+    under_way.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+    eventually("the request to arrive", || upstream.received().first().map(|_| ()));
+    gateway.signal(libc::SIGTERM);
+    eventually("readyz to say so", || (gateway.get("/gateway/readyz").status == 503).then_some(()));
+    assert_eq!(gateway.get("/gateway/livez").status, 200);
+    assert_eq!(under_way.answer(false).status, 200, "the request under way was cut");
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(gateway.stdout().contains("/slow → 200"), "its log line was lost");
+}
+
+#[test]
+fn without_requests_the_end_does_not_wait() {
+    let mut gateway = gateway(format!("routes: [{{ path: /, target: 'http://{}' }}]\n", nobody()));
+    let start = std::time::Instant::now();
+    gateway.signal(libc::SIGTERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_second_sigterm_and_sigint_end_it_at_once() {
+    for signals in [&[libc::SIGTERM, libc::SIGTERM][..], &[libc::SIGINT]] {
+        let upstream = slow(10_000);
+        let mut gateway = gateway(format!("routes: [{{ path: /, target: {} }}]\n", upstream.url()));
+        let mut under_way = gateway.connect();
+        under_way.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        eventually("the request to arrive", || upstream.received().first().map(|_| ()));
+        let start = std::time::Instant::now();
+        for (nth, signal) in signals.iter().enumerate() {
+            gateway.signal(*signal);
+            if nth + 1 < signals.len() {
+                eventually("it to be draining", || gateway.stderr().contains("draining").then_some(()));
+            }
+        }
+        assert_eq!(gateway.wait().code(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(5), "{signals:?}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_second_sigterm_ends_a_long_drain_as_well() {
+    let upstream = slow(10_000);
+    let mut gateway = gateway(format!("routes: [{{ path: /, target: {} }}]\n", upstream.url()));
+    let mut under_way = gateway.connect();
+    under_way.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    eventually("the request to arrive", || upstream.received().first().map(|_| ()));
+    let address = gateway.address;
+    gateway.signal(libc::SIGTERM);
+    eventually("the door to close", || std::net::TcpStream::connect(address).is_err().then_some(()));
+    assert!(gateway.is_running(), "the request is still under way");
+    let start = std::time::Instant::now();
+    gateway.signal(libc::SIGTERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// The process used to wait for a pipe that nobody reads, whatever the signal.
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_it_from_ending() {
+    let command = aegis(&["run", "-c", "aegis.yaml"]);
+    let file = command.get_current_dir().unwrap().join("aegis.yaml");
+    std::fs::write(file, format!("listen: 127.0.0.1:0\nroutes: [{{ path: /, target: 'http://{}' }}]\n", nobody()))
+        .unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut gateway = crate::support::Gateway::spawn_logging_to(command, writer);
+    let path = format!("/{}", "x".repeat(4_000));
+    // A pipe holds 64 KiB.
+    for _ in 0..40 {
+        gateway.get(&path);
+    }
+    gateway.signal(libc::SIGTERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+    drop(reader);
+}
+
+#[test]
+fn a_taken_port_is_one_line_that_names_it_and_its_holder() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let mut command = aegis(&["run", "-c", "aegis.yaml"]);
+    let file = command.get_current_dir().unwrap().join("aegis.yaml");
+    std::fs::write(file, format!("listen: 127.0.0.1:{port}\nroutes: [{{ path: /, target: 'http://127.0.0.1:1' }}]\n"))
+        .unwrap();
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains(&format!("port {port} is taken by")), "{said}");
+    assert!(said.contains(&format!("(process {})", std::process::id())), "{said}");
+}
+
+#[test]
+fn several_addresses_and_threads_serve_alike() {
+    let upstream = Upstream::start();
+    let command = aegis(&["run", "-c", "aegis.yaml"]);
+    let file = command.get_current_dir().unwrap().join("aegis.yaml");
+    std::fs::write(
+        file,
+        format!("listen: [127.0.0.1:0, '[::1]:0']\nthreads: 4\nroutes: [{{ path: /, target: {} }}]\n", upstream.url()),
+    )
+    .unwrap();
+    let gateway = crate::support::Gateway::spawn(command);
+    let said = gateway.stderr();
+    let second = said.split("listening on http://").nth(2).unwrap().lines().next().unwrap().parse().unwrap();
+    let mut v6 = crate::support::Connection::open(second);
+    assert_eq!(v6.request("GET", "/", &[]).status, 200);
+    assert_eq!(upstream.received().last().unwrap().header("x-forwarded-for"), Some("::1"));
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut connection = gateway.connect();
+                (0..50).for_each(|_| assert_eq!(connection.request("GET", "/", &[]).status, 200));
+            });
+        }
+    });
+    assert_eq!(gateway.settled_stats()[0]["succeeded"], 801);
+}
