@@ -1,0 +1,170 @@
+"""Processes of the benchmark: started on a core, watched through /proc, stopped. And what machine this is."""
+
+import contextlib
+import glob
+import os
+import platform
+import random
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+CORES = sorted(os.sched_getaffinity(0))
+# One for the gateway alone; load generator, upstreams and Redis share the other.
+GATEWAY_CORE, LOAD_CORE = CORES[0], CORES[-1]
+os.environ["PATH"] += ":/usr/sbin"  # where Debian has nginx
+
+
+class Invalid(Exception):
+    """What was measured is not what was to be measured: the numbers are worth nothing."""
+
+
+def expect(condition: object, message: str) -> None:
+    """Raises `Invalid` with `message` unless `condition` holds."""
+    if not condition:
+        raise Invalid(message)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on, below those that outgoing connections are given."""
+    def is_free(port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+    return list(filter(is_free, random.sample(range(15_000, 30_000), count + 100)))[:count]
+
+
+@contextlib.contextmanager
+def running(command: list[str], core: int, port: int, run: Path, env: dict[str, str]) -> Iterator[int]:
+    """Runs `command` on `core` in the folder `run` until the block ends; gives its pid once it listens on `port`."""
+    said = run / f"output-{port}.log"
+    with open(said, "wb") as output:
+        process = subprocess.Popen(
+            ["taskset", "-c", str(core), *command], cwd=run, env=os.environ | env, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )
+    try:
+        expect(listens(process, port), f"{command[0]} does not start: {said.read_text(errors='replace')[-1_000:]}")
+        yield process.pid
+    finally:
+        stop(process)
+
+
+def listens(process: subprocess.Popen, port: int) -> bool:
+    """Waits until the process accepts connections on `port`. False: it has ended, or it takes too long."""
+    deadline = time.monotonic() + 10
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Asks the process to end, and makes what is left of it and its children end."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # a group of its own: start_new_session
+    process.wait()
+
+
+def tree(pid: int) -> list[int]:
+    """The process and its descendants."""
+    children = [child for path in glob.glob(f"/proc/{pid}/task/*/children") for child in read(path).split()]
+    return [pid, *(descendant for child in children for descendant in tree(int(child)))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that the process and its descendants have taken so far."""
+    # Fields 14 and 15 of proc(5); the second, a name in brackets, may hold blanks.
+    fields = [read(f"/proc/{each}/stat").rpartition(")")[2].split() for each in tree(pid)]
+    return sum(int(of[11]) + int(of[12]) for of in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def busy_seconds(core: int) -> float:
+    """Time that the core has not been idle so far, whoever used it; the hypervisor's other guests, too."""
+    fields = [int(each) for each in found(rf"cpu{core} (.+)", read("/proc/stat")).split()]
+    return (sum(fields[:3]) + sum(fields[5:8])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory that the process and its descendants have held, resident, summed up."""
+    return sum(int(found(r"VmHWM:\s+(\d+)", read(f"/proc/{each}/status"))) for each in tree(pid)) / 1_024
+
+
+class Load(NamedTuple):
+    """What wrk has to say of one run."""
+
+    requests: int
+    rate: float
+    p50_ms: float
+    p99_ms: float
+
+
+def load(url: str, token: str | None, seconds: int, connections: int) -> Load:
+    """Runs wrk. Any answer but 2xx, and any connection that breaks, makes the run invalid."""
+    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command += ["-H", f"Authorization: Bearer {token}"] if token else []
+    report = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+    failures = re.findall(r"Non-2xx.*|Socket errors.*", report)
+    expect(not failures, f"wrk: {', '.join(failures)}")
+    return Load(
+        requests=int(found(r"(\d+) requests in", report)),
+        rate=float(found(r"Requests/sec:\s+([\d.]+)", report)),
+        p50_ms=milliseconds(found(r"\s50%\s+(\S+)", report)),
+        p99_ms=milliseconds(found(r"\s99%\s+(\S+)", report)),
+    )
+
+
+def milliseconds(text: str) -> float:
+    """A duration as wrk writes it."""
+    value, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
+    return float(value) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
+
+
+def redis(port: str, *words: str) -> str:
+    """Redis' answer to one command: a status, a number, a string of one line, or `missing`."""
+    with socket.create_connection(("127.0.0.1", int(port)), 1) as connection, connection.makefile() as answer:
+        connection.sendall(" ".join(words).encode() + b"\r\n")
+        first = answer.readline().strip()
+        if first.startswith("$"):
+            return "missing" if first == "$-1" else answer.readline().strip()
+        return first.lstrip("+:")
+
+
+def description() -> dict[str, str]:
+    """The machine and the programs on it."""
+    memory = int(found(r"MemTotal:\s+(\d+)", read("/proc/meminfo"))) / 1024**2
+    cpu = found(r"model name\s*:\s*(.+)", read("/proc/cpuinfo")) or platform.machine()
+    return {
+        "CPU": f"{cpu}, {os.cpu_count()} cores, {memory:.1f} GiB of memory",
+        "kernel": f"{platform.system()} {found(r'([0-9.]+)', platform.release())}",
+        "aegis": said("git", "describe", "--always", "--dirty"),
+        "rustc": found(r"rustc (\S+)", said("rustc", "--version")),
+        "nginx": found(r"nginx/(\S+)", said("nginx", "-v")),
+        "redis": found(r"v=(\S+)", said("redis-server", "--version")),
+        "wrk": found(r"wrk \D*(\S+)", said("wrk", "-v")),
+    }
+
+
+def said(*command: str) -> str:
+    """What a program says of itself."""
+    run = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    return (run.stdout or run.stderr).strip()
+
+
+def found(pattern: str, text: str) -> str:
+    """The first group of the pattern in the text, or nothing."""
+    match = re.search(pattern, text)
+    return match[1] if match else ""
+
+
+def read(path: str) -> str:
+    """A file of /proc."""
+    return Path(path).read_text()

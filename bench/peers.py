@@ -1,0 +1,142 @@
+"""Who is compared, and the proof that each does the work it is measured for."""
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import re
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from machine import expect, redis
+
+NEEDED = {"nginx": "nginx", "wrk": "wrk", "redis-server": "redis-server"}
+FOR_LUA = {
+    "libnginx-mod-http-lua": "usr/share/nginx/modules/ngx_http_lua_module.so",
+    "lua-nginx-redis": "usr/share/lua/5.1/nginx/redis.lua",
+    "lua-cjson": "usr/lib/*/lua/5.1/cjson.so",
+}
+USER = "user-42"
+SECRET = "a secret of the benchmark, of 32 bytes or more"
+BODY = '{"users":[{"id":1,"name":"Ada"},{"id":2,"name":"Grace"},{"id":3,"name":"Edsger"}]}'
+# Answers that are looked at one by one before the clock runs, and as many of what the upstreams see.
+LOOKS = 30
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One row of the table."""
+
+    name: str
+    command: list[str]
+    path: str = "/users"
+    env: dict[str, str] = field(default_factory=dict)
+    request_id: bool = True
+    token: str | None = None
+    # The key in Redis that counts the requests of 127.0.0.1.
+    counter: str | None = None
+
+
+def missing_packages() -> tuple[list[str], list[str]]:
+    """Debian packages that have to be installed, and those without which only the Lua row is left out."""
+    needed = [package for package, program in NEEDED.items() if not shutil.which(program)]
+    return needed, [package for package, file in FOR_LUA.items() if not any(Path("/").glob(file))]
+
+
+def rows(aegis: Path, bare: Path, settings: dict[str, str]) -> list[Peer]:
+    """All peers that can run here."""
+    gateway, pingora = [str(aegis), "run", "-c", "aegis.yaml"], [str(bare)]
+    shared = {"REDIS_URL": f"redis://127.0.0.1:{settings['REDIS_PORT']}"}
+    lean = {"READ_BUFFER": "4096", "LOG_BUFFER": "65536"}
+    token = sign({"userId": USER, "iat": int(time.time()), "exp": int(time.time()) + 86_400})
+    peers = [
+        Peer("nginx, plain", nginx("nginx.conf")),
+        Peer("bare Pingora", pingora, request_id=False),
+        Peer("bare Pingora, 4 KiB reads, buffered log", pingora, request_id=False, env=lean),
+        Peer("aegis, plain", gateway, path="/plain"),
+        Peer("aegis, JWT", gateway, path="/jwt", token=token),
+        Peer("aegis, JWT + limit in memory", gateway, token=token),
+        Peer("aegis, JWT + limit in Redis", gateway, token=token, env=shared, counter="aegis:rl:/users:127.0.0.1"),
+    ]
+    if not missing_packages()[1]:
+        lua = nginx("nginx-lua.conf")
+        peers.append(Peer("nginx + Lua, JWT + limit in Redis", lua, token=token, counter="lua:rl:/users:127.0.0.1"))
+    return peers
+
+
+def nginx(config: str) -> list[str]:
+    """nginx with a config of the working directory, to which its paths are relative."""
+    return ["nginx", "-p", ".", "-c", config, "-e", "nginx-error.log"]
+
+
+def write_configs(run: Path, settings: dict[str, str]) -> None:
+    """Copies the configs, `${NAME}` filled in; aegis fills in its own."""
+    values = settings | {"RUN": str(run), "BODY": BODY}
+    for source in Path(__file__).with_name("conf").iterdir():
+        text = source.read_text()
+        if source.suffix != ".yaml":
+            text = re.sub(r"\$\{([A-Z_0-9]+)\}", lambda name: values[name[1]], text)
+        (run / source.name).write_text(text)
+
+
+def sign(claims: dict[str, object]) -> str:
+    """A JWT, signed with HS256."""
+    def encode(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    signed = ".".join(encode(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+    return f"{signed}.{encode(hmac.digest(SECRET.encode(), signed.encode(), hashlib.sha256))}"
+
+
+def prove_work(peer: Peer, settings: dict[str, str]) -> int:
+    """Raises `Invalid` unless the peer does all that its row says. Gives the number of requests it let pass."""
+    expect(redis(settings["REDIS_PORT"], "FLUSHALL") == "OK", "Redis does not obey")
+    connection = http.client.HTTPConnection("127.0.0.1", int(settings["GATEWAY_PORT"]), timeout=5)
+    for _ in range(LOOKS):
+        answer = get(connection, peer.path, peer.token)
+        expect(answer == (200, BODY), f"GET {peer.path} was answered {answer}")
+    prove_forwarding(peer, [get(connection, f"{peer.path}/seen", peer.token) for _ in range(LOOKS)])
+    prove_counts(peer, settings, 2 * LOOKS, 2 * LOOKS)
+    if peer.token:
+        for token in (None, peer.token[:-8] + "AAAAAAAA", sign({"userId": USER, "exp": 1})):
+            status, _ = get(connection, peer.path, token)
+            expect(status == 401, f"the token {token} was answered {status}")
+    connection.close()
+    return 2 * LOOKS
+
+
+def prove_forwarding(peer: Peer, answers: list[tuple[int, str]]) -> None:
+    """The upstreams take turns, and see the headers that the gateway has to send."""
+    expect(all(status == 200 for status, _ in answers), f"GET {peer.path}/seen was answered {answers}")
+    seen = [json.loads(body) for _, body in answers]
+    ports = [each["port"] for each in seen]
+    expect([ports.count(port) for port in set(ports)] == [LOOKS // 3] * 3, f"upstreams do not take turns: {ports}")
+    ids = {each["requestId"] for each in seen} - {""}
+    expect(len(ids) == (LOOKS if peer.request_id else 0), f"{LOOKS} requests arrived with the ids {ids}")
+    users = {each["userId"] for each in seen}
+    expect(users == {USER if peer.token else ""}, f"requests arrived with the user ids {users}")
+
+
+def get(connection: http.client.HTTPConnection, path: str, token: str | None) -> tuple[int, str]:
+    """Status and body of the answer to a GET."""
+    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    response = connection.getresponse()
+    return response.status, response.read().decode()
+
+
+def prove_counts(peer: Peer, settings: dict[str, str], at_least: int, at_most: int) -> None:
+    """Redis has counted every request, if it is the peer's to be counted there."""
+    if peer.counter:
+        counted = redis(settings["REDIS_PORT"], "GET", peer.counter)
+        right = counted.isdecimal() and at_least <= int(counted) <= at_most
+        expect(right, f"{at_least} requests were let pass, but {peer.counter} in Redis is {counted}")
+
+
+def prove_log(log: Path, requests: int) -> None:
+    """Every request has its line. To be asked when the peer has ended, and has written all."""
+    expect(log.exists(), "there is no access log")
+    with open(log, "rb") as file:
+        lines = sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+    expect(lines >= requests, f"{requests} requests were let pass, but the access log has {lines} lines")
