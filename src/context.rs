@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use http::HeaderValue;
 
-use crate::connection::Link;
+use crate::downstream::link::Link;
+use crate::failure::Failure;
 use crate::plugin::Notes;
-use crate::respond::Failure;
 use crate::snapshot::{Route, Snapshot};
-use crate::upstream::target::{Attempt, Target};
+use crate::upstream::attempt::Attempt;
+use crate::upstream::target::Target;
 
 /// One request.
 pub struct RequestCtx {

@@ -12,12 +12,13 @@ use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
 use crate::downstream::hop_by_hop;
 use crate::downstream::request_id::X_REQUEST_ID;
+use crate::failure::Failure;
 use crate::observe;
 use crate::refusal::Refusal;
-use crate::respond::Failure;
 use crate::snapshot::Route;
+use crate::upstream::attempt::Attempt;
 use crate::upstream::breaker::Refused;
-use crate::upstream::target::{Attempt, Cause};
+use crate::upstream::target::Cause;
 use crate::upstream::upgrade;
 
 /// Unused connections to a target are kept this long. Shorter than what servers use by default would be
@@ -78,7 +79,7 @@ fn pick(route: &Route, tried: &mut Vec<usize>, now: Instant) -> Result<Attempt, 
         if tried.contains(&index) {
             return None;
         }
-        match route.targets[index].admit(route.guarded, now) {
+        match Attempt::admit(&route.targets[index], route.guarded, now) {
             Ok(attempt) => Some(attempt),
             Err(refused) => {
                 let wait = match refused {

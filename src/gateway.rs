@@ -2,10 +2,8 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, Result};
@@ -13,41 +11,11 @@ use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::connection::Link;
 use crate::context::{InFlight, RequestCtx};
-use crate::observe::access_log::AccessLog;
-use crate::respond::Failure;
-use crate::snapshot::Snapshot;
+use crate::downstream::link::Link;
+use crate::failure::Failure;
+use crate::shared::Shared;
 use crate::{admission, endpoint, forward, intake, observe, respond};
-
-/// What all requests of a process share.
-pub struct Shared {
-    /// The config that new requests run under.
-    pub snapshot: ArcSwap<Snapshot>,
-    /// Where their log lines go.
-    pub access_log: AccessLog,
-    /// Requests that are under way.
-    pub in_flight: Arc<AtomicUsize>,
-    /// Whether the process is about to end.
-    pub draining: AtomicBool,
-}
-
-impl Shared {
-    /// A gateway that is not draining.
-    pub fn new(snapshot: Snapshot, access_log: AccessLog) -> Self {
-        Shared {
-            snapshot: ArcSwap::from_pointee(snapshot),
-            access_log,
-            in_flight: Arc::default(),
-            draining: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether the process is about to end.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-}
 
 /// The gateway as a Pingora proxy.
 pub struct Gateway {

@@ -1,7 +1,7 @@
 //! Everything the gateway says no to, and with which words.
 //!
 //! A refusal is no error: nothing broke. What broke while a request was forwarded is a
-//! [`crate::respond::Failure`].
+//! [`crate::failure::Failure`].
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -19,10 +19,11 @@ use pingora_proxy::http_proxy;
 pub use self::listen::{ListenError, Listening};
 use crate::config::Config;
 use crate::connection::Connections;
-use crate::gateway::{Gateway, Shared};
+use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
 use crate::plugin::rate_limit::Store;
 use crate::plugin::rate_limit::redis::Redis;
+use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::upstream::discovery;
 

@@ -1,21 +1,19 @@
 //! From the file to what runs: defaults filled in, blocks inherited, references and ranges checked.
 
-use std::collections::HashMap;
-use std::num::NonZeroU32;
+mod auth;
+mod route;
+
 use std::time::Duration;
 
-use http::header::HeaderName;
 use ipnet::IpNet;
 
 use super::env::Lookup;
 use super::error::{Position, Problem};
-use super::file::{self, File, Policies, Switch};
+use super::file::{self, File};
 use super::located::Located;
-use super::model::{AccessLog, Breaker, Config, Jwt, Plugins, RateLimit, Redis, Route, Timeouts};
+use super::model::{AccessLog, Config, Redis, Route};
 use super::units::{ListenAddress, Secret};
 
-/// HS256 wants a key of at least the size of its hash (RFC 7518, section 3.2).
-const STRONG_SECRET_BYTES: usize = 32;
 /// Compiles what was read; findings are added to `problems`. Where there are errors among them, the
 /// result is only good for finding more.
 pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> Config {
@@ -159,186 +157,8 @@ impl Compiler<'_> {
             None => Duration::from_secs(5),
         }
     }
-
-    fn claims_to_headers(&mut self, written: &file::Jwt) -> Vec<(String, HeaderName)> {
-        let pairs = written.claims_to_headers.iter();
-        pairs.filter_map(|(claim, header)| Some((claim.clone(), self.identity_header(claim, header)?))).collect()
-    }
-
-    fn jwt(&mut self, written: &file::Jwt, claims_to_headers: Vec<(String, HeaderName)>) -> Option<Jwt> {
-        if let Some(list) = written.algorithms.as_ref().filter(|list| list.is_empty())
-            && !self.told_of("auth.jwt.algorithms")
-        {
-            self.error(list.at, "auth.jwt.algorithms", "the list is empty; write [HS256] or leave it out");
-        }
-        let secret = match &written.secret {
-            Some(secret) if !secret.reveal().is_empty() => Some((secret.at, secret.value.clone())),
-            _ => self.variable("JWT_SECRET").map(|secret| (start(), Secret::new(secret))),
-        };
-        let (at, secret) = secret?;
-        if secret.reveal().len() < STRONG_SECRET_BYTES {
-            self.warn(at, "auth.jwt.secret", format!(
-                "the secret has {} bytes and can be guessed; HS256 wants at least {STRONG_SECRET_BYTES} (RFC 7518, 3.2), `openssl rand -base64 48` makes a good one",
-                secret.reveal().len(),
-            ));
-        }
-        Some(Jwt {
-            secret,
-            user_id_claim: written.user_id_claim.clone().unwrap_or_else(|| "userId".into()),
-            issuer: written.issuer.0.clone(),
-            audience: written.audience.0.clone(),
-            leeway: written.leeway.map_or(Duration::ZERO, |leeway| leeway.0),
-            required_claims: written.required_claims.0.clone(),
-            claims_to_headers,
-        })
-    }
-
-    /// A header that a claim may be sent in: one that the gateway can take away from clients.
-    fn identity_header(&mut self, claim: &str, header: &Located<String>) -> Option<HeaderName> {
-        const TAKEN: [&str; 14] = [
-            "authorization",
-            "connection",
-            "content-length",
-            "content-type",
-            "cookie",
-            "expect",
-            "host",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "x-request-id",
-            "x-user-id",
-            "x-forwarded-for",
-        ];
-        let path = format!("auth.jwt.claimsToHeaders.{claim}");
-        match HeaderName::try_from(header.value.as_str()) {
-            Ok(name) if !TAKEN.contains(&name.as_str()) && !name.as_str().starts_with("x-forwarded-") => Some(name),
-            Ok(name) => {
-                self.error(
-                    header.at,
-                    path,
-                    format!("the header {name} has a meaning of its own; choose another such as x-{claim}"),
-                );
-                None
-            }
-            Err(_) => {
-                self.error(
-                    header.at,
-                    path,
-                    format!("\"{}\" is no header name; write one such as x-tenant", header.value),
-                );
-                None
-            }
-        }
-    }
-
-    fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
-        let path = at_route(written);
-        if written.targets.is_empty() && !self.told_of(&format!("{path}.targets")) {
-            self.error(written.targets.at, format!("{path}.targets"), "there is no target; write [http://HOST:PORT]");
-        }
-        let mut targets = Vec::new();
-        for target in written.targets.iter() {
-            if targets.contains(&target.url) {
-                self.error(
-                    target.at,
-                    format!("{path}.targets[{}]", target.index),
-                    format!("{} is in the list already; keep one", target.url),
-                );
-            } else {
-                targets.push(target.url.clone());
-            }
-        }
-        let timeouts = written.timeouts.or(defaults.timeouts).unwrap_or_default();
-        let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
-        let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
-        let block = written.breaker.as_ref().or(defaults.breaker.as_ref()).map(|block| &block.value);
-        Route {
-            path: written.path.as_str().to_owned(),
-            targets,
-            timeouts: Timeouts {
-                connect: timeouts.connect.map_or(Duration::from_secs(2), |period| period.0.0),
-                read: timeouts.read.map_or(Duration::from_secs(60), |period| period.0.0),
-            },
-            breaker: breaker(block),
-            plugins: Plugins {
-                auth: auth.is_some_and(|auth| matches!(auth.value, Switch::On(_))),
-                rate_limit: limit.and_then(rate_limit),
-            },
-        }
-    }
-
-    fn unique_paths(&mut self, routes: &[Located<file::Route>]) {
-        let mut seen: HashMap<&str, String> = HashMap::new();
-        for route in routes {
-            let (path, at) = (route.path.as_str(), format!("{}.path", at_route(route)));
-            if path == "/gateway" || path.starts_with("/gateway/") {
-                self.error(route.path.at, &at, "/gateway is the gateway's own; choose another path");
-            }
-            if let Some(first) = seen.get(path) {
-                self.error(route.path.at, at, format!("{path} is the path of {first} already; choose another"));
-            } else {
-                seen.insert(path, at_route(route));
-            }
-        }
-    }
-
-    /// A target has one breaker, whichever routes name it, so they have to agree on it.
-    fn one_breaker_a_target(&mut self, written: &[Located<file::Route>], routes: &[Route]) {
-        let mut first: HashMap<&str, (&Located<file::Route>, &Breaker)> = HashMap::new();
-        for (written, route) in written.iter().zip(routes) {
-            let Some(breaker) = &route.breaker else { continue };
-            for target in &route.targets {
-                let (theirs, other) = *first.entry(target.as_str()).or_insert((written, breaker));
-                if other != breaker {
-                    let at = written.breaker.as_ref().map_or(written.at, |breaker| breaker.at);
-                    let theirs = at_route(theirs);
-                    self.error(
-                        at,
-                        format!("{}.breaker", at_route(written)),
-                        format!("{target} is a target of {theirs} too, with another breaker; a target has one: write the same in both, or off"),
-                    );
-                    break;
-                }
-            }
-        }
-    }
-
-    fn secret_is_there(&mut self, jwt: &Option<Jwt>, written: &[Located<file::Route>], routes: &[Route]) {
-        let needs = written.iter().zip(routes).find(|(_, route)| route.plugins.auth);
-        // A secret that is there and wrong has been told of already.
-        if let (None, Some((written, _)), false) = (jwt, needs, self.told_of("auth")) {
-            let at = written.plugins.auth.as_ref().map_or(written.at, |auth| auth.at);
-            let what = "this route needs tokens, and there is no secret to check them with";
-            let right = "set the environment variable JWT_SECRET (or auth.jwt.secret)";
-            self.error(at, format!("{}.plugins.auth", at_route(written)), format!("{what}; {right}"));
-        }
-    }
 }
 
 fn at_route(route: &Located<file::Route>) -> String {
     format!("routes[{}]", route.index)
-}
-
-/// The breaker that a block describes; without a block, the default one.
-fn breaker(written: Option<&Switch<file::Breaker>>) -> Option<Breaker> {
-    let none = file::Breaker::default();
-    let written = match written {
-        Some(Switch::Off) => return None,
-        Some(Switch::On(written)) => written,
-        None => &none,
-    };
-    Some(Breaker {
-        failures: written.failures.map_or(const { NonZeroU32::new(3).expect("3 is not 0") }, |count| count.0),
-        cooldown: written.cooldown.map_or(Duration::from_secs(60), |period| period.0.0),
-        statuses: written.statuses.as_ref().map_or_else(Breaker::default_statuses, |ranges| ranges.0.clone()),
-    })
-}
-
-fn rate_limit(written: &Switch<file::RateLimit>) -> Option<RateLimit> {
-    match written {
-        Switch::Off => None,
-        Switch::On(limit) => Some(RateLimit { max: limit.max.0, window: limit.window.0 }),
-    }
 }

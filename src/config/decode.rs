@@ -4,13 +4,17 @@
 //! place, what it is about is taken out of the tree, and the next round finds the next one. What was
 //! taken out is remembered: that a key is *then* missing is no second finding.
 
+mod access;
+mod error;
+
 use std::collections::HashSet;
-use std::fmt;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, Error as _, Visitor};
 
-use super::error::{Position, Problem, nearest};
+use self::access::{Alone, Entries, Items, Placed};
+use self::error::{Error, Kind, Step, join};
+use super::error::Problem;
 use super::yaml::{Node, Value, is_null};
 
 /// Names under which [`super::located`]'s types ask the reader for more than serde offers.
@@ -44,26 +48,6 @@ pub fn decode<T: DeserializeOwned>(root: &mut Node, problems: &mut Vec<Problem>)
     None
 }
 
-/// One key or index on the way to a value.
-#[derive(Clone, Debug)]
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-fn join(path: &[Step], last: Option<&str>) -> String {
-    let mut text = String::new();
-    let keys = path.iter().cloned().chain(last.map(|key| Step::Key(key.to_owned())));
-    for step in keys {
-        match step {
-            Step::Key(key) if text.is_empty() => text = key,
-            Step::Key(key) => text = format!("{text}.{key}"),
-            Step::Index(index) => text = format!("{text}[{index}]"),
-        }
-    }
-    text
-}
-
 fn prune(root: &mut Node, path: &[Step]) -> bool {
     let mut node = root;
     for step in path {
@@ -81,102 +65,6 @@ fn prune(root: &mut Node, path: &[Step]) -> bool {
     }
     node.value = Value::Pruned;
     true
-}
-
-/// What is wrong and, while the error travels outwards, where.
-#[derive(Debug)]
-pub struct Error {
-    kind: Kind,
-    at: Option<Position>,
-    /// Innermost first.
-    steps: Vec<Step>,
-}
-
-#[derive(Debug)]
-pub enum Kind {
-    UnknownKey { key: String, known: &'static [&'static str] },
-    MissingKey(&'static str),
-    Other(String),
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Kind::UnknownKey { key, known } => match nearest(key, known.iter().copied()) {
-                Some(near) => write!(f, "unknown key; did you mean \"{near}\"?"),
-                None => write!(f, "unknown key; known here: {}", known.join(", ")),
-            },
-            Kind::MissingKey(key) => write!(f, "the key \"{key}\" is missing"),
-            Kind::Other(message) => f.write_str(message),
-        }
-    }
-}
-
-impl Error {
-    fn new(kind: Kind) -> Self {
-        Error { kind, at: None, steps: Vec::new() }
-    }
-
-    fn at(mut self, at: Position) -> Self {
-        self.at.get_or_insert(at);
-        self
-    }
-
-    fn inside(mut self, step: Step) -> Self {
-        self.steps.push(step);
-        self
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl de::Error for Error {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Error::new(Kind::Other(message.to_string()))
-    }
-
-    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Error::custom(format!("found {}, expected {expected}", describe(found)))
-    }
-
-    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Error::invalid_type(found, expected)
-    }
-
-    fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
-        Error::custom(match nearest(word, known.iter().copied()) {
-            Some(near) => format!("unknown value \"{word}\"; did you mean \"{near}\"?"),
-            None => format!("unknown value \"{word}\"; known here: {}", known.join(", ")),
-        })
-    }
-
-    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        Error::new(Kind::UnknownKey { key: key.to_owned(), known })
-    }
-
-    fn missing_field(key: &'static str) -> Self {
-        Error::new(Kind::MissingKey(key))
-    }
-}
-
-fn describe(found: de::Unexpected<'_>) -> String {
-    match found {
-        de::Unexpected::Str(text) => format!("\"{text}\""),
-        de::Unexpected::Bool(value) => value.to_string(),
-        de::Unexpected::Unsigned(value) => value.to_string(),
-        de::Unexpected::Signed(value) => value.to_string(),
-        de::Unexpected::Float(value) => value.to_string(),
-        de::Unexpected::Unit | de::Unexpected::Option => "nothing".to_owned(),
-        de::Unexpected::Map => "a block of keys".to_owned(),
-        de::Unexpected::Seq => "a list".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 macro_rules! numbers {
@@ -200,8 +88,8 @@ impl Node {
         match &self.value {
             Value::Scalar { text, plain: true } => scalar(text, visitor),
             Value::Scalar { text, plain: false } => visitor.visit_borrowed_str(text),
-            Value::Sequence(items) => visitor.visit_seq(Items { items, next: 0 }),
-            Value::Mapping(entries) => visitor.visit_map(Entries { entries: entries.iter(), value: None }),
+            Value::Sequence(items) => visitor.visit_seq(Items::new(items)),
+            Value::Mapping(entries) => visitor.visit_map(Entries::new(entries)),
             Value::Pruned => visitor.visit_unit(),
         }
     }
@@ -265,7 +153,7 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
         match (name, &self.value) {
-            (LOCATED, _) => visitor.visit_seq(Placed { node: self, next: 0 }),
+            (LOCATED, _) => visitor.visit_seq(Placed::new(self)),
             (ONE_OR_MANY, Value::Sequence(_)) => self.any(visitor).map_err(|e| e.at(self.at)),
             (ONE_OR_MANY, _) => visitor.visit_seq(Alone(Some(self))),
             _ => visitor.visit_newtype_struct(self),
@@ -304,85 +192,6 @@ impl<'de> Deserializer<'de> for &'de Node {
     serde::forward_to_deserialize_any! {
         i8 i16 i32 i64 i128 u8 u128 f32 char bytes byte_buf unit unit_struct seq tuple tuple_struct map
         identifier ignored_any
-    }
-}
-
-use serde::de::Error as _;
-
-struct Entries<'de> {
-    entries: std::slice::Iter<'de, super::yaml::Entry>,
-    value: Option<&'de super::yaml::Entry>,
-}
-
-impl<'de> MapAccess<'de> for Entries<'de> {
-    type Error = Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some(entry) = self.entries.by_ref().find(|entry| entry.value.value != Value::Pruned) else {
-            return Ok(None);
-        };
-        self.value = Some(entry);
-        seed.deserialize(StrDeserializer::new(&entry.key))
-            .map(Some)
-            .map_err(|e: Error| e.at(entry.key_at).inside(Step::Key(entry.key.clone())))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        let entry = self.value.take().ok_or_else(|| Error::custom("a value was asked for before its key"))?;
-        seed.deserialize(&entry.value).map_err(|e| e.at(entry.value.at).inside(Step::Key(entry.key.clone())))
-    }
-}
-
-struct Items<'de> {
-    items: &'de [Node],
-    next: usize,
-}
-
-impl<'de> SeqAccess<'de> for Items<'de> {
-    type Error = Error;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
-        while let Some(item) = self.items.get(self.next) {
-            let index = self.next;
-            self.next += 1;
-            if item.value != Value::Pruned {
-                return seed.deserialize(item).map(Some).map_err(|e| e.at(item.at).inside(Step::Index(index)));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// A value given alone where a list may stand.
-struct Alone<'de>(Option<&'de Node>);
-
-impl<'de> SeqAccess<'de> for Alone<'de> {
-    type Error = Error;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
-        self.0.take().map(|node| seed.deserialize(node)).transpose()
-    }
-}
-
-/// Line, column, index and value, in that order.
-struct Placed<'de> {
-    node: &'de Node,
-    next: usize,
-}
-
-impl<'de> SeqAccess<'de> for Placed<'de> {
-    type Error = Error;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
-        use serde::de::IntoDeserializer as _;
-        self.next += 1;
-        match self.next {
-            1 => seed.deserialize((self.node.at.line as u64).into_deserializer()).map(Some),
-            2 => seed.deserialize((self.node.at.column as u64).into_deserializer()).map(Some),
-            3 => seed.deserialize((self.node.index as u64).into_deserializer()).map(Some),
-            4 => seed.deserialize(self.node).map(Some),
-            _ => Ok(None),
-        }
     }
 }
 

@@ -1,12 +1,17 @@
-//! The small notations of the config: durations, status ranges, addresses, target URLs, secrets.
+//! The small notations of the config: durations, numbers with a range, addresses, secrets.
+
+mod address;
+mod secret;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+pub use self::address::{ListenAddress, RoutePath, TargetUrl};
+pub use self::secret::Secret;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
 fn from_word<'de, T, D>(deserializer: D) -> Result<T, D::Error>
@@ -164,171 +169,6 @@ impl fmt::Display for StatusRange {
     }
 }
 
-/// Where to listen: `0.0.0.0:8000`, `[::]:8000` or `localhost:8000`. Port 0 takes any free one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ListenAddress(pub SocketAddr);
-
-impl FromStr for ListenAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let on_loopback = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
-        match (on_loopback, text.parse()) {
-            (Some(port), _) => Ok(ListenAddress(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))),
-            (None, Ok(address)) => Ok(ListenAddress(address)),
-            _ => Err(format!(
-                "\"{text}\" is no address to listen on; write 0.0.0.0:8000, [::]:8000 or localhost:8000 (ports 0-65535)"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Where requests go: `http://HOST:PORT`. The port may be left out (80).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TargetUrl {
-    /// A name or an IP address, without the brackets of IPv6.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    text: String,
-}
-
-impl TargetUrl {
-    /// The URL without a trailing slash, as stats and log lines show it.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-impl TargetUrl {
-    /// `HOST:PORT`, as `Host` wants it.
-    pub fn authority(&self) -> &str {
-        self.text.split_once("://").map_or("", |(_, authority)| authority)
-    }
-}
-
-impl FromStr for TargetUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("\"{text}\": {why}; write http://HOST:PORT");
-        let url = url::Url::parse(text).map_err(|e| wrong(&e.to_string()))?;
-        match url.scheme() {
-            "http" => {}
-            "https" | "h2" | "h2c" => {
-                return Err(format!("\"{text}\": {}:// targets are not available yet; use http://", url.scheme()));
-            }
-            "dns+srv" | "file" => {
-                return Err(format!(
-                    "\"{text}\": discovery by {}:// is not available yet; use http://HOST:PORT",
-                    url.scheme()
-                ));
-            }
-            other => return Err(wrong(&format!("unknown scheme \"{other}\""))),
-        }
-        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("a target has no path of its own"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("a target has no user or password"));
-        }
-        let host = match url.host() {
-            Some(url::Host::Domain(name)) => name.to_owned(),
-            Some(url::Host::Ipv4(ip)) => ip.to_string(),
-            Some(url::Host::Ipv6(ip)) => ip.to_string(),
-            None => return Err(wrong("the host is missing")),
-        };
-        let port = url.port().unwrap_or(80);
-        if port == 0 {
-            return Err(wrong("port 0 cannot be connected to"));
-        }
-        // As it was written, so that an operator finds it again; the port stays even if it is 80.
-        let text = text.trim_end_matches('/').to_owned();
-        Ok(TargetUrl { host, port, text })
-    }
-}
-
-impl fmt::Display for TargetUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// The path prefix of a route: `/`, `/users`, `/v1/users`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RoutePath(String);
-
-impl RoutePath {
-    /// The path, which begins with a slash and ends with none (but for `/` itself).
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for RoutePath {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if !text.starts_with('/') {
-            return Err(format!("\"{text}\" does not begin with a slash; write \"/{text}\""));
-        }
-        if text.contains(['?', '#', '*']) {
-            return Err(format!(
-                "\"{text}\": a path is a plain prefix, without \"?\", \"#\" or \"*\"; \"/users\" takes /users and all below it"
-            ));
-        }
-        // Requests are matched by their normalised path: one that is not normal could never match.
-        match crate::routing::path::normalise(text.as_bytes()) {
-            Ok(normal) if normal == text => {}
-            Ok(normal) => return Err(format!("\"{text}\" is not in normal form; write \"{normal}\"")),
-            Err(reason) => return Err(format!("\"{text}\": {reason}; write a plain path such as /users")),
-        }
-        let trimmed = text.trim_end_matches('/');
-        Ok(RoutePath(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }))
-    }
-}
-
-impl fmt::Display for RoutePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A value that is never shown: not in an error, a log line or `check --print`.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
-    }
-
-    /// The secret itself. Every caller is a place to review.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("********")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("********")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,57 +212,5 @@ mod tests {
         for text in ["99", "600", "599-500", "5xx", "500-", "-"] {
             assert!(text.parse::<StatusRange>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn target_urls_keep_their_spelling_and_refuse_what_cannot_be_meant() {
-        let url: TargetUrl = "http://user-service-1:3001/".parse().expect("a target");
-        assert_eq!((url.host.as_str(), url.port, url.as_str()), ("user-service-1", 3001, "http://user-service-1:3001"));
-        let url: TargetUrl = "http://[::1]:9".parse().expect("a target");
-        assert_eq!((url.host.as_str(), url.port), ("::1", 9));
-        assert_eq!("http://a".parse::<TargetUrl>().map(|u| u.port), Ok(80));
-        for text in [
-            "a:1",
-            "ftp://a:1",
-            "http://",
-            "http://a:0",
-            "http://a:1/x",
-            "http://a:1?x",
-            "http://u:p@a:1",
-            "https://a:1",
-            "http://a:99999",
-            "users",
-        ] {
-            assert!(text.parse::<TargetUrl>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn route_paths_are_plain_normal_prefixes() {
-        for (text, path) in [("/", "/"), ("/users", "/users"), ("/users/", "/users"), ("/v1/a.b", "/v1/a.b")] {
-            assert_eq!(text.parse::<RoutePath>().map(|p| p.to_string()), Ok(path.to_owned()));
-        }
-        for text in ["users", "", "/a/../b", "/a//b", "/a?b", "/a/*", "/%61", "/a\\b", "/%00"] {
-            assert!(text.parse::<RoutePath>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn listen_addresses() {
-        for (text, shown) in [("0.0.0.0:8000", "0.0.0.0:8000"), ("[::]:80", "[::]:80"), ("localhost:1", "127.0.0.1:1")]
-        {
-            assert_eq!(text.parse::<ListenAddress>().map(|a| a.to_string()), Ok(shown.to_owned()));
-        }
-        for text in ["8000", ":8000", "0.0.0.0", "example.com:80", "localhost:99999"] {
-            assert!(text.parse::<ListenAddress>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_secret_is_never_shown() {
-        let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret:?}"), "********");
-        assert_eq!(serde_yaml::to_string(&secret).ok().as_deref(), Some("'********'\n"));
-        assert_eq!(secret.reveal(), "hunter2");
     }
 }

@@ -20,12 +20,13 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Link;
 use super::linger::linger;
+use crate::downstream::link::Link;
 use crate::downstream::request_id;
-use crate::gateway::Shared;
+use crate::failure::Failure;
 use crate::observe::access_log::Entry;
-use crate::respond::{self, Failure};
+use crate::respond;
+use crate::shared::Shared;
 
 /// The wrapped connection.
 pub struct Guarded {

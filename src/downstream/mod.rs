@@ -1,8 +1,9 @@
 //! What comes from the client's side, made fit to be relied upon: who it is ([`client_ip`]), what its
 //! request is called ([`request_id`]), which of its header fields nobody else may set ([`headers`]), and
-//! which are not to be sent on ([`hop_by_hop`]).
+//! which are not to be sent on ([`hop_by_hop`]). What the connection knows of it is in [`link`].
 
 pub mod client_ip;
 pub mod headers;
 pub mod hop_by_hop;
+pub mod link;
 pub mod request_id;

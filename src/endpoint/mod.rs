@@ -8,9 +8,9 @@ use pingora::Result;
 use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
-use crate::gateway::Shared;
 use crate::refusal::Refusal;
 use crate::respond;
+use crate::shared::Shared;
 
 /// Whether `path`, in normal form, belongs to the gateway itself.
 pub fn is_ours(path: &str) -> bool {

@@ -11,7 +11,7 @@ use pingora_proxy::Session;
 
 use self::access_log::{AccessLog, Entry};
 use crate::context::RequestCtx;
-use crate::respond::Failure;
+use crate::failure::Failure;
 
 /// Writes the log line of a request.
 pub fn finish(session: &Session, error: Option<&Error>, ctx: &RequestCtx, log: &AccessLog, now: Instant) {

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::DRAIN_TIMEOUT;
-use crate::gateway::Shared;
+use crate::shared::Shared;
 
 /// While draining, connections are taken this much longer: whoever asks `readyz` meanwhile learns to go
 /// elsewhere, instead of running into a closed door.

@@ -178,7 +178,7 @@ fn the_commands_and_codes_of_the_readme_exist() {
             "{command}: {help}"
         );
     }
-    let sources = ["src/refusal.rs", "src/respond.rs"]
+    let sources = ["src/refusal.rs", "src/failure.rs"]
         .map(|file| fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap())
         .concat();
     let rows = readme
@@ -188,7 +188,13 @@ fn the_commands_and_codes_of_the_readme_exist() {
         .take_while(|line| line.starts_with('|'));
     let codes: Vec<&str> = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
     assert!(codes.len() > 12, "{codes:?}");
-    for code in codes {
+    for code in &codes {
         assert!(sources.contains(&format!("=> \"{code}\"")), "{code} is in the README and nowhere else");
+    }
+    let words = sources.split("=> \"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(word, _)| word);
+    let is_code = |word: &&str| word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    // A client that is gone is told nothing: its code is for the log.
+    for code in words.filter(is_code).filter(|code| *code != "client_gone") {
+        assert!(codes.contains(&code), "{code} is not in the README");
     }
 }

@@ -1,0 +1,132 @@
+//! What serde finds wrong, and where.
+
+use std::fmt;
+
+use serde::de;
+
+use crate::config::error::{Position, nearest};
+
+/// One key or index on the way to a value.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// `routes[1].path`
+pub fn join(path: &[Step], last: Option<&str>) -> String {
+    let mut text = String::new();
+    let keys = path.iter().cloned().chain(last.map(|key| Step::Key(key.to_owned())));
+    for step in keys {
+        match step {
+            Step::Key(key) if text.is_empty() => text = key,
+            Step::Key(key) => text = format!("{text}.{key}"),
+            Step::Index(index) => text = format!("{text}[{index}]"),
+        }
+    }
+    text
+}
+
+/// What is wrong and, while the error travels outwards, where.
+#[derive(Debug)]
+pub struct Error {
+    /// What.
+    pub kind: Kind,
+    /// Where, as soon as that is known.
+    pub at: Option<Position>,
+    /// The way to it, innermost first.
+    pub steps: Vec<Step>,
+}
+
+/// What is wrong.
+#[derive(Debug)]
+pub enum Kind {
+    /// A key that the block does not have.
+    UnknownKey { key: String, known: &'static [&'static str] },
+    /// A key that the block must have.
+    MissingKey(&'static str),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::UnknownKey { key, known } => match nearest(key, known.iter().copied()) {
+                Some(near) => write!(f, "unknown key; did you mean \"{near}\"?"),
+                None => write!(f, "unknown key; known here: {}", known.join(", ")),
+            },
+            Kind::MissingKey(key) => write!(f, "the key \"{key}\" is missing"),
+            Kind::Other(message) => f.write_str(message),
+        }
+    }
+}
+
+impl Error {
+    fn new(kind: Kind) -> Self {
+        Error { kind, at: None, steps: Vec::new() }
+    }
+
+    /// The same, at `at` unless it has a place already.
+    pub fn at(mut self, at: Position) -> Self {
+        self.at.get_or_insert(at);
+        self
+    }
+
+    /// The same, one step further out.
+    pub fn inside(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Error::new(Kind::Other(message.to_string()))
+    }
+
+    fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Error::custom(format!("found {}, expected {expected}", describe(found)))
+    }
+
+    fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Error::invalid_type(found, expected)
+    }
+
+    fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
+        Error::custom(match nearest(word, known.iter().copied()) {
+            Some(near) => format!("unknown value \"{word}\"; did you mean \"{near}\"?"),
+            None => format!("unknown value \"{word}\"; known here: {}", known.join(", ")),
+        })
+    }
+
+    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
+        Error::new(Kind::UnknownKey { key: key.to_owned(), known })
+    }
+
+    fn missing_field(key: &'static str) -> Self {
+        Error::new(Kind::MissingKey(key))
+    }
+}
+
+fn describe(found: de::Unexpected<'_>) -> String {
+    match found {
+        de::Unexpected::Str(text) => format!("\"{text}\""),
+        de::Unexpected::Bool(value) => value.to_string(),
+        de::Unexpected::Unsigned(value) => value.to_string(),
+        de::Unexpected::Signed(value) => value.to_string(),
+        de::Unexpected::Float(value) => value.to_string(),
+        de::Unexpected::Unit | de::Unexpected::Option => "nothing".to_owned(),
+        de::Unexpected::Map => "a block of keys".to_owned(),
+        de::Unexpected::Seq => "a list".to_owned(),
+        other => other.to_string(),
+    }
+}

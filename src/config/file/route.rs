@@ -1,0 +1,155 @@
+//! `routes:` and `defaults:`, but for the plugins.
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use super::plugins::Plugins;
+use super::words::{Block, Later, Positive, Switch, choice};
+use crate::config::located::{Located, OneOrMany};
+use crate::config::units::{Count, RoutePath, StatusRange, TargetUrl};
+
+/// What a route does with a request. The same blocks may stand under `defaults`.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Policies {
+    /// How targets take turns: `roundRobin`.
+    pub balance: Option<Balance>,
+    /// How long to wait for a target.
+    pub timeouts: Option<Timeouts>,
+    /// When to stop sending to a target: a block, or `off`.
+    pub breaker: Option<Located<Switch<Breaker>>>,
+    /// What runs before a request is forwarded.
+    #[serde(default)]
+    pub plugins: Plugins,
+    retry: Later,
+    health_check: Later,
+    on_all_open: Later,
+    slow_start: Later,
+    concurrency: Later,
+    mirror: Later,
+}
+
+/// One entry of `routes:`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Route {
+    /// The path prefix, matched on whole segments; the longest wins.
+    pub path: Located<RoutePath>,
+    /// Where its requests go; one URL or a list.
+    #[serde(alias = "target")]
+    pub targets: Located<OneOrMany<Located<Target>>>,
+    /// How targets take turns: `roundRobin`.
+    pub balance: Option<Balance>,
+    /// How long to wait for a target.
+    pub timeouts: Option<Timeouts>,
+    /// When to stop sending to a target: a block, or `off`.
+    pub breaker: Option<Located<Switch<Breaker>>>,
+    /// What runs before a request is forwarded.
+    #[serde(default)]
+    pub plugins: Plugins,
+    name: Later,
+    host: Later,
+    methods: Later,
+    headers: Later,
+    strip_prefix: Later,
+    rewrite: Later,
+    redirect: Later,
+    compress: Later,
+    groups: Later,
+    retry: Later,
+    health_check: Later,
+    on_all_open: Later,
+    slow_start: Later,
+    concurrency: Later,
+    mirror: Later,
+    limits: Later,
+}
+
+/// One entry of `targets:`, a URL or a block with one.
+#[derive(Debug)]
+pub struct Target {
+    /// `http://HOST:PORT`
+    pub url: TargetUrl,
+}
+
+/// `timeouts:`
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Timeouts {
+    /// For a connection to be made. Default: 2s.
+    pub connect: Option<Positive>,
+    /// Between two pieces of an answer, its head included. Default: 60s.
+    pub read: Option<Positive>,
+    first_byte: Later,
+    total: Later,
+    idle: Later,
+}
+
+/// `breaker:`
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Breaker {
+    /// Failures in a row that open it. Default: 3.
+    pub failures: Option<Count>,
+    /// How long it stays open before one request may try the target again. Default: 60s.
+    pub cooldown: Option<Positive>,
+    /// Statuses that count as failures. Default: 500-599.
+    pub statuses: Option<OneOrMany<StatusRange>>,
+    mode: Later,
+    failure_ratio: Later,
+    window: Later,
+    min_requests: Later,
+    slower_than: Later,
+    slow_ratio: Later,
+    backoff: Later,
+    probe_timeout: Later,
+}
+
+impl Block for Breaker {
+    const ON: Option<fn() -> Self> = Some(Breaker::default);
+    const EXPECTED: &'static str = "off, or a block such as { failures: 3, cooldown: 60s }";
+}
+
+choice! {
+    /// How targets take turns.
+    Balance {
+        /// One after the other.
+        RoundRobin = "roundRobin"
+    }
+    later ["leastRequest", "peakEwma", "consistentHash", "random"]
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        struct Full {
+            url: TargetUrl,
+            #[serde(rename = "weight")]
+            _weight: Later,
+            #[serde(rename = "breaker")]
+            _breaker: Later,
+        }
+        struct UrlOrBlock;
+
+        impl<'de> Visitor<'de> for UrlOrBlock {
+            type Value = Target;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URL such as http://users:3001")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Target, E> {
+                text.parse().map(|url| Target { url }).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
+                Full::deserialize(MapAccessDeserializer::new(map)).map(|full| Target { url: full.url })
+            }
+        }
+
+        deserializer.deserialize_any(UrlOrBlock)
+    }
+}

@@ -1,0 +1,129 @@
+//! What blocks are made of: keys and words that mean nothing yet, switches, durations, networks.
+
+use std::fmt;
+
+use ipnet::IpNet;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::config::units::Period;
+
+/// A key whose feature does not exist yet. It can be left out or empty, and nothing else.
+pub type Later = Option<NotYet>;
+
+/// Refuses whatever value it is given.
+#[derive(Clone, Copy, Debug)]
+pub struct NotYet;
+
+impl<'de> Deserialize<'de> for NotYet {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::custom("not available yet; remove this key"))
+    }
+}
+
+/// A duration longer than nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Positive(pub Period);
+
+impl<'de> Deserialize<'de> for Positive {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Period::deserialize(deserializer)? {
+            period if period.0.is_zero() => Err(D::Error::custom("must be longer than 0; write 250ms or 60s, say")),
+            period => Ok(Positive(period)),
+        }
+    }
+}
+
+/// A network such as `10.0.0.0/8`; a lone address is a network of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(pub IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let network = text.parse::<IpNet>().ok().or_else(|| text.parse().ok().map(|ip: std::net::IpAddr| ip.into()));
+        network.map(Network).ok_or_else(|| {
+            D::Error::custom(format!("\"{text}\" is no network; write 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"))
+        })
+    }
+}
+
+/// A choice with one word so far; the others that are known are answered with "not available yet".
+macro_rules! choice {
+    ($(#[$doc:meta])* $type:ident { $(#[$value_doc:meta])* $value:ident = $word:literal } later $later:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $type { $(#[$value_doc])* $value }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let later: &[&str] = &$later;
+                match String::deserialize(deserializer)?.as_str() {
+                    $word => Ok($type::$value),
+                    word if later.contains(&word) => {
+                        Err(D::Error::custom(format!("\"{word}\" is not available yet; write \"{}\"", $word)))
+                    }
+                    word => Err(D::Error::unknown_variant(word, &[$word])),
+                }
+            }
+        }
+    };
+}
+pub(super) use choice;
+
+/// A block, or a word for on or off.
+#[derive(Clone, Debug)]
+pub enum Switch<T> {
+    /// `false` or `off`.
+    Off,
+    /// `true`, `on` or a block.
+    On(T),
+}
+
+/// A block that `true` alone can stand for.
+pub trait Block: Sized {
+    /// What `true` means, where it means anything.
+    const ON: Option<fn() -> Self>;
+    /// What to write, for messages.
+    const EXPECTED: &'static str;
+}
+
+impl<'de, T: Block + Deserialize<'de>> Deserialize<'de> for Switch<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Block + Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = Switch<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(T::EXPECTED)
+            }
+
+            fn visit_bool<E: Error>(self, on: bool) -> Result<Switch<T>, E> {
+                match (on, T::ON) {
+                    (false, _) => Ok(Switch::Off),
+                    (true, Some(block)) => Ok(Switch::On(block())),
+                    (true, None) => Err(E::invalid_value(serde::de::Unexpected::Bool(true), &self)),
+                }
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Switch<T>, E> {
+                match word {
+                    "off" => self.visit_bool(false),
+                    "on" => self.visit_bool(true),
+                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, _: A) -> Result<Switch<T>, A::Error> {
+                Err(A::Error::custom(format!("a list is not available yet here; write {}", T::EXPECTED)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Switch<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Switch::On)
+            }
+        }
+
+        deserializer.deserialize_any(Either(std::marker::PhantomData))
+    }
+}
