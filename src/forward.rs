@@ -118,9 +118,9 @@ fn peer(address: std::net::SocketAddr, route: &Route) -> HttpPeer {
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
 pub fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
-    request.insert_header(X_REQUEST_ID, ctx.request_id.clone())?;
+    request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
     if let Some(user_id) = &ctx.notes.user_id {
-        request.insert_header(X_USER_ID, user_id.clone())?;
+        request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
     }
     // HTTP/1.0 knows requests without Host; what is sent on is HTTP/1.1, which does not (RFC 9112, 3.2).
     if !request.headers.contains_key(header::HOST)
@@ -129,7 +129,7 @@ pub fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
         request.insert_header(header::HOST, target.url.authority())?;
     }
     for (name, value) in &ctx.notes.upstream {
-        request.insert_header(name.clone(), value.clone())?;
+        request.insert_header(name.to_bytes(), value.clone())?;
     }
     headers::forward(request, ctx.peer)
 }

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::refusal::Refusal;
 
 const PROBLEM_JSON: &str = "application/problem+json";
-const X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
+static X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 
 /// A request body up to this size is read to its end after an early answer, so that the connection stays
 /// usable; a larger one is not worth it and the connection closes.
@@ -70,7 +70,7 @@ async fn problem(
 ) -> Result<()> {
     ctx.code = Some(code);
     let body = document(status, code, detail, session.req_header().uri.path(), ctx.request_id.to_str().unwrap_or("-"));
-    let code = (X_GATEWAY_ERROR, HeaderValue::from_static(code));
+    let code = (X_GATEWAY_ERROR.clone(), HeaderValue::from_static(code));
     let fields = std::iter::once(code).chain(extra);
     send(session, ctx, status, PROBLEM_JSON, fields, body.into()).await
 }
@@ -95,8 +95,10 @@ pub fn bad_request(request_id: &str) -> Vec<u8> {
     let body = document(StatusCode::BAD_REQUEST, failure.code(), failure.detail(), "/", request_id);
     let head = format!(
         "HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
-         {X_REQUEST_ID}: {request_id}\r\n{X_GATEWAY_ERROR}: {}\r\ndate: {}\r\nconnection: close\r\n\r\n",
+         {}: {request_id}\r\n{}: {}\r\ndate: {}\r\nconnection: close\r\n\r\n",
         body.len(),
+        X_REQUEST_ID.as_str(),
+        X_GATEWAY_ERROR.as_str(),
         failure.code(),
         httpdate::fmt_http_date(SystemTime::now()),
     );
@@ -137,9 +139,9 @@ pub async fn send(
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
 pub fn decorate(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
-    response.insert_header(X_REQUEST_ID, ctx.request_id.clone())?;
+    response.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
     for (name, value) in &ctx.notes.answer {
-        response.insert_header(name.clone(), value.clone())?;
+        response.insert_header(name.to_bytes(), value.clone())?;
     }
     Ok(())
 }

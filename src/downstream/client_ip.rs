@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
 /// The list of hops.
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A list of trusted hops that is longer than this was not written by proxies.
 const MAX_HOPS: usize = 64;
@@ -27,7 +27,7 @@ pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         return peer;
     }
     let entries =
-        headers.get_all(X_FORWARDED_FOR).iter().rev().flat_map(|field| field.as_bytes().rsplit(|byte| *byte == b','));
+        headers.get_all(&X_FORWARDED_FOR).iter().rev().flat_map(|field| field.as_bytes().rsplit(|byte| *byte == b','));
     let mut client = peer;
     for entry in entries.take(MAX_HOPS) {
         match address(entry) {
@@ -56,7 +56,7 @@ mod tests {
     fn client(peer: &str, lists: &[&str], trusted: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for list in lists {
-            headers.append(X_FORWARDED_FOR, list.parse().expect("a value"));
+            headers.append(&X_FORWARDED_FOR, list.parse().expect("a value"));
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().expect("a network")).collect();
         of(peer.parse().expect("an address"), &headers, &trusted).to_string()

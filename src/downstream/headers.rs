@@ -9,10 +9,10 @@ use super::client_ip::X_FORWARDED_FOR;
 use super::request_id::X_REQUEST_ID;
 
 /// The field that names the user to the upstream.
-pub const X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+pub static X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The names that are taken away from clients.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Reserved {
 impl Reserved {
     /// `x-user-id` and `mapped`.
     pub fn new(mapped: impl IntoIterator<Item = HeaderName>) -> Self {
-        Reserved { identity: std::iter::once(X_USER_ID).chain(mapped).collect() }
+        Reserved { identity: std::iter::once(X_USER_ID.clone()).chain(mapped).collect() }
     }
 
     /// Takes out what the client may not say: who the user is and, unless a trusted proxy says it, where
@@ -65,21 +65,21 @@ fn is_forwarding(name: &str) -> bool {
 /// Should the header map refuse a field, which it does at tens of thousands.
 pub fn forward(request: &mut RequestHeader, peer: IpAddr) -> pingora::Result<()> {
     let list = hops(&request.headers, peer.to_canonical());
-    request.insert_header(X_FORWARDED_FOR, list)?;
-    if !request.headers.contains_key(X_FORWARDED_PROTO) {
-        request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static("http"))?;
+    request.insert_header(X_FORWARDED_FOR.as_str(), list)?;
+    if !request.headers.contains_key(&X_FORWARDED_PROTO) {
+        request.insert_header(X_FORWARDED_PROTO.as_str(), HeaderValue::from_static("http"))?;
     }
-    if !request.headers.contains_key(X_FORWARDED_HOST)
+    if !request.headers.contains_key(&X_FORWARDED_HOST)
         && let Some(host) = request.headers.get(header::HOST).cloned()
     {
-        request.insert_header(X_FORWARDED_HOST, host)?;
+        request.insert_header(X_FORWARDED_HOST.as_str(), host)?;
     }
     Ok(())
 }
 
 fn hops(headers: &HeaderMap, peer: IpAddr) -> HeaderValue {
     let mut list = Vec::new();
-    for field in headers.get_all(X_FORWARDED_FOR) {
+    for field in headers.get_all(&X_FORWARDED_FOR) {
         list.extend_from_slice(field.as_bytes());
         list.extend_from_slice(b", ");
     }

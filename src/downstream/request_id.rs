@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The field that carries it, to the upstream and back.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id that is taken from a client.
 const MAX_BYTES: usize = 128;
@@ -11,7 +11,7 @@ const MAX_BYTES: usize = 128;
 /// The id in `headers`, if it is the only one and made of `[A-Za-z0-9._-]`; anything else could forge log
 /// lines or mean something elsewhere.
 pub fn of_client(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut fields = headers.get_all(X_REQUEST_ID).iter();
+    let mut fields = headers.get_all(&X_REQUEST_ID).iter();
     let id = fields.next()?;
     let sane = |bytes: &[u8]| {
         (1..=MAX_BYTES).contains(&bytes.len()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
@@ -33,7 +33,7 @@ mod tests {
     fn of(values: &[&str]) -> Option<HeaderValue> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(X_REQUEST_ID, value.parse().expect("a value"));
+            headers.append(&X_REQUEST_ID, value.parse().expect("a value"));
         }
         of_client(&headers)
     }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::refusal::Refusal;
@@ -52,7 +53,29 @@ pub struct Notes {
     /// The user that a plugin found, sent upstream as `x-user-id`.
     pub user_id: Option<HeaderValue>,
     /// Further fields to send upstream, each in place of the client's.
-    pub upstream: Vec<(HeaderName, HeaderValue)>,
+    pub upstream: Vec<(FieldName, HeaderValue)>,
     /// Fields to add to the answer, whoever gives it.
-    pub answer: Vec<(HeaderName, HeaderValue)>,
+    pub answer: Vec<(FieldName, HeaderValue)>,
+}
+
+/// The name of a header field, in a form that is added to a message without being copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldName(Bytes);
+
+impl FieldName {
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+}
+
+impl From<&'static HeaderName> for FieldName {
+    fn from(name: &'static HeaderName) -> Self {
+        FieldName(Bytes::from_static(name.as_str().as_bytes()))
+    }
+}
+
+impl From<HeaderName> for FieldName {
+    fn from(name: HeaderName) -> Self {
+        FieldName(Bytes::copy_from_slice(name.as_str().as_bytes()))
+    }
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::plugin::FieldName;
 use crate::refusal::Refusal;
 
 /// The claims of a token. A claim that is given twice is refused when they are read: which one counts
@@ -28,39 +29,60 @@ pub struct Rules {
     /// Claims that must be there.
     pub required: Vec<String>,
     /// Claims to send upstream, and in which header.
-    pub headers: Vec<(String, HeaderName)>,
+    pub headers: Vec<(String, FieldName)>,
 }
 
-/// Who a good token says the user is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who a token says the user is, and when that is to be believed.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// The value of `x-user-id`.
     pub user_id: HeaderValue,
     /// The mapped claims.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: Vec<(FieldName, HeaderValue)>,
+    /// When the token is good.
+    pub life: Life,
+}
+
+/// From when until when a token is good, in seconds since the Unix epoch, leeway included.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Life {
+    begins: Option<f64>,
+    ends: Option<f64>,
+}
+
+impl Life {
+    /// Whether `now`, the time since the Unix epoch, is within it.
+    ///
+    /// # Errors
+    /// It is over, or has not begun.
+    pub fn covers(&self, now: Duration) -> Result<(), Refusal> {
+        let now = now.as_secs_f64();
+        // RFC 7519, 4.1.4: "on or after" exp it must not be accepted.
+        if self.ends.is_some_and(|ends| now >= ends) {
+            return Err(Refusal::TokenExpired);
+        }
+        if self.begins.is_some_and(|begins| now < begins) {
+            return Err(Refusal::TokenInvalid("The token is not valid yet."));
+        }
+        Ok(())
+    }
 }
 
 impl Rules {
-    /// Checks `claims` at `now`, the time since the Unix epoch.
+    /// Checks everything about `claims` that does not depend on the time.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn check(&self, claims: &Claims, now: Duration) -> Result<Identity, Refusal> {
+    pub fn check(&self, claims: &Claims) -> Result<Identity, Refusal> {
         let claims = &claims.0;
         if self.required.iter().any(|name| claims.get(name).is_none_or(Value::is_null)) {
             return Err(Refusal::TokenInvalid("The token lacks a claim that is required here."));
         }
-        // RFC 7519, 4.1.4: "on or after" exp it must not be accepted.
-        match time(claims, "exp")? {
-            Some(exp) if now.as_secs_f64() >= exp + self.leeway.as_secs_f64() => return Err(Refusal::TokenExpired),
-            _ => {}
-        }
-        match time(claims, "nbf")? {
-            Some(nbf) if now.as_secs_f64() + self.leeway.as_secs_f64() < nbf => {
-                return Err(Refusal::TokenInvalid("The token is not valid yet."));
-            }
-            _ => {}
-        }
+        let leeway = self.leeway.as_secs_f64();
+        let life = Life {
+            begins: time(claims, "nbf")?.map(|nbf| nbf - leeway),
+            ends: time(claims, "exp")?.map(|exp| exp + leeway),
+        };
         if !self.issuer.is_empty() && !names(claims.get("iss"), &self.issuer) {
             return Err(Refusal::TokenInvalid("The token is of another issuer."));
         }
@@ -76,7 +98,7 @@ impl Rules {
             .map(|(header, value)| header_value(value).map(|value| (header.clone(), value)))
             .collect::<Option<_>>()
             .ok_or(Refusal::TokenInvalid("A claim of the token is no plain text or whole number."))?;
-        Ok(Identity { user_id, headers })
+        Ok(Identity { user_id, headers, life })
     }
 }
 
@@ -156,7 +178,7 @@ mod tests {
     }
 
     fn user(rules: &Rules, value: Value) -> Result<String, Refusal> {
-        let identity = rules.check(&claims(value), at(1_000))?;
+        let identity = rules.check(&claims(value))?;
         Ok(String::from_utf8_lossy(identity.user_id.as_bytes()).into_owned())
     }
 
@@ -201,7 +223,7 @@ mod tests {
             let rules = Rules { leeway: at(leeway), ..rules() };
             let mut value = value;
             value["sub"] = json!("u");
-            rules.check(&claims(value), at(now)).map(|_| ())
+            rules.check(&claims(value))?.life.covers(at(now))
         };
         assert_eq!(check(json!({"exp": 1001}), 0, 1000), Ok(()));
         assert_eq!(check(json!({"exp": 1000}), 0, 1000), Err(Refusal::TokenExpired));
@@ -248,14 +270,18 @@ mod tests {
         assert!(["iss", "aud", "exp"].iter().all(|claim| matches!(without(claim), Err(Refusal::TokenInvalid(_)))));
     }
 
+    fn x_tenant() -> FieldName {
+        http::HeaderName::from_static("x-tenant").into()
+    }
+
     #[test]
     fn mapped_claims_travel_and_cannot_smuggle_lines() {
-        let rules = Rules { headers: vec![("tenant".into(), HeaderName::from_static("x-tenant"))], ..rules() };
-        let identity = rules.check(&claims(json!({"sub": "u", "tenant": "gold"})), at(0)).expect("good");
-        assert_eq!(identity.headers, [(HeaderName::from_static("x-tenant"), HeaderValue::from_static("gold"))]);
-        let absent = rules.check(&claims(json!({"sub": "u"})), at(0)).expect("good");
+        let rules = Rules { headers: vec![("tenant".into(), x_tenant())], ..rules() };
+        let identity = rules.check(&claims(json!({"sub": "u", "tenant": "gold"}))).expect("good");
+        assert_eq!(identity.headers, [(x_tenant(), HeaderValue::from_static("gold"))]);
+        let absent = rules.check(&claims(json!({"sub": "u"}))).expect("good");
         assert_eq!(absent.headers, []);
-        let evil = rules.check(&claims(json!({"sub": "u", "tenant": "a\nb"})), at(0));
+        let evil = rules.check(&claims(json!({"sub": "u", "tenant": "a\nb"})));
         assert!(matches!(evil, Err(Refusal::TokenInvalid(_))));
     }
 

@@ -1,15 +1,27 @@
 //! Signatures of tokens, checked and made. What the claims are worth is [`super::claims`]' affair.
+//!
+//! Clients send the same token with many requests. A token whose signature has been checked is remembered,
+//! whole, so that it is known again without being checked again; the time is looked at every time. Tokens
+//! that are no good are not remembered: nobody without a key can push out those that are.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
 use super::claims::{Claims, Identity, Rules};
 use crate::config::Jwt;
 use crate::refusal::Refusal;
+
+/// Bytes of tokens that are remembered: of the usual size, some 20,000 tokens.
+const REMEMBERED_BYTES: u64 = 8 * 1024 * 1024;
+/// What an entry takes beside its token, about.
+const ENTRY_BYTES: u64 = 160;
 
 /// Checks tokens. Key and algorithm come from the config; what a token's header says of its algorithm can
 /// only agree or be refused.
@@ -17,6 +29,16 @@ pub struct Verifier {
     key: DecodingKey,
     validation: Validation,
     rules: Rules,
+    known: Cache<Box<str>, Arc<Identity>, Size>,
+}
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<Box<str>, Arc<Identity>> for Size {
+    fn weight(&self, token: &Box<str>, _: &Arc<Identity>) -> u64 {
+        token.len() as u64 + ENTRY_BYTES
+    }
 }
 
 impl std::fmt::Debug for Verifier {
@@ -44,8 +66,13 @@ impl Verifier {
                 audience: config.audience.clone(),
                 leeway: config.leeway,
                 required: config.required_claims.clone(),
-                headers: config.claims_to_headers.clone(),
+                headers: config
+                    .claims_to_headers
+                    .iter()
+                    .map(|(claim, name)| (claim.clone(), name.clone().into()))
+                    .collect(),
             },
+            known: Cache::with_weighter(1_024, REMEMBERED_BYTES, Size),
         }
     }
 
@@ -53,14 +80,26 @@ impl Verifier {
     ///
     /// # Errors
     /// Why it is not.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Identity, Refusal> {
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Identity>, Refusal> {
+        let identity = match self.known.get(token) {
+            Some(identity) => identity,
+            None => {
+                let identity = Arc::new(self.read(token)?);
+                self.known.insert(token.into(), identity.clone());
+                identity
+            }
+        };
+        identity.life.covers(now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))?;
+        Ok(identity)
+    }
+
+    fn read(&self, token: &str) -> Result<Identity, Refusal> {
         let token = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(|e| reason(e.kind()))?;
         // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
         if token.header.crit.is_some() {
             return Err(Refusal::TokenInvalid("The token needs extensions that are not supported."));
         }
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        self.rules.check(&token.claims, now)
+        self.rules.check(&token.claims)
     }
 }
 
@@ -104,7 +143,7 @@ mod tests {
         }
     }
 
-    fn verify(token: &str) -> Result<Identity, Refusal> {
+    fn verify(token: &str) -> Result<Arc<Identity>, Refusal> {
         Verifier::new(&config(SECRET)).verify(token, UNIX_EPOCH + Duration::from_secs(1_000))
     }
 
@@ -138,7 +177,7 @@ mod tests {
     #[test]
     fn a_token_signed_with_the_secret_is_good_and_any_other_is_not() {
         let good = token(SECRET, json!({"userId": "u-1", "exp": 2_000}));
-        assert_eq!(verify(&good).map(|identity| identity.user_id), Ok("u-1".parse().expect("a value")));
+        assert_eq!(verify(&good).map(|identity| identity.user_id.clone()), Ok("u-1".parse().expect("a value")));
         let other = token("another-secret", json!({"userId": "u-1"}));
         assert_eq!(verify(&other), Err(Refusal::TokenInvalid("The token's signature does not match.")));
         let expired = token(SECRET, json!({"userId": "u-1", "exp": 999}));
@@ -147,6 +186,35 @@ mod tests {
         assert!(matches!(verify(&expired_and_forged), Err(Refusal::TokenInvalid(_))), "the signature comes first");
         let cut = &good[..good.len() - 1];
         assert!(verify(cut).is_err());
+    }
+
+    #[test]
+    fn a_token_that_is_known_expires_all_the_same_and_one_that_is_no_good_is_not_known() {
+        let verifier = Verifier::new(&config(SECRET));
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let good = token(SECRET, json!({"sub": "u", "nbf": 1_000, "exp": 2_000}));
+        assert!(matches!(verifier.verify(&good, at(999)), Err(Refusal::TokenInvalid(_))));
+        let first = verifier.verify(&good, at(1_000)).expect("good");
+        let second = verifier.verify(&good, at(1_999)).expect("good still");
+        assert!(Arc::ptr_eq(&first, &second), "it was checked twice");
+        assert_eq!(verifier.verify(&good, at(2_000)), Err(Refusal::TokenExpired));
+        let forged = token("another-secret", json!({"sub": "u"}));
+        assert!(verifier.verify(&forged, at(1_000)).is_err());
+        assert_eq!(verifier.known.len(), 1);
+        let tampered = format!("{}A", &good[..good.len() - 1]);
+        assert!(verifier.verify(&tampered, at(1_000)).is_err());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let verifier = Verifier::new(&config(SECRET));
+        let filler = "x".repeat(7_000);
+        for n in 0..3_000 {
+            let token = token(SECRET, json!({"sub": n, "filler": filler}));
+            assert!(verifier.verify(&token, UNIX_EPOCH).is_ok());
+        }
+        assert!(verifier.known.weight() <= REMEMBERED_BYTES, "{} bytes", verifier.known.weight());
+        assert!(verifier.known.len() > 500, "{} tokens", verifier.known.len());
     }
 
     #[test]

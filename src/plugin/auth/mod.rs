@@ -32,8 +32,8 @@ impl Plugin for Auth {
     async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
         let token = bearer::token(request.headers)?;
         let identity = self.verifier.verify(token, request.wall)?;
-        request.notes.user_id = Some(identity.user_id);
-        request.notes.upstream.extend(identity.headers);
+        request.notes.user_id = Some(identity.user_id.clone());
+        request.notes.upstream.extend(identity.headers.iter().cloned());
         Ok(())
     }
 }

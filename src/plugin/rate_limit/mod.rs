@@ -85,15 +85,18 @@ impl Plugin for RateLimit {
     }
 }
 
+static X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+static X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+static X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
 /// The three fields of every limited answer. `-Reset` is in seconds from now: unlike a time of day, that
 /// cannot be wrong by the difference of two clocks.
 fn note(notes: &mut Notes, decision: &Decision) {
-    let mut add = |name: &'static str, value: u64| {
-        notes.answer.push((HeaderName::from_static(name), HeaderValue::from(value)));
-    };
-    add("x-ratelimit-limit", decision.limit.into());
-    add("x-ratelimit-remaining", decision.remaining.into());
-    add("x-ratelimit-reset", whole_seconds(decision.reset));
+    notes.answer.extend([
+        ((&X_RATELIMIT_LIMIT).into(), HeaderValue::from(decision.limit)),
+        ((&X_RATELIMIT_REMAINING).into(), HeaderValue::from(decision.remaining)),
+        ((&X_RATELIMIT_RESET).into(), HeaderValue::from(whole_seconds(decision.reset))),
+    ]);
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client as RedisClient, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use tokio::sync::Notify;
 
-use super::Rule;
 use super::fixed_window::{Decision, Quota, SCRIPT};
+use super::{Client, Rule};
 use crate::config::Redis as Config;
 
 /// Calls in a row that have to time out or be refused before the link counts as down. A connection that
@@ -85,9 +85,9 @@ impl Redis {
         self.health.lock().clone()
     }
 
-    /// Decides on one request of the client whose key is `client`. `None`: the link is down or failed, and
+    /// Decides on one request of `client`. `None`: the link is down or failed, and
     /// somebody else has to decide.
-    pub async fn take(&self, rule: &Rule, client: &str) -> Option<Decision> {
+    pub async fn take(&self, rule: &Rule, client: Client) -> Option<Decision> {
         let connection = self.connection.load_full()?;
         match self.call(&connection, rule, client).await {
             Ok(decision) => {
@@ -103,7 +103,12 @@ impl Redis {
         }
     }
 
-    async fn call(&self, connection: &MultiplexedConnection, rule: &Rule, client: &str) -> RedisResult<Decision> {
+    async fn call(
+        &self,
+        connection: &MultiplexedConnection,
+        rule: &Rule,
+        client: impl std::fmt::Display,
+    ) -> RedisResult<Decision> {
         let key = format!("aegis:rl:{}:{client}", rule.name);
         let command = |name: &str, script: &str| {
             let mut command = redis::cmd(name);
