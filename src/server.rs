@@ -166,15 +166,12 @@ impl Front {
         let redis = snapshot.store.redis().cloned();
         let connect = async {
             if let Some(redis) = &redis {
-                redis.connect().await;
+                redis.start().await;
             }
         };
         let prepared = async { tokio::join!(discovery::resolve_all(&snapshot.targets), connect) };
         // Too late is no failure: both go on in the background.
         let _ = tokio::time::timeout(START_TIMEOUT, prepared).await;
         discovery::keep_resolved(&snapshot.targets, self.resolve);
-        if let Some(redis) = redis {
-            tokio::spawn(Redis::maintain(Arc::downgrade(&redis)));
-        }
     }
 }

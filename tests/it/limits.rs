@@ -93,6 +93,59 @@ fn a_decision_is_one_round_trip() {
     assert_eq!((redis.calls("evalsha"), redis.calls("eval")), (before.0 + 50, before.1));
 }
 
+/// Requests for a counter that is being asked already go together in the next call, and are told apart all
+/// the same: each has its own place in the window.
+#[test]
+fn requests_that_come_together_are_counted_together_and_exactly() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}', timeout: 9s }}", redis.url()), 15, "60");
+    assert_eq!(passed(&statuses(&gateway, 1)), 1);
+    let before = redis.calls("evalsha");
+    redis.hang();
+    let mut connections: Vec<_> = (0..20).map(|_| gateway.connect()).collect();
+    for connection in &mut connections {
+        connection.send("GET /users HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    redis.go_on();
+    let answers: Vec<_> = connections.iter_mut().map(|connection| connection.answer(false)).collect();
+    assert_eq!(passed(&answers.iter().map(|answer| answer.status).collect::<Vec<_>>()), 14);
+    let mut left: Vec<u32> = answers
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .map(|answer| answer.header("x-ratelimit-remaining").unwrap().parse().unwrap())
+        .collect();
+    left.sort_unstable();
+    assert_eq!(left, (0..14).collect::<Vec<_>>());
+    assert_eq!(redis.run(&["GET", "aegis:rl:/users:127.0.0.1"]), "15");
+    let calls = redis.calls("evalsha") - before;
+    assert!((1..=3).contains(&calls), "{calls} calls for 20 requests");
+}
+
+/// Those who wait for their turn behind a call that hangs do not wait longer than the call may take.
+#[test]
+fn nobody_waits_longer_than_the_time_out_for_a_redis_that_hangs() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}', timeout: 500ms }}", redis.url()), 1_000, "60");
+    assert_eq!(passed(&statuses(&gateway, 1)), 1);
+    redis.hang();
+    let times: Vec<Duration> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..20)
+            .map(|i| {
+                let gateway = &gateway;
+                scope.spawn(move || {
+                    std::thread::sleep(Duration::from_millis(20 * i));
+                    let start = Instant::now();
+                    assert_eq!(gateway.get("/users").status, 200);
+                    start.elapsed()
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    assert!(times.iter().all(|time| *time < Duration::from_millis(700)), "{times:?}");
+}
+
 #[test]
 fn scripts_that_were_flushed_are_sent_again() {
     let (upstream, redis) = (Upstream::start(), Redis::start());

@@ -65,23 +65,26 @@ impl Window {
     }
 }
 
-/// [`Window::take`] as one atomic step in Redis. `KEYS[1]` is the counter, `ARGV` are `max` and the
-/// window in milliseconds; the answer is `{allowed, used, milliseconds until reset}`.
+/// [`Window::take`] as one atomic step in Redis, for several requests at a time. `KEYS[1]` is the counter;
+/// `ARGV` are `max`, the window in milliseconds and how many want to pass; the answer is `{how many of them
+/// may, how many have in this window, milliseconds until reset}`.
 ///
 /// The window is the key's own expiry, so the time is Redis' and the key dies the moment it has no more
 /// to say. A counter that has lost its expiry, or was begun when windows were longer, begins anew.
 pub const SCRIPT: &str = "\
-local max, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local max, window, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local used = tonumber(redis.call('GET', KEYS[1]) or '')
 local left = used and redis.call('PTTL', KEYS[1]) or -2
 if left < 0 or left > window then
-  redis.call('SET', KEYS[1], 1, 'PX', window)
-  return {1, 1, window}
+  local granted = math.min(wanted, max)
+  redis.call('SET', KEYS[1], granted, 'PX', window)
+  return {granted, granted, window}
 end
-if used >= max then
+local granted = math.min(wanted, max - used)
+if granted <= 0 then
   return {0, used, left}
 end
-return {1, redis.call('INCR', KEYS[1]), left}
+return {granted, redis.call('INCRBY', KEYS[1], granted), left}
 ";
 
 #[cfg(test)]

@@ -32,6 +32,13 @@ pub struct Rule {
     pub quota: Quota,
 }
 
+impl Rule {
+    /// The key in Redis that counts `client`.
+    fn key(&self, client: &Client) -> String {
+        format!("aegis:rl:{}:{client}", self.name)
+    }
+}
+
 /// One client of a rule: an IPv4 address, or the /64 that an IPv6 address is in, since a whole /64 is
 /// what one client is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,103 @@
+//! Requests for decisions, and the calls that they become.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use redis::{ErrorKind, RedisError, RedisResult};
+use tokio::sync::{mpsc, oneshot};
+
+use super::lanes::Lanes;
+use super::link::Link;
+use super::script::{self, Answer, Question};
+use crate::plugin::rate_limit::fixed_window::Decision;
+use crate::plugin::rate_limit::{Client, Rule};
+
+/// Requests that are taken up at a time.
+const AT_ONCE: usize = 1_024;
+
+/// A request of `client`, to be decided under `rule`.
+#[derive(Debug)]
+pub struct Request {
+    /// The rule.
+    pub rule: Rule,
+    /// The client.
+    pub client: Client,
+    /// When it was made: the time-out counts from here.
+    pub at: Instant,
+    /// Takes the decision. Dropped, there is none.
+    pub answer: oneshot::Sender<Decision>,
+}
+
+/// The requests for one counter, in the order they came.
+type Call = ((u32, Client), Vec<Request>);
+
+/// Decides on what comes from `requests`, until their other end is gone.
+///
+/// All calls that can go at a moment go in one round trip; several may be on their way.
+pub async fn serve(link: &Link, mut requests: mpsc::UnboundedReceiver<Request>) {
+    let (mut lanes, mut arrived, mut flights) = (Lanes::default(), Vec::new(), FuturesUnordered::new());
+    loop {
+        tokio::select! {
+            count = requests.recv_many(&mut arrived, AT_ONCE) => {
+                if count == 0 {
+                    return;
+                }
+                for request in arrived.drain(..) {
+                    lanes.arrive((request.rule.id, request.client), request);
+                }
+            }
+            Some((calls, answers)) = flights.next(), if !flights.is_empty() => land(&mut lanes, calls, answers),
+        }
+        let calls = lanes.depart();
+        if !calls.is_empty() {
+            flights.push(fly(link, calls));
+        }
+    }
+}
+
+/// Sends calls in one round trip, and gives them back with what came of them.
+async fn fly(link: &Link, calls: Vec<Call>) -> (Vec<Call>, Vec<RedisResult<Answer>>) {
+    let Some(connection) = link.connection() else { return (calls, Vec::new()) };
+    let question = |((_, client), requests): &Call| {
+        let rule = &requests.first()?.rule;
+        let wanted = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        Some(Question { key: rule.key(client), quota: rule.quota, wanted })
+    };
+    let questions: Vec<Question> = calls.iter().filter_map(question).collect();
+    // Some have waited while another call was on its way, and nobody waits for longer than the time-out.
+    let first = calls.iter().filter_map(|(_, requests)| Some(requests.first()?.at)).min();
+    let deadline = first.unwrap_or_else(Instant::now) + link.timeout;
+    let mut handle = (*connection).clone();
+    let answers = tokio::time::timeout_at(deadline.into(), script::ask(&mut handle, &link.hash, &questions)).await;
+    let answers = answers.unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, "timed out"))));
+    link.report(&connection, &answers);
+    (calls, answers.unwrap_or_default())
+}
+
+/// Tells the requests what came of their calls. Without an answer there is no hope for those either who
+/// wait for the next one.
+fn land(lanes: &mut Lanes<(u32, Client), Request>, calls: Vec<Call>, answers: Vec<RedisResult<Answer>>) {
+    let mut answers = answers.into_iter();
+    for (counter, requests) in calls {
+        match answers.next() {
+            Some(Ok(answer)) => {
+                settle(requests, answer);
+                lanes.land(&counter);
+            }
+            _ => drop(lanes.crash(&counter)),
+        }
+    }
+}
+
+/// As many as were granted pass, in the order they came.
+fn settle(requests: Vec<Request>, answer: Answer) {
+    let before = answer.used.saturating_sub(answer.granted);
+    let left = Duration::from_millis(answer.left);
+    for (request, place) in requests.into_iter().zip(1..) {
+        let allowed = place <= answer.granted;
+        let used = if allowed { before.saturating_add(place) } else { answer.used };
+        // Who does not wait any more has been counted, as if it had left a moment later.
+        let _ = request.answer.send(request.rule.quota.decision(allowed, used, left));
+    }
+}
