@@ -1,10 +1,11 @@
 //! Requests for decisions, and the calls that they become.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use redis::{ErrorKind, RedisError, RedisResult};
+use redis::{RedisError, RedisResult};
 use tokio::sync::{mpsc, oneshot};
 
 use super::lanes::Lanes;
@@ -70,7 +71,7 @@ async fn fly(link: &Link, calls: Vec<Call>) -> (Vec<Call>, Vec<RedisResult<Answe
     let deadline = first.unwrap_or_else(Instant::now) + link.timeout;
     let mut handle = (*connection).clone();
     let answers = tokio::time::timeout_at(deadline.into(), script::ask(&mut handle, &link.hash, &questions)).await;
-    let answers = answers.unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, "timed out"))));
+    let answers = answers.unwrap_or_else(|_| Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut))));
     link.report(&connection, &answers);
     (calls, answers.unwrap_or_default())
 }
