@@ -107,11 +107,10 @@ class Load(NamedTuple):
     p99_ms: float
 
 
-def load(url: str, token: str | None, seconds: int, connections: int) -> Load:
-    """Runs wrk. Any answer but 2xx, and any connection that breaks, makes the run invalid."""
+def load(url: str, options: list[str], seconds: int, connections: int, run: Path) -> Load:
+    """Runs wrk in the folder `run`. Any answer but 2xx, and any connection that breaks, makes the run invalid."""
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    command += ["-H", f"Authorization: Bearer {token}"] if token else []
-    report = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+    report = subprocess.run([*command, *options, url], capture_output=True, text=True, check=True, cwd=run).stdout
     failures = re.findall(r"Non-2xx.*|Socket errors.*", report)
     expect(not failures, f"wrk: {', '.join(failures)}")
     return Load(

@@ -21,6 +21,7 @@ FOR_LUA = {
 }
 USER = "user-42"
 SECRET = "a secret of the benchmark, of 32 bytes or more"
+MANY_USERS = 100_000
 BODY = '{"users":[{"id":1,"name":"Ada"},{"id":2,"name":"Grace"},{"id":3,"name":"Edsger"}]}'
 # Answers that are looked at one by one before the clock runs, and as many of what the upstreams see.
 LOOKS = 30
@@ -36,8 +37,16 @@ class Peer:
     env: dict[str, str] = field(default_factory=dict)
     request_id: bool = True
     token: str | None = None
+    # Whether the load comes from many users in turn, each with a token of its own.
+    many: bool = False
     # The key in Redis that counts the requests of 127.0.0.1.
     counter: str | None = None
+
+    def wrk(self) -> list[str]:
+        """What the load generator is told of tokens."""
+        if self.many:
+            return ["-s", "many-users.lua"]
+        return ["-H", f"Authorization: Bearer {self.token}"] if self.token else []
 
 
 def missing_packages() -> tuple[list[str], list[str]]:
@@ -58,6 +67,7 @@ def rows(aegis: Path, bare: Path, settings: dict[str, str]) -> list[Peer]:
         Peer("bare Pingora, 4 KiB reads, buffered log", pingora, request_id=False, env=lean),
         Peer("aegis, plain", gateway, path="/plain"),
         Peer("aegis, JWT", gateway, path="/jwt", token=token),
+        Peer(f"aegis, JWT, {MANY_USERS:,} users in turn", gateway, path="/jwt", token=token, many=True),
         Peer("aegis, JWT + limit in memory", gateway, token=token),
         Peer("aegis, JWT + limit in Redis", gateway, token=token, env=shared, counter="aegis:rl:/users:127.0.0.1"),
     ]
@@ -73,13 +83,16 @@ def nginx(config: str) -> list[str]:
 
 
 def write_configs(run: Path, settings: dict[str, str]) -> None:
-    """Copies the configs, `${NAME}` filled in; aegis fills in its own."""
+    """Copies the configs, `${NAME}` filled in (aegis fills in its own), and writes the tokens of many users."""
     values = settings | {"RUN": str(run), "BODY": BODY}
     for source in Path(__file__).with_name("conf").iterdir():
         text = source.read_text()
         if source.suffix != ".yaml":
             text = re.sub(r"\$\{([A-Z_0-9]+)\}", lambda name: values[name[1]], text)
         (run / source.name).write_text(text)
+    expires = int(time.time()) + 86_400
+    tokens = (sign({"userId": f"user-{n}", "exp": expires}) for n in range(MANY_USERS))
+    (run / "tokens.txt").write_text("\n".join(tokens))
 
 
 def sign(claims: dict[str, object]) -> str:
