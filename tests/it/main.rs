@@ -15,6 +15,8 @@ mod limits;
 mod log;
 mod messages;
 mod names;
+mod odd;
 mod process;
 mod readme;
 mod stats;
+mod upgrades;

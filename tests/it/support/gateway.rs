@@ -49,6 +49,14 @@ pub fn gateway(config: impl AsRef<str>) -> Gateway {
     Gateway::start(config.as_ref(), &[])
 }
 
+/// One with two routes, `/users` and `/up`, that lets everything through.
+pub fn open(upstream: &super::Upstream) -> Gateway {
+    gateway(format!(
+        "routes:\n  - {{ path: /users, targets: {0} }}\n  - {{ path: /up, targets: {0} }}\n",
+        upstream.url()
+    ))
+}
+
 impl Gateway {
     /// Starts a gateway with variables added to its environment.
     pub fn start(config: &str, env: &[(&str, &str)]) -> Self {
