@@ -1,9 +1,9 @@
 //! Windows of clients in Redis, shared by all replicas of the gateway.
 //!
 //! A decision is one script, run by its hash. All that is to be decided at a moment goes in one round trip,
-//! on one connection ([`calls`]); who wants a counter that is being asked already waits and goes with all
-//! others that do, in the next call ([`lanes`]). No decision takes longer than the configured time-out. When
-//! round trips fail, the link is down ([`link`]): nothing is sent any more, so that a Redis that hangs costs
+//! on one connection (`calls`); who wants a counter that is being asked already waits and goes with all
+//! others that do, in the next call (`lanes`). No decision takes longer than the configured time-out. When
+//! round trips fail, the link is down (`link`): nothing is sent any more, so that a Redis that hangs costs
 //! requests nothing, until a task of our own has seen the script run again. Going down and coming back are
 //! logged once each.
 
@@ -90,10 +90,25 @@ mod tests {
     use super::*;
     use crate::config::units::Secret;
 
+    fn server() -> Redis {
+        let url = Secret::new("redis://me:hunter2@127.0.0.1:1");
+        Redis::new(&Config { url, timeout: Duration::from_millis(50) }).expect("a URL")
+    }
+
+    #[tokio::test]
+    async fn its_tasks_end_with_the_last_handle() {
+        let redis = server();
+        let link = Arc::downgrade(&redis.link);
+        redis.start().await;
+        redis.start().await;
+        drop(redis);
+        while link.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[test]
     fn the_debug_output_has_no_password() {
-        let url = Secret::new("redis://me:hunter2@127.0.0.1:1");
-        let redis = Redis::new(&Config { url, timeout: Duration::from_millis(50) }).expect("a URL");
-        assert_eq!(format!("{redis:?}"), "Redis { address: \"127.0.0.1:1\", .. }");
+        assert_eq!(format!("{:?}", server()), "Redis { address: \"127.0.0.1:1\", .. }");
     }
 }
