@@ -12,7 +12,7 @@ use crate::config::{self, Config};
 use crate::downstream::headers::Reserved;
 use crate::plugin::Plugin;
 use crate::plugin::auth::{Auth, jwt::Verifier};
-use crate::plugin::rate_limit::fixed_window::Quota;
+use crate::plugin::rate_limit::algorithm::Quota;
 use crate::plugin::rate_limit::{RateLimit, Rule, Store};
 use crate::routing::table::Table;
 use crate::upstream::breaker::Policy;
@@ -95,7 +95,8 @@ fn compile(
         plugins.push(Box::new(Auth::new(verifier.clone())));
     }
     if let Some(limit) = &route.plugins.rate_limit {
-        let quota = Quota { max: limit.max, window: limit.window };
+        let burst = limit.burst.unwrap_or(limit.max);
+        let quota = Quota { algorithm: limit.algorithm, max: limit.max, window: limit.window, burst };
         let rule = Rule { name: path.clone(), id, quota };
         plugins.push(Box::new(RateLimit::new(rule, store.clone())));
     }

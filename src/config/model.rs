@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::header::HeaderName;
 use ipnet::IpNet;
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::file::LogFormat;
 use super::units::{Period, Secret, StatusRange, TargetUrl};
@@ -158,11 +158,35 @@ impl Breaker {
 /// How many requests a client may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RateLimit {
+    /// How they are counted.
+    pub algorithm: LimitAlgorithm,
     /// In one window.
     pub max: NonZeroU32,
     /// How long a window is.
     #[serde(serialize_with = "period")]
     pub window: Duration,
+    /// At once, where that is not `max`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<NonZeroU32>,
+}
+
+/// How requests are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LimitAlgorithm {
+    /// By windows that begin with their first request.
+    #[default]
+    FixedWindow,
+    /// By this window and the part of the one before that is still in view.
+    SlidingWindow,
+    /// By a bucket that drains steadily.
+    TokenBucket,
+}
+
+impl LimitAlgorithm {
+    /// All there are.
+    pub const ALL: [LimitAlgorithm; 3] =
+        [LimitAlgorithm::FixedWindow, LimitAlgorithm::SlidingWindow, LimitAlgorithm::TokenBucket];
 }
 
 fn period<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -87,8 +87,10 @@ fn rate_limit() {
     let gateway = example("rate-limit.yaml", &[("http://127.0.0.1:3001", &upstream)], &[("REDIS_URL", &redis.url())]);
     let passed = |path: &str| (0..8).filter(|_| gateway.get(path).status == 200).count();
     assert_eq!((passed("/login"), passed("/users"), passed("/static")), (5, 8, 8));
+    assert_eq!(passed("/search"), 3, "at once; then one a second");
+    assert_eq!(gateway.get("/search").header("retry-after"), Some("1"));
     assert_eq!(gateway.get("/users").header("x-ratelimit-limit"), Some("100"));
-    assert_eq!(redis.run(&["GET", "aegis:rl:/login:127.0.0.1"]), "5");
+    assert_eq!(redis.count("aegis:rl:/users:127.0.0.1"), 9);
     assert_eq!(gateway.get("/static").header("x-ratelimit-limit"), None);
 }
 

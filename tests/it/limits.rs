@@ -79,7 +79,7 @@ fn refused_requests_use_up_nothing_and_a_key_dies_with_its_window() {
     let (upstream, redis) = (Upstream::start(), Redis::start());
     let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
     assert_eq!(passed(&statuses(&gateway, 20)), 2);
-    assert_eq!(redis.run(&["GET", "aegis:rl:/users:127.0.0.1"]), "2");
+    assert_eq!(redis.count("aegis:rl:/users:127.0.0.1"), 2);
     let ttl: i64 = redis.run(&["PTTL", "aegis:rl:/users:127.0.0.1"]).parse().unwrap();
     assert!((50_000..=60_000).contains(&ttl), "{ttl}");
 }
@@ -91,6 +91,76 @@ fn a_decision_is_one_round_trip() {
     let before = (redis.calls("evalsha"), redis.calls("eval"));
     assert_eq!(passed(&statuses(&gateway, 50)), 50);
     assert_eq!((redis.calls("evalsha"), redis.calls("eval")), (before.0 + 50, before.1));
+}
+
+#[test]
+fn every_algorithm_limits_in_redis_as_in_memory() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    for block in [String::new(), format!("redis: {{ url: '{}' }}", redis.url())] {
+        let routes: String = [
+            ("/fixed", "max: 4, window: 7d"),
+            ("/sliding", "max: 4, window: 7d, algorithm: slidingWindow"),
+            ("/bucket", "max: 1, window: 7d, algorithm: tokenBucket, burst: 4"),
+        ]
+        .iter()
+        .map(|(path, limit)| {
+            format!("  - {{ path: {path}, target: {}, plugins: {{ rateLimit: {{ {limit} }} }} }}\n", upstream.url())
+        })
+        .collect();
+        let gateway = gateway(format!("{block}\nroutes:\n{routes}"));
+        for path in ["/fixed", "/sliding", "/bucket"] {
+            for left in ["3", "2", "1", "0"] {
+                let passed = gateway.get(path);
+                assert_eq!((passed.status, passed.header("x-ratelimit-limit")), (200, Some("4")), "{path}");
+                assert_eq!(passed.header("x-ratelimit-remaining"), Some(left), "{path}");
+            }
+            gateway.get(path).is_problem(429, "rate_limited");
+        }
+        let (bucket, seconds) = (gateway.get("/bucket"), |text: &str| text.parse::<u64>().unwrap());
+        let wait = seconds(bucket.header("retry-after").unwrap());
+        assert!((604_790..=604_800).contains(&wait), "a token a week: {wait}");
+        let reset = seconds(bucket.header("x-ratelimit-reset").unwrap());
+        assert!((4 * 604_800 - 10..=4 * 604_800).contains(&reset), "four of them: {reset}");
+    }
+}
+
+/// The scripts and the cores, asked the same at the same moments, give the same answers.
+#[test]
+fn redis_decides_to_the_letter_as_the_cores_do() {
+    use aegis::config::LimitAlgorithm;
+    use aegis::plugin::rate_limit::algorithm::{Answer, Counter, Quota, script};
+    use std::num::NonZeroU32;
+
+    let redis = Redis::start();
+    let mut state = 42_u64;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for algorithm in LimitAlgorithm::ALL {
+        let script = script(algorithm);
+        for run in 0..25 {
+            let key = format!("{algorithm:?}:{run}");
+            let max = NonZeroU32::new(1 + random(20) as u32).unwrap();
+            let bucket = algorithm == LimitAlgorithm::TokenBucket;
+            let burst = if bucket { NonZeroU32::new(1 + random(20) as u32).unwrap() } else { max };
+            // Windows are long, so that no key dies by the clock of Redis, which is not the one here.
+            let window = Duration::from_millis(3_600_000 + random(1_000_000));
+            let quota = Quota { algorithm, max, window, burst };
+            let (mut counter, mut now) = (Counter::new(algorithm), 1_795_000_000_000 + random(10_000_000));
+            for _ in 0..60 {
+                now += random(quota.window_millis() / 4);
+                let wanted = 1 + random(4) as u32;
+                let [asked, at, max, window, burst] =
+                    [wanted.into(), now, u64::from(max.get()), quota.window_millis(), u64::from(burst.get())]
+                        .map(|number| number.to_string());
+                let said = redis.run(&["EVAL", &script, "1", &key, &asked, &at, &max, &window, &burst]);
+                let Answer { granted, remaining, retry_after, reset } = counter.take(&quota, now, wanted);
+                let expected = format!("{granted}\n{remaining}\n{retry_after}\n{reset}");
+                assert_eq!(said, expected, "{quota:?}, {wanted} at {now}: {counter:?}");
+            }
+        }
+    }
 }
 
 /// Requests for a counter that is being asked already go together in the next call, and are told apart all
@@ -117,7 +187,7 @@ fn requests_that_come_together_are_counted_together_and_exactly() {
         .collect();
     left.sort_unstable();
     assert_eq!(left, (0..14).collect::<Vec<_>>());
-    assert_eq!(redis.run(&["GET", "aegis:rl:/users:127.0.0.1"]), "15");
+    assert_eq!(redis.count("aegis:rl:/users:127.0.0.1"), 15);
     let calls = redis.calls("evalsha") - before;
     assert!((1..=3).contains(&calls), "{calls} calls for 20 requests");
 }

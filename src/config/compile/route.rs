@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Compiler, at_route};
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
-use crate::config::model::{Breaker, Plugins, RateLimit, Route, Timeouts};
+use crate::config::model::{Breaker, LimitAlgorithm, Plugins, RateLimit, Route, Timeouts};
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
@@ -41,9 +41,29 @@ impl Compiler<'_> {
             breaker: breaker(block),
             plugins: Plugins {
                 auth: auth.is_some_and(|auth| matches!(auth.value, Switch::On(_))),
-                rate_limit: limit.and_then(rate_limit),
+                rate_limit: limit.and_then(|limit| self.rate_limit(limit, &path)),
             },
         }
+    }
+
+    fn rate_limit(&mut self, written: &Switch<file::RateLimit>, route: &str) -> Option<RateLimit> {
+        let Switch::On(limit) = written else { return None };
+        let (max, window, path) = (limit.max.value.0, limit.window.0, format!("{route}.plugins.rateLimit"));
+        let burst = limit.burst.as_ref().map(|burst| burst.value.0);
+        if let (Some(burst), false) = (&limit.burst, limit.algorithm == LimitAlgorithm::TokenBucket) {
+            self.error(
+                burst.at,
+                format!("{path}.burst"),
+                "only tokenBucket has a burst; remove it or set algorithm: tokenBucket",
+            );
+        }
+        // Redis' scripts reckon with doubles, which are exact up to here.
+        let product = u128::from(max.max(burst.unwrap_or(max)).get()) * window.as_millis();
+        if limit.algorithm != LimitAlgorithm::FixedWindow && product > 1 << 53 {
+            let what = "so many requests in so long a window cannot be counted exactly by this algorithm";
+            self.error(limit.max.at, format!("{path}.max"), format!("{what}; write less, or algorithm: fixedWindow"));
+        }
+        Some(RateLimit { algorithm: limit.algorithm, max, window, burst })
     }
 
     pub(super) fn unique_paths(&mut self, routes: &[Located<file::Route>]) {
@@ -96,11 +116,4 @@ fn breaker(written: Option<&Switch<file::Breaker>>) -> Option<Breaker> {
         cooldown: written.cooldown.map_or(Duration::from_secs(60), |period| period.0.0),
         statuses: written.statuses.as_ref().map_or_else(Breaker::default_statuses, |ranges| ranges.0.clone()),
     })
-}
-
-fn rate_limit(written: &Switch<file::RateLimit>) -> Option<RateLimit> {
-    match written {
-        Switch::Off => None,
-        Switch::On(limit) => Some(RateLimit { max: limit.max.0, window: limit.window.0 }),
-    }
 }

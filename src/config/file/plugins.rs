@@ -4,6 +4,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use super::words::{Block, Later, Switch, choice};
 use crate::config::located::Located;
+use crate::config::model::LimitAlgorithm;
 use crate::config::units::{Count, Window};
 
 /// `plugins:`
@@ -39,16 +40,18 @@ pub struct AuthPlugin {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct RateLimit {
     /// Requests that one client may make in one window.
-    pub max: Count,
-    /// How long a window is; it begins with its first request.
+    pub max: Located<Count>,
+    /// How long a window is.
     pub window: Window,
-    /// How requests are counted: `fixedWindow`.
-    pub algorithm: Option<LimitAlgorithm>,
+    /// How requests are counted: `fixedWindow` (default), `slidingWindow` or `tokenBucket`.
+    #[serde(default)]
+    pub algorithm: LimitAlgorithm,
+    /// Requests that may come at once, of `tokenBucket`. Default: `max`.
+    pub burst: Option<Located<Count>>,
     /// What counts as one client: `ip` (IPv6: its /64).
     pub key: Option<LimitKey>,
     /// What happens while Redis is away: `local`, limits are kept in this process.
     pub on_redis_down: Option<OnRedisDown>,
-    burst: Later,
     scope: Later,
     dry_run: Later,
     cost: Later,
@@ -67,14 +70,6 @@ impl Block for RateLimit {
     const EXPECTED: &'static str = "a block such as { max: 10, window: 60 }, or off";
 }
 
-choice! {
-    /// How requests are counted.
-    LimitAlgorithm {
-        /// A counter a window.
-        FixedWindow = "fixedWindow"
-    }
-    later ["slidingWindow", "tokenBucket"]
-}
 choice! {
     /// What counts as one client.
     LimitKey {

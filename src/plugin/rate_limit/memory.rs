@@ -1,4 +1,4 @@
-//! Windows of clients in this process: exact for every one, in bounded memory.
+//! Counters of clients in this process: exact for every one, in bounded memory.
 //!
 //! Not a sketch (`pingora_limits::Rate`): that one adds up the counts of clients that share its cells, and
 //! with 20,000 clients refuses nearly all of them. Here every client has an entry. Entries whose window is
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::fixed_window::{Decision, Quota, Window};
+use super::algorithm::{Answer, Counter, Quota};
 use super::{Client, Rule};
 
 /// Clients at one time, over all rules.
@@ -25,7 +25,7 @@ const SWEEP_EVERY: u64 = 1_000;
 
 type Key = (u32, Client);
 
-/// The windows of all rules.
+/// The counters of all rules.
 #[derive(Debug)]
 pub struct Memory {
     hasher: std::hash::RandomState,
@@ -36,12 +36,14 @@ pub struct Memory {
 
 #[derive(Debug)]
 struct Shard {
-    windows: HashMap<Key, Window>,
+    counters: HashMap<Key, Counter>,
+    /// What the counters of each rule enforce.
+    quotas: HashMap<u32, Quota>,
     capacity: usize,
     /// When dead entries are looked for again.
     sweep_at: u64,
     /// What newcomers share while there is no room, by rule.
-    overflow: HashMap<u32, Window>,
+    overflow: HashMap<u32, Counter>,
 }
 
 impl Memory {
@@ -52,7 +54,8 @@ impl Memory {
 
     fn with_capacity(capacity: usize, now: Instant) -> Self {
         let shard = || Shard {
-            windows: HashMap::new(),
+            counters: HashMap::new(),
+            quotas: HashMap::new(),
             capacity: capacity.div_ceil(SHARDS),
             sweep_at: 0,
             overflow: HashMap::new(),
@@ -65,7 +68,7 @@ impl Memory {
     }
 
     /// Decides on one request of `client` at `now`.
-    pub fn take(&self, rule: &Rule, client: Client, now: Instant) -> Decision {
+    pub fn take(&self, rule: &Rule, client: Client, now: Instant) -> Answer {
         let key = (rule.id, client);
         let millis = now.saturating_duration_since(self.origin).as_millis() as u64;
         let shard = self.hasher.hash_one(key) as usize % SHARDS;
@@ -74,21 +77,25 @@ impl Memory {
 }
 
 impl Shard {
-    fn take(&mut self, key: Key, quota: &Quota, now: u64) -> Decision {
-        if let Some(window) = self.windows.get_mut(&key) {
-            return window.take(quota, now);
+    fn take(&mut self, key: Key, quota: &Quota, now: u64) -> Answer {
+        if let Some(counter) = self.counters.get_mut(&key) {
+            return counter.take(quota, now, 1);
         }
+        self.quotas.insert(key.0, *quota);
         if now >= self.sweep_at {
-            self.windows.retain(|_, window| now < window.ends);
-            self.overflow.retain(|_, window| now < window.ends);
+            let quotas = &self.quotas;
+            let lives = |rule: &u32, counter: &Counter| quotas.get(rule).is_some_and(|q| !counter.is_dead(q, now));
+            self.counters.retain(|(rule, _), counter| lives(rule, counter));
+            self.overflow.retain(|rule, counter| lives(rule, counter));
             self.sweep_at = now + SWEEP_EVERY;
         }
-        let window = if self.windows.len() < self.capacity {
-            self.windows.entry(key).or_insert(Window::OVER)
+        let new = || Counter::new(quota.algorithm);
+        let counter = if self.counters.len() < self.capacity {
+            self.counters.entry(key).or_insert_with(new)
         } else {
-            self.overflow.entry(key.0).or_insert(Window::OVER)
+            self.overflow.entry(key.0).or_insert_with(new)
         };
-        window.take(quota, now)
+        counter.take(quota, now, 1)
     }
 }
 
@@ -101,7 +108,7 @@ mod tests {
     use super::*;
 
     fn rule(id: u32, max: u32, millis: u64) -> Rule {
-        let quota = Quota { max: NonZeroU32::new(max).expect("not 0"), window: Duration::from_millis(millis) };
+        let quota = Quota::fixed(NonZeroU32::new(max).expect("not 0"), Duration::from_millis(millis));
         Rule { name: "/users".into(), id, quota }
     }
 
@@ -114,7 +121,7 @@ mod tests {
         let now = Instant::now();
         let memory = Memory::new(now);
         let (users, products) = (rule(1, 2, 60_000), rule(2, 2, 60_000));
-        let allowed = |rule: &Rule, n: u32| memory.take(rule, client(n), now).allowed;
+        let allowed = |rule: &Rule, n: u32| memory.take(rule, client(n), now).granted == 1;
         assert_eq!([allowed(&users, 1), allowed(&users, 1), allowed(&users, 1)], [true, true, false]);
         assert!(allowed(&users, 2));
         assert!(allowed(&products, 1));
@@ -128,7 +135,7 @@ mod tests {
         let rule = rule(1, 2, 60_000);
         for round in [true, true, false] {
             for n in 0..1_000_000 {
-                assert_eq!(memory.take(&rule, client(n), now).allowed, round, "client {n}");
+                assert_eq!(memory.take(&rule, client(n), now).granted == 1, round, "client {n}");
             }
         }
     }
@@ -138,11 +145,11 @@ mod tests {
         let now = Instant::now();
         let memory = Memory::with_capacity(1_000, now);
         let rule = rule(1, 1, 60_000);
-        assert!(memory.take(&rule, client(7), now).allowed);
-        let passed = (1_000..101_000).filter(|n| memory.take(&rule, client(*n), now).allowed).count();
+        assert!(memory.take(&rule, client(7), now).granted == 1);
+        let passed = (1_000..101_000).filter(|n| memory.take(&rule, client(*n), now).granted == 1).count();
         assert!(passed <= 1_000 + 2 * SHARDS, "{passed} of the flood passed");
-        assert!(!memory.take(&rule, client(7), now).allowed, "the flood reset an honest client's count");
-        let held: usize = memory.shards.iter().map(|shard| shard.lock().windows.len()).sum();
+        assert!(memory.take(&rule, client(7), now).granted == 0, "the flood reset an honest client's count");
+        let held: usize = memory.shards.iter().map(|shard| shard.lock().counters.len()).sum();
         assert!(held <= 1_000 + SHARDS, "{held} entries");
     }
 
@@ -154,10 +161,10 @@ mod tests {
         for second in 0..20 {
             let now = start + Duration::from_secs(second);
             let passed =
-                (0..3_000).filter(|n| memory.take(&rule, client(second as u32 * 3_000 + n), now).allowed).count();
+                (0..3_000).filter(|n| memory.take(&rule, client(second as u32 * 3_000 + n), now).granted == 1).count();
             assert_eq!(passed, 3_000, "second {second}");
         }
-        let held: usize = memory.shards.iter().map(|shard| shard.lock().windows.len()).sum();
+        let held: usize = memory.shards.iter().map(|shard| shard.lock().counters.len()).sum();
         assert!(held <= 6_400 + SHARDS, "{held} entries");
     }
 
@@ -169,7 +176,7 @@ mod tests {
         let threads: Vec<_> = (0..8)
             .map(|_| {
                 let (memory, rule) = (memory.clone(), rule.clone());
-                std::thread::spawn(move || (0..500).filter(|_| memory.take(&rule, client(1), now).allowed).count())
+                std::thread::spawn(move || (0..500).filter(|_| memory.take(&rule, client(1), now).granted == 1).count())
             })
             .collect();
         let passed: usize = threads.into_iter().map(|thread| thread.join().expect("no panic")).sum();

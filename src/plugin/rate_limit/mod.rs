@@ -1,10 +1,10 @@
 //! `rateLimit: { max, window }`: so many requests per client and window, and 429 for more.
 //!
 //! Exact in either place the counters are kept: in Redis, shared between replicas ([`redis`]), or in this
-//! process ([`memory`]), which also stands in while Redis is away. Both run the same algorithm
-//! ([`fixed_window`]). A request that is refused uses up nothing.
+//! process ([`memory`]), which also stands in while Redis is away. Both run the same [`algorithm`]s. A
+//! request that is refused uses up nothing.
 
-pub mod fixed_window;
+pub mod algorithm;
 pub mod memory;
 pub mod redis;
 mod store;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue};
 
-use self::fixed_window::{Decision, Quota};
+use self::algorithm::{Decision, Quota};
 pub use self::store::Store;
 use super::{Notes, Plugin, Request};
 use crate::refusal::{Refusal, whole_seconds};
@@ -88,7 +88,7 @@ impl Plugin for RateLimit {
     async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
         let decision = self.store.take(&self.rule, request.client_ip, request.now).await;
         note(request.notes, &decision);
-        if decision.allowed { Ok(()) } else { Err(Refusal::RateLimited { retry_after: decision.reset }) }
+        if decision.allowed { Ok(()) } else { Err(Refusal::RateLimited { retry_after: decision.retry_after }) }
     }
 }
 

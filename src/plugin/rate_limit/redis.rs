@@ -1,4 +1,4 @@
-//! Windows of clients in Redis, shared by all replicas of the gateway.
+//! Counters of clients in Redis, shared by all replicas of the gateway.
 //!
 //! A decision is one script, run by its hash. All that is to be decided at a moment goes in one round trip,
 //! on one connection (`calls`); who wants a counter that is being asked already waits and goes with all
@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::calls::Request;
 pub use self::link::Health;
 use self::link::Link;
-use super::fixed_window::Decision;
+use super::algorithm::Decision;
 use super::{Client, Rule};
 use crate::config::Redis as Config;
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::fixed_window::Decision;
+use super::algorithm::Decision;
 use super::memory::Memory;
 use super::redis::{Health, Redis};
 use super::{Client, Rule};
@@ -30,7 +30,7 @@ impl Store {
         {
             return decision;
         }
-        self.memory.take(rule, client, now)
+        self.memory.take(rule, client, now).decision(&rule.quota, 1)
     }
 
     /// The state of Redis, where one is configured.

@@ -79,6 +79,12 @@ impl Redis {
         answer(&mut BufReader::new(stream))
     }
 
+    /// What a counter of a fixed window has counted.
+    pub fn count(&self, key: &str) -> u32 {
+        let value = self.run(&["GET", key]);
+        value.rsplit(' ').next().unwrap().parse().unwrap_or_else(|e| panic!("{e}: {value}"))
+    }
+
     /// A figure of `INFO commandstats`, such as `cmdstat_evalsha:calls`.
     pub fn calls(&self, command: &str) -> u64 {
         let info = self.run(&["INFO", "commandstats"]);

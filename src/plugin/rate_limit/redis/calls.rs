@@ -1,7 +1,7 @@
 //! Requests for decisions, and the calls that they become.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::lanes::Lanes;
 use super::link::Link;
-use super::script::{self, Answer, Question};
-use crate::plugin::rate_limit::fixed_window::Decision;
+use super::script::Question;
+use crate::plugin::rate_limit::algorithm::{Answer, Decision};
 use crate::plugin::rate_limit::{Client, Rule};
 
 /// Requests that are taken up at a time.
@@ -70,7 +70,7 @@ async fn fly(link: &Link, calls: Vec<Call>) -> (Vec<Call>, Vec<RedisResult<Answe
     let first = calls.iter().filter_map(|(_, requests)| Some(requests.first()?.at)).min();
     let deadline = first.unwrap_or_else(Instant::now) + link.timeout;
     let mut handle = (*connection).clone();
-    let answers = tokio::time::timeout_at(deadline.into(), script::ask(&mut handle, &link.hash, &questions)).await;
+    let answers = tokio::time::timeout_at(deadline.into(), link.scripts.ask(&mut handle, &questions)).await;
     let answers = answers.unwrap_or_else(|_| Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut))));
     link.report(&connection, &answers);
     (calls, answers.unwrap_or_default())
@@ -93,12 +93,8 @@ fn land(lanes: &mut Lanes<(u32, Client), Request>, calls: Vec<Call>, answers: Ve
 
 /// As many as were granted pass, in the order they came.
 fn settle(requests: Vec<Request>, answer: Answer) {
-    let before = answer.used.saturating_sub(answer.granted);
-    let left = Duration::from_millis(answer.left);
     for (request, place) in requests.into_iter().zip(1..) {
-        let allowed = place <= answer.granted;
-        let used = if allowed { before.saturating_add(place) } else { answer.used };
         // Who does not wait any more has been counted, as if it had left a moment later.
-        let _ = request.answer.send(request.rule.quota.decision(allowed, used, left));
+        let _ = request.answer.send(answer.decision(&request.rule.quota, place));
     }
 }

@@ -10,9 +10,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
 use tokio::sync::Notify;
 
-use super::script::{self, Answer, Question};
+use super::script::{Question, Scripts};
 use crate::config::Redis as Config;
-use crate::plugin::rate_limit::fixed_window::{Quota, SCRIPT};
+use crate::plugin::rate_limit::algorithm::{Answer, Quota};
 
 /// Round trips in a row that have to time out or be refused before the link counts as down. A connection
 /// that breaks counts at once.
@@ -44,8 +44,8 @@ pub struct Link {
     pub address: String,
     /// The longest that a decision may take.
     pub timeout: Duration,
-    /// The script's.
-    pub hash: String,
+    /// What is run.
+    pub scripts: Scripts,
     connection: ArcSwapOption<MultiplexedConnection>,
     failures: AtomicU32,
     went_down: Notify,
@@ -63,7 +63,7 @@ impl Link {
             address: client.get_connection_info().addr().to_string(),
             client,
             timeout: config.timeout,
-            hash: redis::Script::new(SCRIPT).get_hash().to_owned(),
+            scripts: Scripts::default(),
             connection: ArcSwapOption::empty(),
             failures: AtomicU32::new(0),
             went_down: Notify::new(),
@@ -137,9 +137,9 @@ impl Link {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(self.timeout));
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        let quota = Quota { max: std::num::NonZeroU32::MIN, window: Duration::from_secs(1) };
+        let quota = Quota::fixed(std::num::NonZeroU32::MIN, Duration::from_secs(1));
         let trial = Question { key: "aegis:rl::trial".into(), quota, wanted: 1 };
-        script::ask(&mut connection, &self.hash, &[trial]).await?.into_iter().collect::<RedisResult<Vec<_>>>()?;
+        self.scripts.ask(&mut connection, &[trial]).await?.into_iter().collect::<RedisResult<Vec<_>>>()?;
         Ok(connection)
     }
 

@@ -1,9 +1,10 @@
-//! The script, sent and answered.
+//! The scripts, sent and answered.
 
 use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind};
+use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind};
 
-use crate::plugin::rate_limit::fixed_window::{Quota, SCRIPT};
+use crate::config::LimitAlgorithm;
+use crate::plugin::rate_limit::algorithm::{self, Answer, Quota};
 
 /// What a counter is asked.
 #[derive(Clone, Debug)]
@@ -16,52 +17,84 @@ pub struct Question {
     pub wanted: u32,
 }
 
-/// What it answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// How many of those may pass.
-    pub granted: u32,
-    /// How many have passed in this window, with them.
-    pub used: u32,
-    /// Milliseconds that are left of the window.
-    pub left: u64,
+/// A script for each algorithm.
+pub struct Scripts {
+    fixed_window: Text,
+    sliding_window: Text,
+    token_bucket: Text,
 }
 
-/// Asks all of `questions` in one round trip. `hash` is the script's.
-///
-/// # Errors
-/// The connection's. Each answer may be an error of the server's, too.
-pub async fn ask(
-    connection: &mut MultiplexedConnection,
-    hash: &str,
-    questions: &[Question],
-) -> RedisResult<Vec<RedisResult<Answer>>> {
-    let mut answers = send(connection, "EVALSHA", hash, questions.iter()).await?;
-    // Redis was restarted or its scripts were flushed: EVAL runs the text and remembers it.
-    let unknown: Vec<usize> = (0..answers.len()).filter(|at| answers[*at].as_ref().is_err_and(is_no_script)).collect();
-    if !unknown.is_empty() {
-        let again = send(connection, "EVAL", SCRIPT, unknown.iter().map(|at| &questions[*at])).await?;
-        for (at, answer) in unknown.into_iter().zip(again) {
-            answers[at] = answer;
+struct Text {
+    text: String,
+    hash: String,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        let text = |algorithm| {
+            let text = algorithm::script(algorithm);
+            Text { hash: Script::new(&text).get_hash().to_owned(), text }
+        };
+        Scripts {
+            fixed_window: text(LimitAlgorithm::FixedWindow),
+            sliding_window: text(LimitAlgorithm::SlidingWindow),
+            token_bucket: text(LimitAlgorithm::TokenBucket),
         }
     }
-    Ok(answers)
 }
 
-async fn send(
-    connection: &mut MultiplexedConnection,
-    command: &str,
-    script: &str,
-    questions: impl Iterator<Item = &Question>,
-) -> RedisResult<Vec<RedisResult<Answer>>> {
-    let mut pipeline = Pipeline::new();
-    for Question { key, quota, wanted } in questions {
-        let question = pipeline.cmd(command).arg(script).arg(1).arg(key);
-        question.arg(quota.max.get()).arg(quota.window_millis()).arg(wanted);
+impl Scripts {
+    fn of(&self, algorithm: LimitAlgorithm) -> &Text {
+        match algorithm {
+            LimitAlgorithm::FixedWindow => &self.fixed_window,
+            LimitAlgorithm::SlidingWindow => &self.sliding_window,
+            LimitAlgorithm::TokenBucket => &self.token_bucket,
+        }
     }
-    let answers: Vec<RedisResult<(u32, u32, i64)>> = pipeline.ignore_errors().query_async(connection).await?;
-    let read = |(granted, used, left)| Answer { granted, used, left: u64::try_from(left).unwrap_or(0) };
-    Ok(answers.into_iter().map(|answer| answer.map(read)).collect())
+
+    /// Asks all of `questions` in one round trip.
+    ///
+    /// # Errors
+    /// The connection's. Each answer may be an error of the server's, too.
+    pub async fn ask(
+        &self,
+        connection: &mut MultiplexedConnection,
+        questions: &[Question],
+    ) -> RedisResult<Vec<RedisResult<Answer>>> {
+        let mut answers = self.send(connection, false, questions.iter()).await?;
+        // Redis was restarted or its scripts were flushed: EVAL runs the text and remembers it.
+        let unknown = |at: &usize| answers[*at].as_ref().is_err_and(is_no_script);
+        let unknown: Vec<usize> = (0..answers.len()).filter(unknown).collect();
+        if !unknown.is_empty() {
+            let again = self.send(connection, true, unknown.iter().map(|at| &questions[*at])).await?;
+            for (at, answer) in unknown.into_iter().zip(again) {
+                answers[at] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Sends the scripts' hashes, or their text.
+    async fn send(
+        &self,
+        connection: &mut MultiplexedConnection,
+        as_text: bool,
+        questions: impl Iterator<Item = &Question>,
+    ) -> RedisResult<Vec<RedisResult<Answer>>> {
+        let mut pipeline = Pipeline::new();
+        for Question { key, quota, wanted } in questions {
+            let script = self.of(quota.algorithm);
+            match as_text {
+                false => pipeline.cmd("EVALSHA").arg(&script.hash),
+                true => pipeline.cmd("EVAL").arg(&script.text),
+            };
+            pipeline.arg(1).arg(key).arg(wanted).arg("");
+            pipeline.arg(quota.max.get()).arg(quota.window_millis()).arg(quota.burst.get());
+        }
+        let answers: Vec<RedisResult<(u32, u32, u64, u64)>> = pipeline.ignore_errors().query_async(connection).await?;
+        let read = |(granted, remaining, retry_after, reset)| Answer { granted, remaining, retry_after, reset };
+        Ok(answers.into_iter().map(|answer| answer.map(read)).collect())
+    }
 }
 
 fn is_no_script(error: &RedisError) -> bool {

@@ -1,0 +1,114 @@
+//! Two counters, of this window and the one before, which counts by as much as is still in view.
+//!
+//! Windows are aligned to multiples of their length. At `elapsed` into a window, `current + previous ×
+//! (window - elapsed) / window` requests are taken to be in view, as if those of the window before had come
+//! evenly. So the burst of twice `max` that a fixed window lets through at its edge does not pass. The
+//! method is known from Cloudflare ("How we built rate limiting capable of scaling to millions of domains",
+//! 2017).
+//!
+//! All in whole numbers: `max × window` must not be more than 2^53, which the config sees to, so that Lua,
+//! whose numbers are doubles, comes to the same results.
+
+use super::{Core, Quota};
+
+/// Two windows of one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlidingWindow {
+    /// When the current one began.
+    start: u64,
+    previous: u32,
+    current: u32,
+}
+
+impl SlidingWindow {
+    /// Requests of the window before that are in view, times the window.
+    fn in_view(&self, window: u64, now: u64) -> u64 {
+        u64::from(self.previous) * (self.start + window - now)
+    }
+}
+
+impl Core for SlidingWindow {
+    fn at(self, quota: &Quota, now: u64) -> Self {
+        let window = quota.window_millis();
+        let start = now - now % window;
+        match start.checked_sub(self.start) {
+            Some(0) => self,
+            Some(gone) if gone == window => SlidingWindow { start, previous: self.current, current: 0 },
+            _ => SlidingWindow { start, previous: 0, current: 0 },
+        }
+    }
+
+    fn room(&self, quota: &Quota, now: u64) -> u32 {
+        let window = quota.window_millis();
+        let spent = self.in_view(window, now) + u64::from(self.current) * window;
+        let left = (u64::from(quota.max.get()) * window).saturating_sub(spent);
+        u32::try_from(left / window).unwrap_or(u32::MAX)
+    }
+
+    fn charge(&mut self, _: &Quota, count: u32) {
+        self.current += count;
+    }
+
+    fn waits(&self, quota: &Quota, now: u64) -> (u64, u64) {
+        let (window, max) = (quota.window_millis(), u64::from(quota.max.get()));
+        let (previous, current) = (u64::from(self.previous), u64::from(self.current));
+        let end = self.start + window;
+        // The moment from which `of` requests of a window that ended at `ended` leave room for one more
+        // beside `beside` others: `of × (ended + window - t) <= (max - 1 - beside) × window`.
+        let room_at = |of: u64, ended: u64, beside: u64| {
+            ended + window - ((max - 1 - beside) * window).checked_div(of).map_or(window, |view| view.min(window))
+        };
+        let retry_at = if current < max { room_at(previous, self.start, current) } else { room_at(current, end, 0) };
+        let reset_at = match (previous, current) {
+            (0, 0) => now,
+            (_, 0) => end,
+            _ => end + window,
+        };
+        (retry_at.saturating_sub(now), reset_at - now)
+    }
+}
+
+/// The same in Redis: `s start previous current`.
+pub const LUA: &str = "
+algorithms.slidingWindow = {
+  read = function(rule, value)
+    local began, previous, current = string.match(value, '^s (%d+) (%d+) (%d+)$')
+    began, previous, current = tonumber(began) or -1, tonumber(previous) or 0, tonumber(current) or 0
+    local start = now - now % rule.window
+    if start - began == rule.window then
+      previous, current = current, 0
+    elseif start ~= began then
+      previous, current = 0, 0
+    end
+    return {start = start, previous = previous, current = current}
+  end,
+  room = function(rule, state)
+    local spent = state.previous * (state.start + rule.window - now) + state.current * rule.window
+    return divide(math.max(rule.max * rule.window - spent, 0), rule.window)
+  end,
+  charge = function(rule, state, count)
+    state.current = state.current + count
+    return string.format('s %.0f %.0f %.0f', state.start, state.previous, state.current)
+  end,
+  waits = function(rule, state)
+    local ends = state.start + rule.window
+    local function room_at(of, ended, beside)
+      local view = of == 0 and rule.window or divide((rule.max - 1 - beside) * rule.window, of)
+      return ended + rule.window - math.min(view, rule.window)
+    end
+    local retry_at
+    if state.current < rule.max then
+      retry_at = room_at(state.previous, state.start, state.current)
+    else
+      retry_at = room_at(state.current, ends, 0)
+    end
+    local reset_at = now
+    if state.current > 0 then
+      reset_at = ends + rule.window
+    elseif state.previous > 0 then
+      reset_at = ends
+    end
+    return math.max(retry_at - now, 0), reset_at - now
+  end,
+}
+";
