@@ -217,6 +217,19 @@ fn nobody_waits_longer_than_the_time_out_for_a_redis_that_hangs() {
 }
 
 #[test]
+fn a_client_that_goes_on_after_its_429_costs_redis_nothing() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}', timeout: 5s }}", redis.url()), 2, "60");
+    let before = redis.calls("evalsha");
+    assert_eq!(passed(&statuses(&gateway, 300)), 2);
+    assert_eq!(redis.calls("evalsha") - before, 3, "two that passed and the first that was refused");
+    let refused = gateway.get("/users");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((50..=60).contains(&wait), "{wait}");
+    assert_eq!(refused.header("x-ratelimit-reset"), refused.header("retry-after"));
+}
+
+#[test]
 fn scripts_that_were_flushed_are_sent_again() {
     let (upstream, redis) = (Upstream::start(), Redis::start());
     let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 10, "60");

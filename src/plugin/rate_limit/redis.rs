@@ -5,11 +5,12 @@
 //! others that do, in the next call (`lanes`). No decision takes longer than the configured time-out. When
 //! round trips fail, the link is down (`link`): nothing is sent any more, so that a Redis that hangs costs
 //! requests nothing, until a task of our own has seen the script run again. Going down and coming back are
-//! logged once each.
+//! logged once each. What Redis refuses is not asked again before it can pass (`refusals`).
 
 mod calls;
 mod lanes;
 mod link;
+mod refusals;
 mod script;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::calls::Request;
 pub use self::link::Health;
 use self::link::Link;
+use self::refusals::Refusals;
 use super::algorithm::Decision;
 use super::{Client, Rule};
 use crate::config::Redis as Config;
@@ -29,6 +31,7 @@ use crate::config::Redis as Config;
 /// One Redis server.
 pub struct Redis {
     link: Arc<Link>,
+    refusals: Refusals,
     requests: mpsc::UnboundedSender<Request>,
     /// The other end, until somebody serves it.
     unserved: Mutex<Option<mpsc::UnboundedReceiver<Request>>>,
@@ -47,7 +50,8 @@ impl Redis {
     /// The URL is none.
     pub fn new(config: &Config) -> RedisResult<Self> {
         let (requests, unserved) = mpsc::unbounded_channel();
-        Ok(Redis { link: Arc::new(Link::new(config)?), requests, unserved: Mutex::new(Some(unserved)) })
+        let link = Arc::new(Link::new(config)?);
+        Ok(Redis { link, refusals: Refusals::default(), requests, unserved: Mutex::new(Some(unserved)) })
     }
 
     /// Connects, keeps connected and decides, on tasks of this runtime that end with the last handle to
@@ -71,15 +75,20 @@ impl Redis {
         self.link.health()
     }
 
-    /// Decides on one request of `client`. `None`: the link is down or failed, and somebody else has to
-    /// decide.
-    pub async fn take(&self, rule: &Rule, client: Client) -> Option<Decision> {
+    /// Decides on one request of `client`, made at `now`. `None`: the link is down or failed, and somebody
+    /// else has to decide.
+    pub async fn take(&self, rule: &Rule, client: Client, now: Instant) -> Option<Decision> {
         if !self.link.is_up() {
             return None;
         }
+        if let Some(known) = self.refusals.find(rule, client, now) {
+            return Some(known);
+        }
         let (answer, decision) = oneshot::channel();
-        self.requests.send(Request { rule: rule.clone(), client, at: Instant::now(), answer }).ok()?;
-        decision.await.ok()
+        self.requests.send(Request { rule: rule.clone(), client, at: now, answer }).ok()?;
+        let decision = decision.await.ok()?;
+        self.refusals.note(rule, client, &decision, now);
+        Some(decision)
     }
 }
 

@@ -26,7 +26,7 @@ impl Store {
     pub async fn take(&self, rule: &Rule, ip: IpAddr, now: Instant) -> Decision {
         let client = Client::of(ip);
         if let Some(redis) = &self.redis
-            && let Some(decision) = redis.take(rule, client).await
+            && let Some(decision) = redis.take(rule, client, now).await
         {
             return decision;
         }
