@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use http::HeaderValue;
+use smallvec::SmallVec;
 
 use crate::downstream::link::Link;
 use crate::failure::Failure;
@@ -38,7 +39,7 @@ pub struct RequestCtx {
     /// The attempt that is under way.
     pub attempt: Option<Attempt>,
     /// Targets of the route that were tried, by index.
-    pub tried: Vec<usize>,
+    pub tried: SmallVec<[usize; 4]>,
     /// The target of the last attempt.
     pub target: Option<Arc<Target>>,
     /// Connections that were tried for it or used again.
@@ -64,7 +65,7 @@ impl RequestCtx {
             route: None,
             notes: Notes::default(),
             attempt: None,
-            tried: Vec::new(),
+            tried: SmallVec::new(),
             target: None,
             sent: 0,
             code: None,

@@ -7,6 +7,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::Session;
+use smallvec::SmallVec;
 
 use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
@@ -73,7 +74,7 @@ pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Resul
 }
 
 /// An attempt at the next target that was not tried yet and admits it; else how long to wait until one may.
-fn pick(route: &Route, tried: &mut Vec<usize>, now: Instant) -> Result<Attempt, Duration> {
+fn pick(route: &Route, tried: &mut SmallVec<[usize; 4]>, now: Instant) -> Result<Attempt, Duration> {
     let mut retry_after = Duration::MAX;
     let picked = route.turns.pick(route.targets.len(), |index| {
         if tried.contains(&index) {

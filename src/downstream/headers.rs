@@ -1,7 +1,9 @@
 //! Header fields that only the gateway may set: taken from what the client sent, and written anew.
 
+use std::io::Write;
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 
@@ -83,9 +85,10 @@ fn hops(headers: &HeaderMap, peer: IpAddr) -> HeaderValue {
         list.extend_from_slice(field.as_bytes());
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(peer.to_string().as_bytes());
+    // Writing to a vector cannot fail.
+    let _ = write!(list, "{peer}");
     // Made of values that were header values already, and an address.
-    HeaderValue::from_bytes(&list).unwrap_or(HeaderValue::from_static("unknown"))
+    HeaderValue::from_maybe_shared(Bytes::from(list)).unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 #[cfg(test)]

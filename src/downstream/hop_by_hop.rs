@@ -12,6 +12,9 @@ const MAX_NAMED: usize = 9;
 /// What `Connection` must not name: an upstream that is not told these would be misled.
 const PROTECTED: [&str; 4] = ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
 
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
 /// Checks the fields of a request that say how it travels.
 ///
 /// # Errors
@@ -49,9 +52,11 @@ pub fn strip(response: &mut ResponseHeader) {
     for name in doomed {
         response.remove_header(&name);
     }
-    response.remove_header(&header::CONNECTION);
-    for name in ["keep-alive", "proxy-connection"] {
-        response.remove_header(name);
+    for name in [&header::CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION] {
+        // To look is cheaper than to remove what is not there.
+        if response.headers.contains_key(name) {
+            response.remove_header(name);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use http::HeaderValue;
 
 use super::breaker::{Outcome, Permit, Refused};
-use super::target::{Cause, LastFailure, Target};
+use super::target::{Addresses, Cause, LastFailure, Target};
 
 /// One request on its way to a target. Settled exactly once; dropped unsettled (a client that hung up, a
 /// task that was cancelled) it is neutral, and a probe's permit returns.
@@ -18,7 +18,7 @@ pub struct Attempt {
     permit: Option<Permit>,
     state: AttemptState,
     /// Addresses that are left to be tried; `None` before the first one.
-    addresses: Option<std::vec::IntoIter<SocketAddr>>,
+    addresses: Option<Addresses>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Attempt {
     /// Why there is none, or none any more.
     pub fn next_address(&mut self) -> Result<SocketAddr, String> {
         if self.addresses.is_none() {
-            self.addresses = Some(self.target.addresses()?.into_iter());
+            self.addresses = Some(self.target.addresses()?);
         }
         self.addresses.as_mut().and_then(Iterator::next).ok_or_else(|| "no address is left".to_owned())
     }

@@ -32,7 +32,7 @@ pub struct Target {
 
 #[derive(Debug)]
 enum Resolution {
-    Known(Vec<SocketAddr>),
+    Known(Arc<[SocketAddr]>),
     /// Why not.
     Unknown(String),
 }
@@ -45,6 +45,32 @@ pub(super) struct Counts {
     pub(super) failures: AtomicU64,
     pub(super) neutrals: AtomicU64,
 }
+
+/// The addresses of a target, each once, beginning with the one whose turn it is.
+#[derive(Debug)]
+pub struct Addresses {
+    known: Arc<[SocketAddr]>,
+    first: usize,
+    given: usize,
+}
+
+impl Iterator for Addresses {
+    type Item = SocketAddr;
+
+    fn next(&mut self) -> Option<SocketAddr> {
+        let at = (self.first + self.given).checked_rem(self.known.len())?;
+        let left = self.size_hint().0 > 0;
+        self.given += usize::from(left);
+        left.then(|| self.known[at])
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.known.len() - self.given;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Addresses {}
 
 /// How often attempts ended how, since the target is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,31 +141,27 @@ impl Target {
         }
     }
 
-    /// The addresses to try, in the order of this turn; of several, each is first in turn.
+    /// The addresses to try; of several, each is first in turn.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
-        match &**self.addresses.load() {
-            Resolution::Known(addresses) => {
-                let mut addresses = addresses.clone();
-                if let several @ 2.. = addresses.len() {
-                    addresses.rotate_left(self.next.fetch_add(1, Ordering::Relaxed) % several);
-                }
-                Ok(addresses)
-            }
-            Resolution::Unknown(why) => Err(why.clone()),
-        }
+    pub fn addresses(&self) -> Result<Addresses, String> {
+        let known = match &**self.addresses.load() {
+            Resolution::Known(known) => known.clone(),
+            Resolution::Unknown(why) => return Err(why.clone()),
+        };
+        let first = if known.len() > 1 { self.next.fetch_add(1, Ordering::Relaxed) % known.len() } else { 0 };
+        Ok(Addresses { known, first, given: 0 })
     }
 
     /// Takes the result of a lookup: addresses, of which there is at least one, or why there are none.
     pub(super) fn resolved(&self, found: Result<Vec<SocketAddr>, String>) {
         let known = self.addresses.load();
         match (found, &**known) {
-            (Ok(addresses), Resolution::Known(same)) if addresses == *same => {}
+            (Ok(addresses), Resolution::Known(same)) if addresses[..] == **same => {}
             (Ok(addresses), _) => {
                 log::debug!("{}: resolved to {addresses:?}", self.url);
-                self.addresses.store(Arc::new(Resolution::Known(addresses)));
+                self.addresses.store(Arc::new(Resolution::Known(addresses.into())));
             }
             (Err(why), Resolution::Known(_)) => log::debug!("{}: {why}; its known addresses stay in use", self.url),
             (Err(why), Resolution::Unknown(same)) => {
