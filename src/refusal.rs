@@ -39,6 +39,8 @@ pub enum Refusal {
         /// Until a request can pass again.
         retry_after: Duration,
     },
+    /// Redis is away, and the route's limit lets nothing through uncounted.
+    LimiterUnavailable,
     /// No target of the route may be sent anything.
     NoTargetAvailable {
         /// Until one may be tried again.
@@ -65,7 +67,7 @@ impl Refusal {
             Refusal::NoRoute => StatusCode::NOT_FOUND,
             Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::TokenExpired => StatusCode::UNAUTHORIZED,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::NoTargetAvailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::LimiterUnavailable | Refusal::NoTargetAvailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Custom { status, .. } => *status,
         }
     }
@@ -83,6 +85,7 @@ impl Refusal {
             Refusal::TokenInvalid(_) => "token_invalid",
             Refusal::TokenExpired => "token_expired",
             Refusal::RateLimited { .. } => "rate_limited",
+            Refusal::LimiterUnavailable => "limiter_unavailable",
             Refusal::NoTargetAvailable { .. } => "no_target_available",
             Refusal::Custom { code, .. } => code,
         }
@@ -102,6 +105,7 @@ impl Refusal {
             Refusal::RateLimited { retry_after } => {
                 format!("Too many requests; try again in {} s.", whole_seconds(*retry_after)).into()
             }
+            Refusal::LimiterUnavailable => "Requests cannot be counted right now, and this path needs it.".into(),
             Refusal::NoTargetAvailable { retry_after } => {
                 let seconds = whole_seconds(*retry_after);
                 format!("Every target of this route is failing; one is tried again in {seconds} s.").into()
@@ -123,6 +127,7 @@ impl Refusal {
             Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
             }
+            Refusal::LimiterUnavailable => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => None,
         }
     }

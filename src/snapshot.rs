@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::units::TargetUrl;
-use crate::config::{self, Config};
+use crate::config::{self, Config, OnRedisDown};
 use crate::downstream::headers::Reserved;
 use crate::plugin::Plugin;
 use crate::plugin::auth::{Auth, jwt::Verifier};
@@ -47,8 +47,8 @@ pub struct Route {
     pub turns: RoundRobin,
     /// Whether the targets' breakers are asked and told.
     pub guarded: bool,
-    /// Whether there is a rate limit.
-    pub limited: bool,
+    /// What its rate limit does while Redis is away, if it has one.
+    pub limited: Option<OnRedisDown>,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
     /// How long to wait for a target.
@@ -97,7 +97,7 @@ fn compile(
     if let Some(limit) = &route.plugins.rate_limit {
         let burst = limit.burst.unwrap_or(limit.max);
         let quota = Quota { algorithm: limit.algorithm, max: limit.max, window: limit.window, burst };
-        let rule = Rule { name: path.clone(), id, quota };
+        let rule = Rule { name: path.clone(), id, quota, on_redis_down: limit.on_redis_down };
         plugins.push(Box::new(RateLimit::new(rule, store.clone())));
     }
     Route {
@@ -105,7 +105,7 @@ fn compile(
         targets: route.targets.iter().filter_map(|url| targets.get(url.as_str()).cloned()).collect(),
         turns: RoundRobin::default(),
         guarded: route.breaker.is_some(),
-        limited: route.plugins.rate_limit.is_some(),
+        limited: route.plugins.rate_limit.map(|limit| limit.on_redis_down),
         plugins,
         timeouts: route.timeouts,
     }

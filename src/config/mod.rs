@@ -20,7 +20,7 @@ use std::path::Path;
 
 pub use error::{LoadError, Position, Problem, Severity};
 pub use file::LogFormat;
-pub use model::{AccessLog, Breaker, Config, Jwt, LimitAlgorithm, RateLimit, Redis, Route, Timeouts};
+pub use model::{AccessLog, Breaker, Config, Jwt, LimitAlgorithm, OnRedisDown, RateLimit, Redis, Route, Timeouts};
 
 use env::Lookup;
 

@@ -157,6 +157,7 @@ impl Breaker {
 
 /// How many requests a client may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RateLimit {
     /// How they are counted.
     pub algorithm: LimitAlgorithm,
@@ -168,6 +169,21 @@ pub struct RateLimit {
     /// At once, where that is not `max`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<NonZeroU32>,
+    /// What decides while Redis is away.
+    pub on_redis_down: OnRedisDown,
+}
+
+/// What decides on a request while Redis, though configured, is away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnRedisDown {
+    /// This process, from memory.
+    #[default]
+    Local,
+    /// Nobody: it passes.
+    Allow,
+    /// Nobody: it is refused.
+    Deny,
 }
 
 /// How requests are counted.

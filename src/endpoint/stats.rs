@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::config::OnRedisDown;
 use crate::plugin::rate_limit::redis::Health;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::breaker::Phase;
@@ -47,7 +48,7 @@ struct LastFailure {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Counting {
-    /// `redis` or `memory`.
+    /// `redis`, `memory`, or `none`: Redis is away, and what comes is let through or refused uncounted.
     store: &'static str,
     /// Since when, where Redis is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,15 +93,19 @@ fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Cl
         failed: totals.failures,
         neutral: totals.neutrals,
         trips: view.trips,
-        rate_limit: route.limited.then(|| counting(snapshot.store.redis_health())),
+        rate_limit: route.limited.map(|on_redis_down| counting(on_redis_down, snapshot.store.redis_health())),
     }
 }
 
-fn counting(redis: Option<Health>) -> Counting {
+fn counting(on_redis_down: OnRedisDown, redis: Option<Health>) -> Counting {
     match redis {
         None => Counting { store: "memory", since: None, reason: None },
         Some(health) => Counting {
-            store: if health.up == Some(true) { "redis" } else { "memory" },
+            store: match (health.up, on_redis_down) {
+                (Some(true), _) => "redis",
+                (_, OnRedisDown::Local) => "memory",
+                (_, OnRedisDown::Allow | OnRedisDown::Deny) => "none",
+            },
             since: Some(timestamp(health.since)),
             reason: health.reason,
         },

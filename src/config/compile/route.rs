@@ -63,7 +63,7 @@ impl Compiler<'_> {
             let what = "so many requests in so long a window cannot be counted exactly by this algorithm";
             self.error(limit.max.at, format!("{path}.max"), format!("{what}; write less, or algorithm: fixedWindow"));
         }
-        Some(RateLimit { algorithm: limit.algorithm, max, window, burst })
+        Some(RateLimit { algorithm: limit.algorithm, max, window, burst, on_redis_down: limit.on_redis_down })
     }
 
     pub(super) fn unique_paths(&mut self, routes: &[Located<file::Route>]) {

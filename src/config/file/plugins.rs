@@ -4,7 +4,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use super::words::{Block, Later, Switch, choice};
 use crate::config::located::Located;
-use crate::config::model::LimitAlgorithm;
+use crate::config::model::{LimitAlgorithm, OnRedisDown};
 use crate::config::units::{Count, Window};
 
 /// `plugins:`
@@ -50,8 +50,9 @@ pub struct RateLimit {
     pub burst: Option<Located<Count>>,
     /// What counts as one client: `ip` (IPv6: its /64).
     pub key: Option<LimitKey>,
-    /// What happens while Redis is away: `local`, limits are kept in this process.
-    pub on_redis_down: Option<OnRedisDown>,
+    /// What happens while Redis is away: `local` (default), `allow` or `deny`.
+    #[serde(default)]
+    pub on_redis_down: OnRedisDown,
     scope: Later,
     dry_run: Later,
     cost: Later,
@@ -77,12 +78,4 @@ choice! {
         Ip = "ip"
     }
     later ["user", "claim", "header", "route"]
-}
-choice! {
-    /// What decides while Redis is away.
-    OnRedisDown {
-        /// This process, from memory.
-        Local = "local"
-    }
-    later ["allow", "deny"]
 }

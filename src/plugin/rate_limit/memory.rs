@@ -106,10 +106,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::OnRedisDown;
 
     fn rule(id: u32, max: u32, millis: u64) -> Rule {
         let quota = Quota::fixed(NonZeroU32::new(max).expect("not 0"), Duration::from_millis(millis));
-        Rule { name: "/users".into(), id, quota }
+        Rule { name: "/users".into(), id, quota, on_redis_down: OnRedisDown::Local }
     }
 
     fn client(n: u32) -> Client {

@@ -19,6 +19,7 @@ use http::{HeaderName, HeaderValue};
 use self::algorithm::{Decision, Quota};
 pub use self::store::Store;
 use super::{Notes, Plugin, Request};
+use crate::config::OnRedisDown;
 use crate::refusal::{Refusal, whole_seconds};
 
 /// Where a limit applies.
@@ -30,6 +31,19 @@ pub struct Rule {
     pub id: u32,
     /// How many requests in which time.
     pub quota: Quota,
+    /// What decides while Redis is away.
+    pub on_redis_down: OnRedisDown,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was counted, or there was no room for it.
+    Counted(Decision),
+    /// Nobody could count it, and it may pass for that.
+    Uncounted,
+    /// Nobody could count it, and it must not pass for that.
+    Unavailable,
 }
 
 impl Rule {
@@ -86,9 +100,14 @@ impl Plugin for RateLimit {
     }
 
     async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
-        let decision = self.store.take(&self.rule, request.client_ip, request.now).await;
-        note(request.notes, &decision);
-        if decision.allowed { Ok(()) } else { Err(Refusal::RateLimited { retry_after: decision.retry_after }) }
+        match self.store.take(&self.rule, request.client_ip, request.now).await {
+            Verdict::Counted(decision) => {
+                note(request.notes, &decision);
+                if decision.allowed { Ok(()) } else { Err(Refusal::RateLimited { retry_after: decision.retry_after }) }
+            }
+            Verdict::Uncounted => Ok(()),
+            Verdict::Unavailable => Err(Refusal::LimiterUnavailable),
+        }
     }
 }
 

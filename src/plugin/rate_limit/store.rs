@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::algorithm::Decision;
 use super::memory::Memory;
 use super::redis::{Health, Redis};
-use super::{Client, Rule};
+use super::{Client, Rule, Verdict};
+use crate::config::OnRedisDown;
 
 /// The counters of all rules of a process.
 #[derive(Debug)]
@@ -23,14 +23,17 @@ impl Store {
     }
 
     /// Decides on one request of the client at `ip`.
-    pub async fn take(&self, rule: &Rule, ip: IpAddr, now: Instant) -> Decision {
+    pub async fn take(&self, rule: &Rule, ip: IpAddr, now: Instant) -> Verdict {
         let client = Client::of(ip);
-        if let Some(redis) = &self.redis
-            && let Some(decision) = redis.take(rule, client, now).await
-        {
-            return decision;
+        if let Some(redis) = &self.redis {
+            match (redis.take(rule, client, now).await, rule.on_redis_down) {
+                (Some(decision), _) => return Verdict::Counted(decision),
+                (None, OnRedisDown::Local) => {}
+                (None, OnRedisDown::Allow) => return Verdict::Uncounted,
+                (None, OnRedisDown::Deny) => return Verdict::Unavailable,
+            }
         }
-        self.memory.take(rule, client, now).decision(&rule.quota, 1)
+        Verdict::Counted(self.memory.take(rule, client, now).decision(&rule.quota, 1))
     }
 
     /// The state of Redis, where one is configured.

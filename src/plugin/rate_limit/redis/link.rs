@@ -169,7 +169,7 @@ impl Link {
             health.since = SystemTime::now();
             match state {
                 Ok(()) => log::info!("redis {}: connected; limits are shared", self.address),
-                Err(e) => log::warn!("redis {}: {e}; limits are kept in this process until it returns", self.address),
+                Err(e) => log::warn!("redis {}: {e}; limits are not shared until it returns", self.address),
             }
         }
         health.up = Some(state.is_ok());

@@ -118,12 +118,14 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+    use crate::config::OnRedisDown;
     use crate::plugin::rate_limit::algorithm::Quota;
 
     const RETRY: Duration = Duration::from_secs(10);
 
     fn rule() -> Rule {
-        Rule { name: "/users".into(), id: 1, quota: Quota::fixed(NonZeroU32::MIN, Duration::from_secs(60)) }
+        let quota = Quota::fixed(NonZeroU32::MIN, Duration::from_secs(60));
+        Rule { name: "/users".into(), id: 1, quota, on_redis_down: OnRedisDown::Local }
     }
 
     fn client(n: u32) -> Client {
