@@ -122,11 +122,7 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
         let now = Instant::now();
         forward::finish(ctx, now);
-        if let Some(link) = &ctx.link
-            && !session.as_downstream_mut().is_body_done()
-        {
-            link.leave_unread();
-        }
+        intake::leave(session, ctx);
         observe::finish(session, error, ctx, &self.shared.access_log, now);
     }
 

@@ -48,6 +48,15 @@ pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The request is over: what the client is still sending of it will not be read.
+pub fn leave(session: &mut Session, ctx: &RequestCtx) {
+    if let Some(link) = &ctx.link
+        && !session.as_downstream_mut().is_body_done()
+    {
+        link.leave_unread();
+    }
+}
+
 /// `GET http://host/path` becomes `GET /path` with that host, which Pingora has compared with `Host`.
 fn to_origin_form(request: &mut RequestHeader) -> Result<(), Refusal> {
     if request.raw_path().starts_with(b"/") {

@@ -1,29 +1,25 @@
-//! Limits, counted in Redis and in memory, and what becomes of them when Redis goes away.
+//! Limits, counted in Redis and in memory.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{Gateway, Redis, Upstream, eventually, gateway};
 
 /// `/users` with a limit; `redis` is the block, empty for memory.
-fn limited(upstream: &Upstream, redis: &str, max: u32, window: &str) -> Gateway {
+pub fn limited(upstream: &Upstream, redis: &str, max: u32, window: &str) -> Gateway {
     gateway(format!(
         "{redis}\nroutes: [{{ path: /users, targets: {}, plugins: {{ rateLimit: {{ max: {max}, window: {window} }} }} }}]\n",
         upstream.url()
     ))
 }
 
-fn statuses(gateway: &Gateway, count: usize) -> Vec<u16> {
+pub fn statuses(gateway: &Gateway, count: usize) -> Vec<u16> {
     let mut connection = gateway.connect();
     (0..count).map(|_| connection.request("GET", "/users", &[]).status).collect()
 }
 
-fn passed(statuses: &[u16]) -> usize {
+pub fn passed(statuses: &[u16]) -> usize {
     assert!(statuses.iter().all(|status| matches!(status, 200 | 429)), "{statuses:?}");
     statuses.iter().filter(|status| **status == 200).count()
-}
-
-fn store_of(gateway: &Gateway) -> String {
-    gateway.stats()[0]["rateLimit"]["store"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -163,6 +159,30 @@ fn redis_decides_to_the_letter_as_the_cores_do() {
     }
 }
 
+/// Several counters decide together: as many pass as there is room for in each, and all are charged alike.
+#[test]
+fn the_scripts_charge_all_counters_alike_or_none() {
+    use aegis::config::LimitAlgorithm;
+    use aegis::plugin::rate_limit::algorithm::script;
+
+    let redis = Redis::start();
+    for algorithm in LimitAlgorithm::ALL {
+        let (script, roomy, tight) = (script(algorithm), format!("{algorithm:?}:1"), format!("{algorithm:?}:2"));
+        // 10 and 3 in windows of an hour, all at one moment.
+        let ask = |wanted: &str| {
+            let hour = "3600000";
+            let now = "1795000000000";
+            let quotas = ["10", hour, "10", "3", hour, "3"];
+            let said = redis.run(&[&["EVAL", &script, "2", &roomy, &tight, wanted, now][..], &quotas].concat());
+            let said: Vec<u64> = said.lines().map(|number| number.parse().unwrap()).collect();
+            (said[0], said[1], said[4])
+        };
+        assert_eq!(ask("2"), (2, 8, 1), "{algorithm:?}");
+        assert_eq!(ask("4"), (1, 7, 0), "{algorithm:?}");
+        assert_eq!(ask("4"), (0, 7, 0), "{algorithm:?}");
+    }
+}
+
 /// Requests for a counter that is being asked already go together in the next call, and are told apart all
 /// the same: each has its own place in the window.
 #[test]
@@ -192,30 +212,6 @@ fn requests_that_come_together_are_counted_together_and_exactly() {
     assert!((1..=3).contains(&calls), "{calls} calls for 20 requests");
 }
 
-/// Those who wait for their turn behind a call that hangs do not wait longer than the call may take.
-#[test]
-fn nobody_waits_longer_than_the_time_out_for_a_redis_that_hangs() {
-    let (upstream, redis) = (Upstream::start(), Redis::start());
-    let gateway = limited(&upstream, &format!("redis: {{ url: '{}', timeout: 500ms }}", redis.url()), 1_000, "60");
-    assert_eq!(passed(&statuses(&gateway, 1)), 1);
-    redis.hang();
-    let times: Vec<Duration> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..20)
-            .map(|i| {
-                let gateway = &gateway;
-                scope.spawn(move || {
-                    std::thread::sleep(Duration::from_millis(20 * i));
-                    let start = Instant::now();
-                    assert_eq!(gateway.get("/users").status, 200);
-                    start.elapsed()
-                })
-            })
-            .collect();
-        clients.into_iter().map(|client| client.join().unwrap()).collect()
-    });
-    assert!(times.iter().all(|time| *time < Duration::from_millis(700)), "{times:?}");
-}
-
 #[test]
 fn a_client_that_goes_on_after_its_429_costs_redis_nothing() {
     let (upstream, redis) = (Upstream::start(), Redis::start());
@@ -236,7 +232,7 @@ fn scripts_that_were_flushed_are_sent_again() {
     assert_eq!(passed(&statuses(&gateway, 3)), 3);
     assert_eq!(redis.run(&["SCRIPT", "FLUSH"]), "OK");
     assert_eq!(passed(&statuses(&gateway, 10)), 7);
-    assert_eq!(store_of(&gateway), "redis");
+    assert_eq!(crate::outages::store_of(&gateway), "redis");
 }
 
 #[test]
@@ -264,117 +260,6 @@ fn a_key_of_another_type_is_nobodys_500() {
     redis.run(&["HSET", "aegis:rl:/users:127.0.0.1", "a", "b"]);
     let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
     assert_eq!(passed(&statuses(&gateway, 5)), 2, "decided from memory");
-}
-
-#[test]
-fn redis_killed_and_back_limits_go_on_and_it_is_said_once() {
-    let (upstream, mut redis) = (Upstream::start(), Redis::start());
-    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 5, "60");
-    assert_eq!(passed(&statuses(&gateway, 3)), 3);
-    assert_eq!(store_of(&gateway), "redis");
-    redis.kill();
-    assert_eq!(passed(&statuses(&gateway, 20)), 5, "limits are still enforced, from memory");
-    assert_eq!(store_of(&gateway), "memory");
-    let row = &gateway.stats()[0]["rateLimit"];
-    assert!(row["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{row}");
-    redis.restart();
-    eventually("limits to be shared again", || (store_of(&gateway) == "redis").then_some(()));
-    assert_eq!(passed(&statuses(&gateway, 20)), 5, "a new count in the Redis that came back empty");
-    let said = gateway.stderr();
-    assert_eq!(said.matches("limits are not shared").count(), 1, "{said}");
-    assert_eq!(said.matches("limits are shared").count(), 2, "at the start and after the return: {said}");
-}
-
-#[test]
-fn a_redis_that_hangs_costs_a_few_requests_its_time_out_and_the_rest_nothing() {
-    let (upstream, redis) = (Upstream::start(), Redis::start());
-    let gateway = limited(&upstream, &format!("redis: {{ url: '{}', timeout: 50ms }}", redis.url()), 1_000, "60");
-    assert_eq!(passed(&statuses(&gateway, 3)), 3);
-    redis.hang();
-    let mut connection = gateway.connect();
-    let times: Vec<Duration> = (0..50)
-        .map(|_| {
-            let start = Instant::now();
-            assert_eq!(connection.request("GET", "/users", &[]).status, 200);
-            start.elapsed()
-        })
-        .collect();
-    let slow = times.iter().filter(|time| **time >= Duration::from_millis(45)).count();
-    assert!((1..=3).contains(&slow), "{slow} of 50 waited: {times:?}");
-    assert_eq!(store_of(&gateway), "memory");
-    redis.go_on();
-    eventually("limits to be shared again", || (store_of(&gateway) == "redis").then_some(()));
-    assert_eq!(gateway.stderr().matches("limits are not shared").count(), 1);
-}
-
-#[test]
-fn a_time_out_now_and_then_is_no_outage() {
-    let (upstream, redis) = (Upstream::start(), Redis::start());
-    let gateway = limited(&upstream, &format!("redis: {{ url: '{}', timeout: 50ms }}", redis.url()), 1_000, "60");
-    for _ in 0..3 {
-        redis.hang();
-        assert_eq!(passed(&statuses(&gateway, 2)), 2);
-        redis.go_on();
-        eventually("redis to answer again", || {
-            let before = redis.calls("evalsha");
-            gateway.get("/users");
-            (redis.calls("evalsha") > before).then_some(())
-        });
-    }
-    assert_eq!(store_of(&gateway), "redis");
-    assert!(!gateway.stderr().contains("limits are not shared"), "{}", gateway.stderr());
-}
-
-#[test]
-fn a_route_can_let_everything_through_or_nothing_while_redis_is_away() {
-    let (upstream, mut redis) = (Upstream::start(), Redis::start());
-    let routes: String = ["local", "allow", "deny"]
-        .iter()
-        .map(|word| {
-            let limit = format!("{{ max: 2, window: 60, onRedisDown: {word} }}");
-            format!("  - {{ path: /{word}, target: {}, plugins: {{ rateLimit: {limit} }} }}\n", upstream.url())
-        })
-        .collect();
-    let gateway =
-        gateway(format!("redis: {{ url: '{}' }}\ntrustedProxies: [127.0.0.1]\nroutes:\n{routes}", redis.url()));
-    // A refusal that is known needs no Redis, so those who come later are others.
-    let get = |path: &str, ip: &str| gateway.request("GET", path, &[("X-Forwarded-For", ip)]);
-    let stores = |gateway: &Gateway| -> Vec<String> {
-        gateway.stats().iter().map(|row| row["rateLimit"]["store"].as_str().unwrap().to_owned()).collect()
-    };
-    for path in ["/local", "/allow", "/deny"] {
-        let answers: Vec<u16> = (0..3).map(|_| get(path, "203.0.113.1").status).collect();
-        assert_eq!(answers, [200, 200, 429], "{path}");
-    }
-    assert_eq!(stores(&gateway), ["redis", "redis", "redis"]);
-    redis.kill();
-    eventually("the link to be down", || {
-        get("/local", "203.0.113.2");
-        (stores(&gateway)[0] == "memory").then_some(())
-    });
-    assert_eq!(stores(&gateway), ["memory", "none", "none"]);
-    for _ in 0..5 {
-        let passed = get("/allow", "203.0.113.2");
-        assert_eq!((passed.status, passed.header("x-ratelimit-limit")), (200, None), "it is not counted");
-        let refused = get("/deny", "203.0.113.2");
-        refused.is_problem(503, "limiter_unavailable");
-        assert_eq!(refused.header("retry-after"), Some("1"));
-    }
-    redis.restart();
-    eventually("limits to be shared again", || (stores(&gateway) == ["redis"; 3]).then_some(()));
-    assert_eq!(get("/deny", "203.0.113.2").status, 200);
-}
-
-#[test]
-fn a_gateway_starts_without_its_redis_and_finds_it_later() {
-    let (upstream, mut redis) = (Upstream::start(), Redis::start());
-    redis.kill();
-    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
-    assert_eq!(passed(&statuses(&gateway, 5)), 2);
-    assert_eq!(store_of(&gateway), "memory");
-    redis.restart();
-    eventually("limits to be shared", || (store_of(&gateway) == "redis").then_some(()));
-    assert_eq!(passed(&statuses(&gateway, 5)), 2);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod log;
 mod messages;
 mod names;
 mod odd;
+mod outages;
 mod process;
 mod readme;
 mod stats;

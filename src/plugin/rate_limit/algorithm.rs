@@ -1,13 +1,13 @@
 //! How requests are counted: three algorithms, each a pure core and the same thing in Lua for Redis.
 //!
-//! | | lets through | costs |
-//! |---|---|---|
-//! | [`fixed_window`] | `max` in a window that begins with its first request; at its edge, up to twice that | nothing to spare |
-//! | [`sliding_window`] | `max` in the last window, the one before weighted by how much of it is still in view | a moment of inexactness about when in that window its requests came |
-//! | [`token_bucket`] | `burst` at once, and then one each `window / max` | |
+//! | | lets through |
+//! |---|---|
+//! | [`fixed_window`] | `max` in a window that begins with its first request; around its end, up to twice that |
+//! | [`sliding_window`] | `max` in the last window; in a part `t` of one, up to `max` × (1 + `t` / `window`) |
+//! | [`token_bucket`] | `burst` at once, and then one each `window / max` |
 //!
-//! Time is in milliseconds since any fixed moment. A core is asked how many of those who want to pass can
-//! (`room`), told how many do (`charge`), and then what to say to them (`report`).
+//! Time is in milliseconds since any fixed moment. A core is asked how many can pass (`room`), told how many
+//! do (`charge`), and asked how long the others have to wait (`waits`).
 
 pub mod fixed_window;
 pub mod sliding_window;

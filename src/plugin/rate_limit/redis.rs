@@ -63,10 +63,12 @@ impl Redis {
         let (link, (tried, first_try)) = (self.link.clone(), oneshot::channel());
         tokio::spawn(async move {
             link.connect().await;
+            // Whoever started it may have run out of patience.
             let _ = tried.send(());
             let link = Arc::downgrade(&{ link });
             Link::maintain(link).await;
         });
+        // The task answers, or has panicked and told so.
         let _ = first_try.await;
     }
 
