@@ -1,19 +1,22 @@
 //! One compiled config as it serves requests: routes with their plugins, targets and turns. It is never
 //! changed; a request keeps the one it began with.
 
+mod limits;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use self::limits::Ids;
 use crate::config::units::TargetUrl;
-use crate::config::{self, Config, OnRedisDown};
+use crate::config::{self, Config};
 use crate::downstream::headers::Reserved;
 use crate::plugin::Plugin;
 use crate::plugin::auth::{Auth, jwt::Verifier};
-use crate::plugin::rate_limit::algorithm::Quota;
-use crate::plugin::rate_limit::{RateLimit, Rule, Store};
+use crate::plugin::rate_limit::rule::Limits;
+use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
 use crate::upstream::breaker::Policy;
 use crate::upstream::selector::RoundRobin;
@@ -47,8 +50,8 @@ pub struct Route {
     pub turns: RoundRobin,
     /// Whether the targets' breakers are asked and told.
     pub guarded: bool,
-    /// What its rate limit does while Redis is away, if it has one.
-    pub limited: Option<OnRedisDown>,
+    /// Its rate limits, if it has any.
+    pub limits: Option<Arc<Limits>>,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
     /// How long to wait for a target.
@@ -59,12 +62,12 @@ impl Snapshot {
     /// What `config` describes, with counters in `store`.
     pub fn new(config: &Config, store: Arc<Store>) -> Self {
         let targets = targets(config);
-        let verifier = config.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt)));
+        let verifier = config.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt, limits::claims(&config.routes))));
+        let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes
             .iter()
-            .zip(0..)
-            .map(|(route, id)| Arc::new(compile(route, id, &targets, verifier.as_ref(), &store)))
+            .map(|route| Arc::new(compile(route, &mut ids, &targets, verifier.as_ref(), &store)))
             .collect();
         Snapshot {
             table: Table::new(routes.iter().map(|route| (route.path.to_string(), route.clone()))),
@@ -84,7 +87,7 @@ impl Snapshot {
 
 fn compile(
     route: &config::Route,
-    id: u32,
+    ids: &mut Ids,
     targets: &HashMap<&str, Arc<Target>>,
     verifier: Option<&Arc<Verifier>>,
     store: &Arc<Store>,
@@ -94,18 +97,16 @@ fn compile(
     if let (true, Some(verifier)) = (route.plugins.auth, verifier) {
         plugins.push(Box::new(Auth::new(verifier.clone())));
     }
-    if let Some(limit) = &route.plugins.rate_limit {
-        let burst = limit.burst.unwrap_or(limit.max);
-        let quota = Quota { algorithm: limit.algorithm, max: limit.max, window: limit.window, burst };
-        let rule = Rule { name: path.clone(), id, quota, on_redis_down: limit.on_redis_down };
-        plugins.push(Box::new(RateLimit::new(rule, store.clone())));
+    let limits = limits::compile(route, ids);
+    if let Some(limits) = &limits {
+        plugins.push(Box::new(RateLimit::new(limits.clone(), store.clone())));
     }
     Route {
         path,
         targets: route.targets.iter().filter_map(|url| targets.get(url.as_str()).cloned()).collect(),
         turns: RoundRobin::default(),
         guarded: route.breaker.is_some(),
-        limited: route.plugins.rate_limit.map(|limit| limit.on_redis_down),
+        limits,
         plugins,
         timeouts: route.timeouts,
     }

@@ -1,6 +1,7 @@
 //! From the file to what runs: defaults filled in, blocks inherited, references and ranges checked.
 
 mod auth;
+mod rate_limit;
 mod route;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     }
     compiler.unique_paths(&file.routes);
     compiler.one_breaker_a_target(&file.routes, &routes);
+    compiler.shared_limits_agree(&file.routes, &routes);
     compiler.secret_is_there(&jwt, &file.routes, &routes);
     Config {
         listen: compiler.listen(file.listen.as_deref()),

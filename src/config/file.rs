@@ -6,10 +6,11 @@
 #![allow(dead_code, reason = "keys of features to come are there to be refused, and never read")]
 
 mod plugins;
+mod rate_limit;
 mod route;
 mod words;
 
-pub use self::plugins::RateLimit;
+pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
 pub use self::route::{Breaker, Policies, Route};
 use self::words::Later;
 pub use self::words::{Network, Switch};

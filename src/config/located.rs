@@ -11,7 +11,7 @@ use super::decode::{LOCATED, ONE_OR_MANY};
 use super::error::Position;
 
 /// A value and where it stands in the file, for checks that come after reading.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Located<T> {
     /// Where the value begins.
     pub at: Position,

@@ -19,8 +19,11 @@ mod yaml;
 use std::path::Path;
 
 pub use error::{LoadError, Position, Problem, Severity};
-pub use file::LogFormat;
-pub use model::{AccessLog, Breaker, Config, Jwt, LimitAlgorithm, OnRedisDown, RateLimit, Redis, Route, Timeouts};
+pub use file::{Cost, KeyPart, LogFormat, Scope};
+pub use model::{
+    AccessLog, Breaker, Config, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, RateLimit, Redis, Route,
+    Timeouts,
+};
 
 use env::Lookup;
 

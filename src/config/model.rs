@@ -2,6 +2,7 @@
 //!
 //! Written out as YAML it has the shape of a config file, with secrets masked: `check --print`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use http::header::HeaderName;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
-use super::file::LogFormat;
+use super::file::{Cost, KeyPart, LogFormat, Scope};
 use super::units::{Period, Secret, StatusRange, TargetUrl};
 
 /// A whole gateway.
@@ -120,9 +121,9 @@ pub struct Route {
 pub struct Plugins {
     /// Whether requests need a valid token.
     pub auth: bool,
-    /// How many requests a client may make; `None`: any number.
-    #[serde(serialize_with = "or_off")]
-    pub rate_limit: Option<RateLimit>,
+    /// How many requests a client may make, by all of these; none: any number.
+    #[serde(serialize_with = "list_or_off")]
+    pub rate_limit: Vec<RateLimit>,
 }
 
 /// How long to wait for a target.
@@ -155,8 +156,8 @@ impl Breaker {
     }
 }
 
-/// How many requests a client may make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// One limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimit {
     /// How they are counted.
@@ -169,8 +170,82 @@ pub struct RateLimit {
     /// At once, where that is not `max`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<NonZeroU32>,
+    /// What counts as one client; at least one part, none twice.
+    pub key: Vec<KeyPart>,
+    /// How many bits of an address make one client.
+    pub prefixes: Prefixes,
+    /// Quotas of single clients; `None`: any number.
+    #[serde(serialize_with = "overrides")]
+    pub overrides: BTreeMap<String, Option<Override>>,
+    /// What is counted together.
+    pub scope: Scope,
+    /// It counts and tells, and refuses nobody.
+    pub dry_run: bool,
+    /// What a request takes.
+    pub cost: Cost,
+    /// What clients are told.
+    pub headers: LimitHeaders,
+    /// How replicas keep in step.
+    pub sync: LimitSync,
     /// What decides while Redis is away.
     pub on_redis_down: OnRedisDown,
+}
+
+/// How many bits of an address make one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Prefixes {
+    /// 1 to 32.
+    pub ipv4: u8,
+    /// 1 to 128.
+    pub ipv6: u8,
+}
+
+/// A quota of one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Override {
+    /// In one window.
+    pub max: NonZeroU32,
+    /// At once, where that is not `max`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<NonZeroU32>,
+}
+
+/// What clients are told of a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LimitHeaders {
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    #[default]
+    Legacy,
+    /// `RateLimit-Policy` and `RateLimit`.
+    Ietf,
+    /// All of these.
+    Both,
+    /// Nothing.
+    Off,
+}
+
+/// How replicas keep in step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LimitSync {
+    /// Every request is decided by Redis.
+    #[default]
+    Exact,
+    /// A replica takes several at once, and spends them by itself.
+    Leased,
+}
+
+impl LimitHeaders {
+    /// Whether the `X-RateLimit-*` fields are sent.
+    pub fn legacy(self) -> bool {
+        matches!(self, LimitHeaders::Legacy | LimitHeaders::Both)
+    }
+
+    /// Whether `RateLimit` and `RateLimit-Policy` are sent.
+    pub fn ietf(self) -> bool {
+        matches!(self, LimitHeaders::Ietf | LimitHeaders::Both)
+    }
 }
 
 /// What decides on a request while Redis, though configured, is away.
@@ -203,6 +278,15 @@ impl LimitAlgorithm {
     /// All there are.
     pub const ALL: [LimitAlgorithm; 3] =
         [LimitAlgorithm::FixedWindow, LimitAlgorithm::SlidingWindow, LimitAlgorithm::TokenBucket];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            LimitAlgorithm::FixedWindow => "fixedWindow",
+            LimitAlgorithm::SlidingWindow => "slidingWindow",
+            LimitAlgorithm::TokenBucket => "tokenBucket",
+        }
+    }
 }
 
 fn period<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -214,6 +298,22 @@ fn or_off<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Resu
         Some(value) => value.serialize(serializer),
         None => serializer.serialize_str("off"),
     }
+}
+
+fn list_or_off<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    if list.is_empty() { serializer.serialize_str("off") } else { list.serialize(serializer) }
+}
+
+fn overrides<S: Serializer>(overrides: &BTreeMap<String, Option<Override>>, serializer: S) -> Result<S::Ok, S::Error> {
+    struct OrOff<'o>(&'o Option<Override>);
+
+    impl Serialize for OrOff<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            or_off(self.0, serializer)
+        }
+    }
+
+    serializer.collect_map(overrides.iter().map(|(value, quota)| (value, OrOff(quota))))
 }
 
 fn under_jwt<S: Serializer>(jwt: &Option<Jwt>, serializer: S) -> Result<S::Ok, S::Error> {

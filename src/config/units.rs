@@ -1,6 +1,7 @@
 //! The small notations of the config: durations, numbers with a range, addresses, secrets.
 
 mod address;
+mod name;
 mod secret;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 pub use self::address::{ListenAddress, RoutePath, TargetUrl};
+pub use self::name::{FieldName, ScopeName};
 pub use self::secret::Secret;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
@@ -37,7 +39,7 @@ macro_rules! word {
         }
     )*};
 }
-word!(Period, Count, Window, Threads, StatusRange, ListenAddress, TargetUrl, RoutePath);
+word!(Period, Count, Window, Threads, StatusRange, Prefix, FieldName, ScopeName, ListenAddress, TargetUrl, RoutePath);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +171,27 @@ impl fmt::Display for StatusRange {
     }
 }
 
+/// How many bits of an address: 1 to 128.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix(pub u8);
+
+impl FromStr for Prefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(bits @ 1..=128) => Ok(Prefix(bits)),
+            _ => Err(format!("\"{text}\" is out of range; write 1 to 32 for ipv4, 1 to 128 for ipv6")),
+        }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +224,8 @@ mod tests {
         assert_eq!("4".parse::<Threads>().map(|threads| threads.to_string()), Ok("4".into()));
         assert!(["0", "-1", "1.5", "4294967296", "many", ""].iter().all(|text| text.parse::<Count>().is_err()));
         assert!(["0", "99ms", "367d", "soon"].iter().all(|text| text.parse::<Window>().is_err()));
+        assert_eq!("56".parse::<Prefix>().map(|bits| bits.to_string()), Ok("56".into()));
+        assert!(["0", "129", "-1", "/24"].iter().all(|text| text.parse::<Prefix>().is_err()));
         assert!(["0", "1025", "two"].iter().all(|text| text.parse::<Threads>().is_err()));
     }
 

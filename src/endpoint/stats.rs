@@ -1,5 +1,6 @@
 //! `GET /gateway/stats`: a row for each route and target, in the order of the config.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use serde::Serialize;
 
 use crate::config::OnRedisDown;
 use crate::plugin::rate_limit::redis::Health;
+use crate::plugin::rate_limit::rule::{Limits, Rule};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::breaker::Phase;
 use crate::upstream::target::Target;
@@ -56,6 +58,23 @@ struct Counting {
     /// Why it is not Redis although it is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Requests let through, and refused, by a count.
+    allowed: u64,
+    refused: u64,
+    /// And without one, for want of Redis.
+    uncounted: u64,
+    rules: Vec<Limit>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Limit {
+    name: String,
+    max: u32,
+    window_seconds: f64,
+    dry_run: bool,
+    /// By this one; where it is a dry run, it would have been.
+    refused: u64,
 }
 
 /// The rows as JSON.
@@ -93,22 +112,33 @@ fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Cl
         failed: totals.failures,
         neutral: totals.neutrals,
         trips: view.trips,
-        rate_limit: route.limited.map(|on_redis_down| counting(on_redis_down, snapshot.store.redis_health())),
+        rate_limit: route.limits.as_ref().map(|limits| counting(limits, snapshot.store.redis_health())),
     }
 }
 
-fn counting(on_redis_down: OnRedisDown, redis: Option<Health>) -> Counting {
-    match redis {
-        None => Counting { store: "memory", since: None, reason: None },
-        Some(health) => Counting {
-            store: match (health.up, on_redis_down) {
-                (Some(true), _) => "redis",
-                (_, OnRedisDown::Local) => "memory",
-                (_, OnRedisDown::Allow | OnRedisDown::Deny) => "none",
-            },
-            since: Some(timestamp(health.since)),
-            reason: health.reason,
+fn counting(limits: &Limits, redis: Option<Health>) -> Counting {
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let is_up = redis.as_ref().is_none_or(|health| health.up == Some(true));
+    let stands_in = limits.rules.iter().any(|rule| rule.on_redis_down == OnRedisDown::Local);
+    let limit = |(rule, refused): (&Rule, &AtomicU64)| Limit {
+        name: rule.label.to_string(),
+        max: rule.quota.max.get(),
+        window_seconds: rule.quota.window.as_secs_f64(),
+        dry_run: rule.dry_run,
+        refused: count(refused),
+    };
+    Counting {
+        store: match (&redis, is_up) {
+            (Some(_), true) => "redis",
+            (Some(_), false) if !stands_in => "none",
+            _ => "memory",
         },
+        since: redis.as_ref().map(|health| timestamp(health.since)),
+        reason: redis.and_then(|health| health.reason),
+        allowed: count(&limits.tally.allowed),
+        refused: count(&limits.tally.refused),
+        uncounted: count(&limits.tally.uncounted),
+        rules: limits.rules.iter().zip(&limits.tally.by_rule).map(limit).collect(),
     }
 }
 

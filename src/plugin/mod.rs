@@ -3,13 +3,16 @@
 pub mod auth;
 pub mod rate_limit;
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use self::auth::claims::Claims;
 use crate::refusal::Refusal;
 
 /// A step in the life of a request that may refuse it.
@@ -54,8 +57,32 @@ pub struct Notes {
     pub user_id: Option<HeaderValue>,
     /// Further fields to send upstream, each in place of the client's.
     pub upstream: Vec<(FieldName, HeaderValue)>,
+    /// What the token says that limits go by.
+    pub claims: Option<Arc<Claims>>,
     /// Fields to add to the answer, whoever gives it.
     pub answer: Vec<(FieldName, HeaderValue)>,
+    on_answer: Vec<OnAnswer>,
+}
+
+/// What is to be told the head of the upstream's answer.
+struct OnAnswer(Box<dyn FnOnce(&HeaderMap) + Send + Sync>);
+
+impl fmt::Debug for OnAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnAnswer")
+    }
+}
+
+impl Notes {
+    /// Has `then` run with the fields of the upstream's answer, should one come.
+    pub fn on_answer(&mut self, then: impl FnOnce(&HeaderMap) + Send + Sync + 'static) {
+        self.on_answer.push(OnAnswer(Box::new(then)));
+    }
+
+    /// The upstream has answered.
+    pub fn answered(&mut self, headers: &HeaderMap) {
+        self.on_answer.drain(..).for_each(|then| then.0(headers));
+    }
 }
 
 /// The name of a header field, in a form that is added to a message without being copied.

@@ -30,7 +30,7 @@ fn every_example_is_exercised() {
     names.sort();
     assert_eq!(
         names,
-        ["auth.yaml", "breaker.yaml", "json-log.yaml", "rate-limit.yaml", "smallest.yaml"],
+        ["auth.yaml", "breaker.yaml", "json-log.yaml", "rate-limit.yaml", "smallest.yaml", "tenants.yaml"],
         "a new example wants a test here"
     );
 }
@@ -90,8 +90,38 @@ fn rate_limit() {
     assert_eq!(passed("/search"), 3, "at once; then one a second");
     assert_eq!(gateway.get("/search").header("retry-after"), Some("1"));
     assert_eq!(gateway.get("/users").header("x-ratelimit-limit"), Some("100"));
-    assert_eq!(redis.count("aegis:rl:/users:127.0.0.1"), 9);
+    assert_eq!(redis.count("aegis:rl:{127.0.0.1}:/users"), 9);
     assert_eq!(gateway.get("/static").header("x-ratelimit-limit"), None);
+}
+
+#[test]
+fn tenants() {
+    let upstream = Upstream::with(|request| {
+        let cost = if request.path() == "/query" { "999" } else { "1" };
+        Reply::Bytes(format!("HTTP/1.1 200 OK\r\nX-Cost: {cost}\r\nContent-Length: 0\r\n\r\n").into_bytes())
+    });
+    let gateway = example("tenants.yaml", &[("http://127.0.0.1:3001", &upstream)], &[]);
+    let api = |user: &str, tenant: &str| {
+        let token = signed(&serde_json::json!({ "userId": user, "tenant": tenant }));
+        gateway.request("GET", "/api", &[("Authorization", &format!("Bearer {token}"))])
+    };
+    let policy = |tenant: &str| api(tenant, tenant).header("ratelimit-policy").unwrap().to_owned();
+    assert_eq!(policy("iron"), "\"1s\";q=5;w=1, \"86400s\";q=1000;w=86400");
+    assert_eq!(policy("gold"), "\"1s\";q=5;w=1, \"86400s\";q=100000;w=86400");
+    assert_eq!(policy("internal"), "\"1s\";q=5;w=1");
+    assert!((0..20).any(|_| api("hasty", "iron").status == 429));
+    let statuses = |path: &str, count: usize| (0..count).map(|_| gateway.get(path).status).collect::<Vec<_>>();
+    assert_eq!(
+        (statuses("/reports", 1), statuses("/pages", 11), statuses("/reports", 1)),
+        (vec![200], [vec![200; 10], vec![429]].concat(), vec![429],)
+    );
+    let query = || gateway.request("GET", "/query", &[("X-Client", "a")]).status;
+    assert_eq!(query(), 200);
+    crate::support::eventually("the cost to be counted", || (query() == 429).then_some(()));
+    assert_eq!(statuses("/search", 5), [200; 5]);
+    let stats = gateway.stats();
+    let row = stats.iter().find(|row| row["path"] == "/search").unwrap();
+    assert_eq!(row["rateLimit"]["rules"][0]["refused"], 2);
 }
 
 #[test]

@@ -75,8 +75,8 @@ fn refused_requests_use_up_nothing_and_a_key_dies_with_its_window() {
     let (upstream, redis) = (Upstream::start(), Redis::start());
     let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
     assert_eq!(passed(&statuses(&gateway, 20)), 2);
-    assert_eq!(redis.count("aegis:rl:/users:127.0.0.1"), 2);
-    let ttl: i64 = redis.run(&["PTTL", "aegis:rl:/users:127.0.0.1"]).parse().unwrap();
+    assert_eq!(redis.count("aegis:rl:{127.0.0.1}:/users"), 2);
+    let ttl: i64 = redis.run(&["PTTL", "aegis:rl:{127.0.0.1}:/users"]).parse().unwrap();
     assert!((50_000..=60_000).contains(&ttl), "{ttl}");
 }
 
@@ -120,69 +120,6 @@ fn every_algorithm_limits_in_redis_as_in_memory() {
     }
 }
 
-/// The scripts and the cores, asked the same at the same moments, give the same answers.
-#[test]
-fn redis_decides_to_the_letter_as_the_cores_do() {
-    use aegis::config::LimitAlgorithm;
-    use aegis::plugin::rate_limit::algorithm::{Answer, Counter, Quota, script};
-    use std::num::NonZeroU32;
-
-    let redis = Redis::start();
-    let mut state = 42_u64;
-    let mut random = |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
-    for algorithm in LimitAlgorithm::ALL {
-        let script = script(algorithm);
-        for run in 0..25 {
-            let key = format!("{algorithm:?}:{run}");
-            let max = NonZeroU32::new(1 + random(20) as u32).unwrap();
-            let bucket = algorithm == LimitAlgorithm::TokenBucket;
-            let burst = if bucket { NonZeroU32::new(1 + random(20) as u32).unwrap() } else { max };
-            // Windows are long, so that no key dies by the clock of Redis, which is not the one here.
-            let window = Duration::from_millis(3_600_000 + random(1_000_000));
-            let quota = Quota { algorithm, max, window, burst };
-            let (mut counter, mut now) = (Counter::new(algorithm), 1_795_000_000_000 + random(10_000_000));
-            for _ in 0..60 {
-                now += random(quota.window_millis() / 4);
-                let wanted = 1 + random(4) as u32;
-                let [asked, at, max, window, burst] =
-                    [wanted.into(), now, u64::from(max.get()), quota.window_millis(), u64::from(burst.get())]
-                        .map(|number| number.to_string());
-                let said = redis.run(&["EVAL", &script, "1", &key, &asked, &at, &max, &window, &burst]);
-                let Answer { granted, remaining, retry_after, reset } = counter.take(&quota, now, wanted);
-                let expected = format!("{granted}\n{remaining}\n{retry_after}\n{reset}");
-                assert_eq!(said, expected, "{quota:?}, {wanted} at {now}: {counter:?}");
-            }
-        }
-    }
-}
-
-/// Several counters decide together: as many pass as there is room for in each, and all are charged alike.
-#[test]
-fn the_scripts_charge_all_counters_alike_or_none() {
-    use aegis::config::LimitAlgorithm;
-    use aegis::plugin::rate_limit::algorithm::script;
-
-    let redis = Redis::start();
-    for algorithm in LimitAlgorithm::ALL {
-        let (script, roomy, tight) = (script(algorithm), format!("{algorithm:?}:1"), format!("{algorithm:?}:2"));
-        // 10 and 3 in windows of an hour, all at one moment.
-        let ask = |wanted: &str| {
-            let hour = "3600000";
-            let now = "1795000000000";
-            let quotas = ["10", hour, "10", "3", hour, "3"];
-            let said = redis.run(&[&["EVAL", &script, "2", &roomy, &tight, wanted, now][..], &quotas].concat());
-            let said: Vec<u64> = said.lines().map(|number| number.parse().unwrap()).collect();
-            (said[0], said[1], said[4])
-        };
-        assert_eq!(ask("2"), (2, 8, 1), "{algorithm:?}");
-        assert_eq!(ask("4"), (1, 7, 0), "{algorithm:?}");
-        assert_eq!(ask("4"), (0, 7, 0), "{algorithm:?}");
-    }
-}
-
 /// Requests for a counter that is being asked already go together in the next call, and are told apart all
 /// the same: each has its own place in the window.
 #[test]
@@ -207,7 +144,7 @@ fn requests_that_come_together_are_counted_together_and_exactly() {
         .collect();
     left.sort_unstable();
     assert_eq!(left, (0..14).collect::<Vec<_>>());
-    assert_eq!(redis.count("aegis:rl:/users:127.0.0.1"), 15);
+    assert_eq!(redis.count("aegis:rl:{127.0.0.1}:/users"), 15);
     let calls = redis.calls("evalsha") - before;
     assert!((1..=3).contains(&calls), "{calls} calls for 20 requests");
 }
@@ -238,7 +175,7 @@ fn scripts_that_were_flushed_are_sent_again() {
 #[test]
 fn a_counter_that_lost_its_expiry_does_not_refuse_for_ever() {
     let (upstream, redis) = (Upstream::start(), Redis::start());
-    redis.run(&["SET", "aegis:rl:/users:127.0.0.1", "1000000"]);
+    redis.run(&["SET", "aegis:rl:{127.0.0.1}:/users", "1000000"]);
     let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
     assert_eq!(passed(&statuses(&gateway, 3)), 2);
 }
@@ -250,14 +187,14 @@ fn a_window_that_was_shortened_does_not_wait_for_the_long_one() {
     assert_eq!(passed(&statuses(&limited(&upstream, &block, 2, "7d"), 3)), 2);
     let shorter = limited(&upstream, &block, 2, "60");
     assert_eq!(passed(&statuses(&shorter, 3)), 2);
-    let ttl: i64 = redis.run(&["PTTL", "aegis:rl:/users:127.0.0.1"]).parse().unwrap();
+    let ttl: i64 = redis.run(&["PTTL", "aegis:rl:{127.0.0.1}:/users"]).parse().unwrap();
     assert!(ttl <= 60_000, "{ttl}");
 }
 
 #[test]
 fn a_key_of_another_type_is_nobodys_500() {
     let (upstream, redis) = (Upstream::start(), Redis::start());
-    redis.run(&["HSET", "aegis:rl:/users:127.0.0.1", "a", "b"]);
+    redis.run(&["HSET", "aegis:rl:{127.0.0.1}:/users", "a", "b"]);
     let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 2, "60");
     assert_eq!(passed(&statuses(&gateway, 5)), 2, "decided from memory");
 }

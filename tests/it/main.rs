@@ -19,5 +19,7 @@ mod odd;
 mod outages;
 mod process;
 mod readme;
+mod rules;
+mod scripts;
 mod stats;
 mod upgrades;

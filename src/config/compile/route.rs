@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Compiler, at_route};
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
-use crate::config::model::{Breaker, LimitAlgorithm, Plugins, RateLimit, Route, Timeouts};
+use crate::config::model::{Breaker, Plugins, Route, Timeouts};
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
@@ -30,6 +30,7 @@ impl Compiler<'_> {
         let timeouts = written.timeouts.or(defaults.timeouts).unwrap_or_default();
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
         let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
+        let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
         let block = written.breaker.as_ref().or(defaults.breaker.as_ref()).map(|block| &block.value);
         Route {
             path: written.path.as_str().to_owned(),
@@ -40,30 +41,10 @@ impl Compiler<'_> {
             },
             breaker: breaker(block),
             plugins: Plugins {
-                auth: auth.is_some_and(|auth| matches!(auth.value, Switch::On(_))),
-                rate_limit: limit.and_then(|limit| self.rate_limit(limit, &path)),
+                auth,
+                rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),
             },
         }
-    }
-
-    fn rate_limit(&mut self, written: &Switch<file::RateLimit>, route: &str) -> Option<RateLimit> {
-        let Switch::On(limit) = written else { return None };
-        let (max, window, path) = (limit.max.value.0, limit.window.0, format!("{route}.plugins.rateLimit"));
-        let burst = limit.burst.as_ref().map(|burst| burst.value.0);
-        if let (Some(burst), false) = (&limit.burst, limit.algorithm == LimitAlgorithm::TokenBucket) {
-            self.error(
-                burst.at,
-                format!("{path}.burst"),
-                "only tokenBucket has a burst; remove it or set algorithm: tokenBucket",
-            );
-        }
-        // Redis' scripts reckon with doubles, which are exact up to here.
-        let product = u128::from(max.max(burst.unwrap_or(max)).get()) * window.as_millis();
-        if limit.algorithm != LimitAlgorithm::FixedWindow && product > 1 << 53 {
-            let what = "so many requests in so long a window cannot be counted exactly by this algorithm";
-            self.error(limit.max.at, format!("{path}.max"), format!("{what}; write less, or algorithm: fixedWindow"));
-        }
-        Some(RateLimit { algorithm: limit.algorithm, max, window, burst, on_redis_down: limit.on_redis_down })
     }
 
     pub(super) fn unique_paths(&mut self, routes: &[Located<file::Route>]) {

@@ -1,11 +1,8 @@
 //! `plugins:`
 
-use serde::de::{Deserialize, Deserializer, Error};
-
-use super::words::{Block, Later, Switch, choice};
+use super::rate_limit::RateLimits;
+use super::words::{Block, Later, Switch};
 use crate::config::located::Located;
-use crate::config::model::{LimitAlgorithm, OnRedisDown};
-use crate::config::units::{Count, Window};
 
 /// `plugins:`
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -13,8 +10,8 @@ use crate::config::units::{Count, Window};
 pub struct Plugins {
     /// Whether requests need a valid token: `true` or `false`.
     pub auth: Option<Located<Switch<AuthPlugin>>>,
-    /// How many requests a client may make: a block, or `off`.
-    pub rate_limit: Option<Switch<RateLimit>>,
+    /// How many requests a client may make: a block, a list of them that decide together, or `off`.
+    pub rate_limit: Option<Switch<RateLimits>>,
     cors: Later,
     headers: Later,
     ip_allow: Later,
@@ -35,47 +32,7 @@ pub struct AuthPlugin {
     forward_token: Later,
 }
 
-/// `plugins.rateLimit:`
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct RateLimit {
-    /// Requests that one client may make in one window.
-    pub max: Located<Count>,
-    /// How long a window is.
-    pub window: Window,
-    /// How requests are counted: `fixedWindow` (default), `slidingWindow` or `tokenBucket`.
-    #[serde(default)]
-    pub algorithm: LimitAlgorithm,
-    /// Requests that may come at once, of `tokenBucket`. Default: `max`.
-    pub burst: Option<Located<Count>>,
-    /// What counts as one client: `ip` (IPv6: its /64).
-    pub key: Option<LimitKey>,
-    /// What happens while Redis is away: `local` (default), `allow` or `deny`.
-    #[serde(default)]
-    pub on_redis_down: OnRedisDown,
-    scope: Later,
-    dry_run: Later,
-    cost: Later,
-    headers: Later,
-    sync: Later,
-    overrides: Later,
-}
-
 impl Block for AuthPlugin {
     const ON: Option<fn() -> Self> = Some(AuthPlugin::default);
     const EXPECTED: &'static str = "true or false";
-}
-
-impl Block for RateLimit {
-    const ON: Option<fn() -> Self> = None;
-    const EXPECTED: &'static str = "a block such as { max: 10, window: 60 }, or off";
-}
-
-choice! {
-    /// What counts as one client.
-    LimitKey {
-        /// Its address, of IPv6 the /64.
-        Ip = "ip"
-    }
-    later ["user", "claim", "header", "route"]
 }

@@ -86,6 +86,14 @@ pub trait Block: Sized {
     const ON: Option<fn() -> Self>;
     /// What to write, for messages.
     const EXPECTED: &'static str;
+
+    /// What a list means, where it means anything.
+    ///
+    /// # Errors
+    /// It means nothing, or something in it is wrong.
+    fn from_list<'de, A: serde::de::SeqAccess<'de>>(_: A) -> Result<Self, A::Error> {
+        Err(A::Error::custom(format!("found a list, expected {}", Self::EXPECTED)))
+    }
 }
 
 impl<'de, T: Block + Deserialize<'de>> Deserialize<'de> for Switch<T> {
@@ -115,8 +123,8 @@ impl<'de, T: Block + Deserialize<'de>> Deserialize<'de> for Switch<T> {
                 }
             }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, _: A) -> Result<Switch<T>, A::Error> {
-                Err(A::Error::custom(format!("a list is not available yet here; write {}", T::EXPECTED)))
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, list: A) -> Result<Switch<T>, A::Error> {
+                T::from_list(list).map(Switch::On)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Switch<T>, A::Error> {

@@ -1,6 +1,8 @@
 //! What a token claims, and whether that is good at a given time. Pure.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,8 +14,27 @@ use crate::refusal::Refusal;
 
 /// The claims of a token. A claim that is given twice is refused when they are read: which one counts
 /// would be anybody's guess.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Claims(Map<String, Value>);
+
+impl Claims {
+    /// A claim as plain text, if it is text, a whole number, or `true` or `false`.
+    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.0.get(name)? {
+            Value::String(text) => Some(text.into()),
+            Value::Number(number) if !number.is_f64() => Some(number.to_string().into()),
+            Value::Bool(word) => Some(word.to_string().into()),
+            _ => None,
+        }
+    }
+
+    /// Those of `names`; `None` if there is none of them.
+    fn keep(&self, names: &[String]) -> Option<Self> {
+        let kept = names.iter().filter_map(|name| Some((name.clone(), self.0.get(name)?.clone())));
+        let kept: Map<String, Value> = kept.collect();
+        (!kept.is_empty()).then_some(Claims(kept))
+    }
+}
 
 /// What is required of claims.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +51,8 @@ pub struct Rules {
     pub required: Vec<String>,
     /// Claims to send upstream, and in which header.
     pub headers: Vec<(String, FieldName)>,
+    /// Claims that limits go by.
+    pub kept: Vec<String>,
 }
 
 /// Who a token says the user is, and when that is to be believed.
@@ -39,6 +62,8 @@ pub struct Identity {
     pub user_id: HeaderValue,
     /// The mapped claims.
     pub headers: Vec<(FieldName, HeaderValue)>,
+    /// The claims that limits go by.
+    pub claims: Option<Arc<Claims>>,
     /// When the token is good.
     pub life: Life,
 }
@@ -74,6 +99,7 @@ impl Rules {
     /// # Errors
     /// What is wrong with them.
     pub fn check(&self, claims: &Claims) -> Result<Identity, Refusal> {
+        let kept = claims.keep(&self.kept).map(Arc::new);
         let claims = &claims.0;
         if self.required.iter().any(|name| claims.get(name).is_none_or(Value::is_null)) {
             return Err(Refusal::TokenInvalid("The token lacks a claim that is required here."));
@@ -98,7 +124,7 @@ impl Rules {
             .map(|(header, value)| header_value(value).map(|value| (header.clone(), value)))
             .collect::<Option<_>>()
             .ok_or(Refusal::TokenInvalid("A claim of the token is no plain text or whole number."))?;
-        Ok(Identity { user_id, headers, life })
+        Ok(Identity { user_id, headers, claims: kept, life })
     }
 }
 

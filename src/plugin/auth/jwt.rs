@@ -22,6 +22,8 @@ use crate::refusal::Refusal;
 const REMEMBERED_BYTES: u64 = 8 * 1024 * 1024;
 /// What an entry takes beside its token, about.
 const ENTRY_BYTES: u64 = 160;
+/// And what claims take beside their text, if any are kept.
+const KEPT_BYTES: u64 = 800;
 
 /// Checks tokens. Key and algorithm come from the config; what a token's header says of its algorithm can
 /// only agree or be refused.
@@ -36,8 +38,9 @@ pub struct Verifier {
 struct Size;
 
 impl Weighter<Box<str>, Arc<Identity>> for Size {
-    fn weight(&self, token: &Box<str>, _: &Arc<Identity>) -> u64 {
-        token.len() as u64 + ENTRY_BYTES
+    fn weight(&self, token: &Box<str>, identity: &Arc<Identity>) -> u64 {
+        let claims = if identity.claims.is_some() { KEPT_BYTES + token.len() as u64 } else { 0 };
+        token.len() as u64 + ENTRY_BYTES + claims
     }
 }
 
@@ -48,8 +51,8 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier for what `config` says.
-    pub fn new(config: &Jwt) -> Self {
+    /// A verifier for what `config` says, that remembers the claims named in `kept`.
+    pub fn new(config: &Jwt, kept: Vec<String>) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         // Only the signature is left to the library: times and names are checked by `Rules`, by the
         // caller's clock and to the letter of RFC 7519 (`exp` itself is too late).
@@ -71,6 +74,7 @@ impl Verifier {
                     .iter()
                     .map(|(claim, name)| (claim.clone(), name.clone().into()))
                     .collect(),
+                kept,
             },
             known: Cache::with_weighter(1_024, REMEMBERED_BYTES, Size),
         }
@@ -144,7 +148,7 @@ mod tests {
     }
 
     fn verify(token: &str) -> Result<Arc<Identity>, Refusal> {
-        Verifier::new(&config(SECRET)).verify(token, UNIX_EPOCH + Duration::from_secs(1_000))
+        Verifier::new(&config(SECRET), Vec::new()).verify(token, UNIX_EPOCH + Duration::from_secs(1_000))
     }
 
     fn token(secret: &str, claims: Value) -> String {
@@ -190,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_token_that_is_known_expires_all_the_same_and_one_that_is_no_good_is_not_known() {
-        let verifier = Verifier::new(&config(SECRET));
+        let verifier = Verifier::new(&config(SECRET), Vec::new());
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let good = token(SECRET, json!({"sub": "u", "nbf": 1_000, "exp": 2_000}));
         assert!(matches!(verifier.verify(&good, at(999)), Err(Refusal::TokenInvalid(_))));
@@ -207,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let verifier = Verifier::new(&config(SECRET));
+        let verifier = Verifier::new(&config(SECRET), Vec::new());
         let filler = "x".repeat(7_000);
         for n in 0..3_000 {
             let token = token(SECRET, json!({"sub": n, "filler": filler}));
@@ -255,7 +259,7 @@ mod tests {
 
     #[test]
     fn neither_key_nor_secret_is_in_the_debug_output() {
-        let shown = format!("{:?} {:?}", Verifier::new(&config(SECRET)), config(SECRET));
+        let shown = format!("{:?} {:?}", Verifier::new(&config(SECRET), Vec::new()), config(SECRET));
         assert!(!shown.contains(SECRET), "{shown}");
     }
 }

@@ -33,6 +33,7 @@ impl Plugin for Auth {
         let token = bearer::token(request.headers)?;
         let identity = self.verifier.verify(token, request.wall)?;
         request.notes.user_id = Some(identity.user_id.clone());
+        request.notes.claims.clone_from(&identity.claims);
         request.notes.upstream.extend(identity.headers.iter().cloned());
         Ok(())
     }

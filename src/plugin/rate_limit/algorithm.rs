@@ -6,31 +6,36 @@
 //! | [`sliding_window`] | `max` in the last window; in a part `t` of one, up to `max` × (1 + `t` / `window`) |
 //! | [`token_bucket`] | `burst` at once, and then one each `window / max` |
 //!
-//! Time is in milliseconds since any fixed moment. A core is asked how many can pass (`room`), told how many
-//! do (`charge`), and asked how long the others have to wait (`waits`).
+//! Time is in milliseconds since any fixed moment. A core is asked how many units there is room for
+//! (`room`), told how many are used (`charge`), and asked how long it takes until there is room (`waits`).
+//! [`decide`] asks all counters of a request at once; [`script`] is the same for Redis.
 
+mod decide;
 pub mod fixed_window;
+mod script;
 pub mod sliding_window;
 pub mod token_bucket;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+pub use self::decide::{Answer, Charge, Decision, Standing, View, decide};
 use self::fixed_window::FixedWindow;
+pub use self::script::{Algorithms, script};
 use self::sliding_window::SlidingWindow;
 use self::token_bucket::TokenBucket;
 use crate::config::LimitAlgorithm as Algorithm;
 
-/// How many requests in which time.
+/// How many units in which time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// How they are counted.
     pub algorithm: Algorithm,
-    /// Requests in one window.
+    /// Units in one window; a request takes one unless it costs more.
     pub max: NonZeroU32,
     /// How long a window is.
     pub window: Duration,
-    /// Requests that may come at once; of the token bucket only, `max` for the others.
+    /// Units that may be taken at once; of the token bucket only, `max` for the others.
     pub burst: NonZeroU32,
 }
 
@@ -51,49 +56,6 @@ impl Quota {
     }
 }
 
-/// What becomes of one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Whether it may pass; it has been counted then.
-    pub allowed: bool,
-    /// The most that can be left.
-    pub limit: u32,
-    /// Requests that could pass after it, at once.
-    pub remaining: u32,
-    /// Until one can pass, where none is left.
-    pub retry_after: Duration,
-    /// Until all of the quota is there again, if nothing more passes.
-    pub reset: Duration,
-}
-
-/// What becomes of requests that come together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// How many of them may pass: the first ones.
-    pub granted: u32,
-    /// How many more could pass now.
-    pub remaining: u32,
-    /// Milliseconds until one can pass, where none is left.
-    pub retry_after: u64,
-    /// Milliseconds until all of the quota is there again, if nothing more passes.
-    pub reset: u64,
-}
-
-impl Answer {
-    /// What it means to the request that came as number `place`, counted from 1.
-    pub fn decision(&self, quota: &Quota, place: u32) -> Decision {
-        let allowed = place <= self.granted;
-        let later = if allowed { self.granted - place } else { 0 };
-        Decision {
-            allowed,
-            limit: quota.limit(),
-            remaining: self.remaining + later,
-            retry_after: Duration::from_millis(self.retry_after),
-            reset: Duration::from_millis(self.reset),
-        }
-    }
-}
-
 /// One client's counter under one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
@@ -109,105 +71,72 @@ pub enum Counter {
 trait Core: Copy + Default {
     /// What it is at `now`, whatever it was.
     fn at(self, quota: &Quota, now: u64) -> Self;
-    /// How many can pass.
+    /// How many units there is room for.
     fn room(&self, quota: &Quota, now: u64) -> u32;
-    /// So many do, no more than there is room for.
-    fn charge(&mut self, quota: &Quota, count: u32);
-    /// Milliseconds until one can pass where there is no room, and until the whole quota is there.
-    fn waits(&self, quota: &Quota, now: u64) -> (u64, u64);
+    /// So many units are used. Where that is more than there is room for, the debt is one quota at most.
+    fn charge(&mut self, quota: &Quota, units: u32);
+    /// Milliseconds until there is room for `units`, and until the whole quota is there.
+    fn waits(&self, quota: &Quota, now: u64, units: u32) -> (u64, u64);
+    /// As two numbers, and back.
+    fn pack(self) -> [u64; 2];
+    fn unpack(words: [u64; 2]) -> Self;
 }
 
-fn take<C: Core>(core: &mut C, quota: &Quota, now: u64, wanted: u32) -> Answer {
-    *core = core.at(quota, now);
-    let room = core.room(quota, now);
-    let granted = wanted.min(room);
-    core.charge(quota, granted);
-    let (retry_after, reset) = core.waits(quota, now);
-    let remaining = room - granted;
-    Answer { granted, remaining, retry_after: if remaining == 0 { retry_after } else { 0 }, reset }
+macro_rules! each {
+    ($counter:expr, $core:ident => $what:expr) => {
+        match $counter {
+            Counter::FixedWindow($core) => $what,
+            Counter::SlidingWindow($core) => $what,
+            Counter::TokenBucket($core) => $what,
+        }
+    };
 }
 
 impl Counter {
     /// A counter that has counted nothing.
     pub fn new(algorithm: Algorithm) -> Self {
+        Counter::unpack(algorithm, [0, 0])
+    }
+
+    /// What [`Counter::pack`] made of it.
+    pub fn unpack(algorithm: Algorithm, words: [u64; 2]) -> Self {
         match algorithm {
-            Algorithm::FixedWindow => Counter::FixedWindow(FixedWindow::default()),
-            Algorithm::SlidingWindow => Counter::SlidingWindow(SlidingWindow::default()),
-            Algorithm::TokenBucket => Counter::TokenBucket(TokenBucket::default()),
+            Algorithm::FixedWindow => Counter::FixedWindow(FixedWindow::unpack(words)),
+            Algorithm::SlidingWindow => Counter::SlidingWindow(SlidingWindow::unpack(words)),
+            Algorithm::TokenBucket => Counter::TokenBucket(TokenBucket::unpack(words)),
         }
     }
 
-    /// Decides on `wanted` requests that come together at `now`, and counts those that pass.
-    pub fn take(&mut self, quota: &Quota, now: u64, wanted: u32) -> Answer {
-        match self {
-            Counter::FixedWindow(core) => take(core, quota, now, wanted),
-            Counter::SlidingWindow(core) => take(core, quota, now, wanted),
-            Counter::TokenBucket(core) => take(core, quota, now, wanted),
-        }
+    /// All there is to it, beside its algorithm.
+    pub fn pack(self) -> [u64; 2] {
+        each!(self, core => core.pack())
     }
 
-    /// Whether it has nothing more to say at `now`: a new one would do.
-    pub fn is_dead(&self, quota: &Quota, now: u64) -> bool {
-        let (_, reset) = match self {
-            Counter::FixedWindow(core) => core.at(quota, now).waits(quota, now),
-            Counter::SlidingWindow(core) => core.at(quota, now).waits(quota, now),
-            Counter::TokenBucket(core) => core.at(quota, now).waits(quota, now),
-        };
-        reset == 0
+    /// Brings it to `now`. The other methods want that first.
+    fn advance(&mut self, quota: &Quota, now: u64) {
+        each!(self, core => *core = core.at(quota, now));
+    }
+
+    fn room(&self, quota: &Quota, now: u64) -> u32 {
+        each!(self, core => core.room(quota, now))
+    }
+
+    fn charge(&mut self, quota: &Quota, units: u32) {
+        each!(self, core => core.charge(quota, units));
+    }
+
+    fn waits(&self, quota: &Quota, now: u64, units: u32) -> (u64, u64) {
+        each!(self, core => core.waits(quota, now, units))
+    }
+
+    /// Uses `units` at `now`, room or not: their price was not known before. Says in how many milliseconds
+    /// the whole quota is there again.
+    pub fn charge_anyway(&mut self, quota: &Quota, now: u64, units: u32) -> u64 {
+        self.advance(quota, now);
+        self.charge(quota, units);
+        self.waits(quota, now, 1).1
     }
 }
-
-/// What runs in Redis: the algorithm, and how it is asked.
-///
-/// `KEYS` are counters; `ARGV` are how many want to pass, the time (empty: that of Redis; only tests know
-/// better), and for each counter `max`, the window in milliseconds and `burst`. So many pass as every counter
-/// has room for, and all counters are charged with as many, or none is. The answer is how many, and for each
-/// counter: how many more could, milliseconds until one can, and until the whole quota is there, which is
-/// when its key dies.
-pub fn script(algorithm: Algorithm) -> String {
-    let (name, core) = match algorithm {
-        Algorithm::FixedWindow => ("fixedWindow", fixed_window::LUA),
-        Algorithm::SlidingWindow => ("slidingWindow", sliding_window::LUA),
-        Algorithm::TokenBucket => ("tokenBucket", token_bucket::LUA),
-    };
-    format!("{HEAD}{core}local core = algorithms.{name}\n{TAIL}")
-}
-
-const HEAD: &str = "\
-local wanted, now = tonumber(ARGV[1]), tonumber(ARGV[2])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
-local function divide(a, b)
-  return (a - a % b) / b
-end
-local algorithms = {}
-";
-
-const TAIL: &str = "\
-local rules, granted = {}, wanted
-for i, key in ipairs(KEYS) do
-  local rule = {max = tonumber(ARGV[3 * i]), window = tonumber(ARGV[3 * i + 1]), burst = tonumber(ARGV[3 * i + 2])}
-  rule.state = core.read(rule, redis.call('GET', key) or '')
-  rule.room = math.max(core.room(rule, rule.state), 0)
-  granted = math.min(granted, rule.room)
-  rules[i] = rule
-end
-local answer = {granted}
-for i, rule in ipairs(rules) do
-  local value = granted > 0 and core.charge(rule, rule.state, granted)
-  local retry_after, reset = core.waits(rule, rule.state)
-  if value then
-    redis.call('SET', KEYS[i], value, 'PX', reset)
-  end
-  local remaining = rule.room - granted
-  answer[#answer + 1] = remaining
-  answer[#answer + 1] = remaining == 0 and retry_after or 0
-  answer[#answer + 1] = reset
-end
-return answer
-";
 
 #[cfg(test)]
 mod tests;

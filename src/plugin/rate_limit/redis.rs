@@ -25,7 +25,7 @@ pub use self::link::Health;
 use self::link::Link;
 use self::refusals::Refusals;
 use super::algorithm::Decision;
-use super::{Client, Rule};
+use super::rule::Asked;
 use crate::config::Redis as Config;
 
 /// One Redis server.
@@ -77,20 +77,30 @@ impl Redis {
         self.link.health()
     }
 
-    /// Decides on one request of `client`, made at `now`. `None`: the link is down or failed, and somebody
-    /// else has to decide.
-    pub async fn take(&self, rule: &Rule, client: Client, now: Instant) -> Option<Decision> {
+    /// Decides on one request, made at `now`. `None`: the link is down or failed, and somebody else has to
+    /// decide.
+    pub async fn take(&self, asked: &Asked, now: Instant) -> Option<Decision> {
         if !self.link.is_up() {
             return None;
         }
-        if let Some(known) = self.refusals.find(rule, client, now) {
+        if let Some(known) = self.refusals.find(asked.lane, now) {
             return Some(known);
         }
         let (answer, decision) = oneshot::channel();
-        self.requests.send(Request { rule: rule.clone(), client, at: now, answer }).ok()?;
+        self.requests.send(Request { asked: asked.clone(), at: now, answer: Some(answer) }).ok()?;
         let decision = decision.await.ok()?;
-        self.refusals.note(rule, client, &decision, now);
+        self.refusals.note(asked.lane, &decision, now);
         Some(decision)
+    }
+
+    /// Counts what has been used already, room or not, as soon as may be. Gives it back while the link is
+    /// down.
+    pub fn charge(&self, asked: Asked, now: Instant) -> Option<Asked> {
+        if !self.link.is_up() {
+            return Some(asked);
+        }
+        let sent = self.requests.send(Request { asked, at: now, answer: None });
+        sent.err().map(|unsent| unsent.0.asked)
     }
 }
 

@@ -1,17 +1,21 @@
 //! Where counters are kept: in Redis while it is there, else in this process.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::HeaderMap;
+
+use super::Verdict;
+use super::fingerprint::Hasher;
 use super::memory::Memory;
 use super::redis::{Health, Redis};
-use super::{Client, Rule, Verdict};
+use super::rule::{Asked, Rule};
 use crate::config::OnRedisDown;
 
 /// The counters of all rules of a process.
 #[derive(Debug)]
 pub struct Store {
+    hasher: Hasher,
     memory: Memory,
     redis: Option<Arc<Redis>>,
 }
@@ -19,21 +23,53 @@ pub struct Store {
 impl Store {
     /// Counters in `redis` if there is one, with this process as the stand-in.
     pub fn new(redis: Option<Arc<Redis>>, now: Instant) -> Self {
-        Store { memory: Memory::new(now), redis }
+        Store { hasher: Hasher::default(), memory: Memory::new(now), redis }
     }
 
-    /// Decides on one request of the client at `ip`.
-    pub async fn take(&self, rule: &Rule, ip: IpAddr, now: Instant) -> Verdict {
-        let client = Client::of(ip);
-        if let Some(redis) = &self.redis {
-            match (redis.take(rule, client, now).await, rule.on_redis_down) {
-                (Some(decision), _) => return Verdict::Counted(decision),
-                (None, OnRedisDown::Local) => {}
-                (None, OnRedisDown::Allow) => return Verdict::Uncounted,
-                (None, OnRedisDown::Deny) => return Verdict::Unavailable,
-            }
+    /// What fingerprints of counters are made with.
+    pub fn hasher(&self) -> &Hasher {
+        &self.hasher
+    }
+
+    /// Decides on one request.
+    pub async fn take(&self, asked: Asked, now: Instant) -> Verdict {
+        let Some(redis) = &self.redis else { return self.count(asked, now) };
+        if let Some(decision) = redis.take(&asked, now).await {
+            return Verdict::Counted(asked, decision);
         }
-        Verdict::Counted(self.memory.take(rule, client, now).decision(&rule.quota, 1))
+        let says = |rule: &Rule, what| rule.on_redis_down == what;
+        let rules = || asked.counters.iter().map(|counted| asked.rule(counted));
+        if rules().all(|rule| says(rule, OnRedisDown::Local)) {
+            return self.count(asked, now);
+        }
+        if rules().any(|rule| says(rule, OnRedisDown::Deny) && !rule.dry_run) {
+            return Verdict::Unavailable;
+        }
+        match asked.of_rules(&self.hasher, |rule| says(rule, OnRedisDown::Local)) {
+            Some(asked) => self.count(asked, now),
+            None => Verdict::Uncounted,
+        }
+    }
+
+    fn count(&self, asked: Asked, now: Instant) -> Verdict {
+        let decision = self.memory.take(&asked, now);
+        Verdict::Counted(asked, decision)
+    }
+
+    /// A request that has been counted is answered, with these `headers`: what it cost beyond what was
+    /// taken is counted, too.
+    pub fn settle(&self, asked: Asked, headers: &HeaderMap) {
+        let price = |rule: &Rule| headers.get(rule.cost_header.as_ref()?)?.to_str().ok()?.trim().parse().ok();
+        let Some(rest) = asked.rest(&self.hasher, price) else { return };
+        let now = Instant::now();
+        let rest = match &self.redis {
+            Some(redis) => redis.charge(rest, now),
+            None => Some(rest),
+        };
+        let local = |rule: &Rule| rule.on_redis_down == OnRedisDown::Local || self.redis.is_none();
+        if let Some(rest) = rest.and_then(|rest| rest.of_rules(&self.hasher, local)) {
+            self.memory.charge(&rest, now);
+        }
     }
 
     /// The state of Redis, where one is configured.

@@ -7,28 +7,36 @@ use super::{Core, Quota};
 pub struct FixedWindow {
     /// When it ends.
     ends: u64,
-    /// Requests that passed in it; 0: it has not begun.
+    /// Units used in it; 0: it has not begun.
     used: u32,
 }
 
 impl Core for FixedWindow {
     fn at(self, quota: &Quota, now: u64) -> Self {
-        // One that ends later than it could have was begun when windows were longer.
-        let is_over = now >= self.ends || self.ends - now > quota.window_millis();
-        if is_over { FixedWindow { ends: now.saturating_add(quota.window_millis()), used: 0 } } else { self }
+        // One that ends later than it could was begun when windows were longer.
+        let is_running = self.used > 0 && now < self.ends && self.ends - now <= quota.window_millis();
+        if !is_running { FixedWindow { ends: now.saturating_add(quota.window_millis()), used: 0 } } else { self }
     }
 
     fn room(&self, quota: &Quota, _: u64) -> u32 {
         quota.max.get().saturating_sub(self.used)
     }
 
-    fn charge(&mut self, _: &Quota, count: u32) {
-        self.used += count;
+    fn charge(&mut self, quota: &Quota, units: u32) {
+        self.used = self.used.saturating_add(units).min(quota.max.get().saturating_mul(2));
     }
 
-    fn waits(&self, _: &Quota, now: u64) -> (u64, u64) {
+    fn waits(&self, quota: &Quota, now: u64, units: u32) -> (u64, u64) {
         let left = if self.used == 0 { 0 } else { self.ends - now };
-        (left, left)
+        (if self.room(quota, now) < units { left } else { 0 }, left)
+    }
+
+    fn pack(self) -> [u64; 2] {
+        [self.ends, self.used.into()]
+    }
+
+    fn unpack([ends, used]: [u64; 2]) -> Self {
+        FixedWindow { ends, used: used as u32 }
     }
 }
 
@@ -46,13 +54,13 @@ algorithms.fixedWindow = {
   room = function(rule, state)
     return rule.max - state.used
   end,
-  charge = function(rule, state, count)
-    state.used = state.used + count
+  charge = function(rule, state, units)
+    state.used = math.min(state.used + units, 2 * rule.max, 4294967295)
     return string.format('f %.0f %.0f', state.ends, state.used)
   end,
-  waits = function(rule, state)
+  waits = function(rule, state, units)
     local left = state.used == 0 and 0 or state.ends - now
-    return left, left
+    return state.used + units > rule.max and left or 0, left
   end,
 }
 ";

@@ -6,7 +6,7 @@
 //! method is known from Cloudflare ("How we built rate limiting capable of scaling to millions of domains",
 //! 2017).
 //!
-//! All in whole numbers: `max × window` must not be more than 2^53, which the config sees to, so that Lua,
+//! All in whole numbers: `max × window` must not be more than 2^52, which the config sees to, so that Lua,
 //! whose numbers are doubles, comes to the same results.
 
 use super::{Core, Quota};
@@ -21,7 +21,7 @@ pub struct SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// Requests of the window before that are in view, times the window.
+    /// Units of the window before that are in view, times the window.
     fn in_view(&self, window: u64, now: u64) -> u64 {
         u64::from(self.previous) * (self.start + window - now)
     }
@@ -45,26 +45,35 @@ impl Core for SlidingWindow {
         u32::try_from(left / window).unwrap_or(u32::MAX)
     }
 
-    fn charge(&mut self, _: &Quota, count: u32) {
-        self.current += count;
+    fn charge(&mut self, quota: &Quota, units: u32) {
+        self.current = self.current.saturating_add(units).min(quota.max.get().saturating_mul(2));
     }
 
-    fn waits(&self, quota: &Quota, now: u64) -> (u64, u64) {
-        let (window, max) = (quota.window_millis(), u64::from(quota.max.get()));
+    fn waits(&self, quota: &Quota, now: u64, units: u32) -> (u64, u64) {
+        let window = quota.window_millis();
         let (previous, current) = (u64::from(self.previous), u64::from(self.current));
+        let most = u64::from(quota.max.get().saturating_sub(units));
         let end = self.start + window;
-        // The moment from which `of` requests of a window that ended at `ended` leave room for one more
-        // beside `beside` others: `of × (ended + window - t) <= (max - 1 - beside) × window`.
+        // The moment from which `of` units of a window that ended at `ended` leave enough room beside
+        // `beside` others: `of × (ended + window - t) <= (most - beside) × window`.
         let room_at = |of: u64, ended: u64, beside: u64| {
-            ended + window - ((max - 1 - beside) * window).checked_div(of).map_or(window, |view| view.min(window))
+            ended + window - ((most - beside) * window).checked_div(of).map_or(window, |view| view.min(window))
         };
-        let retry_at = if current < max { room_at(previous, self.start, current) } else { room_at(current, end, 0) };
+        let retry_at = if current <= most { room_at(previous, self.start, current) } else { room_at(current, end, 0) };
         let reset_at = match (previous, current) {
             (0, 0) => now,
             (_, 0) => end,
             _ => end + window,
         };
         (retry_at.saturating_sub(now), reset_at - now)
+    }
+
+    fn pack(self) -> [u64; 2] {
+        [self.start, u64::from(self.previous) << 32 | u64::from(self.current)]
+    }
+
+    fn unpack([start, counts]: [u64; 2]) -> Self {
+        SlidingWindow { start, previous: (counts >> 32) as u32, current: counts as u32 }
     }
 }
 
@@ -86,18 +95,18 @@ algorithms.slidingWindow = {
     local spent = state.previous * (state.start + rule.window - now) + state.current * rule.window
     return divide(math.max(rule.max * rule.window - spent, 0), rule.window)
   end,
-  charge = function(rule, state, count)
-    state.current = state.current + count
+  charge = function(rule, state, units)
+    state.current = math.min(state.current + units, 2 * rule.max, 4294967295)
     return string.format('s %.0f %.0f %.0f', state.start, state.previous, state.current)
   end,
-  waits = function(rule, state)
-    local ends = state.start + rule.window
+  waits = function(rule, state, units)
+    local ends, most = state.start + rule.window, rule.max - units
     local function room_at(of, ended, beside)
-      local view = of == 0 and rule.window or divide((rule.max - 1 - beside) * rule.window, of)
+      local view = of == 0 and rule.window or divide((most - beside) * rule.window, of)
       return ended + rule.window - math.min(view, rule.window)
     end
     local retry_at
-    if state.current < rule.max then
+    if state.current <= most then
       retry_at = room_at(state.previous, state.start, state.current)
     else
       retry_at = room_at(state.current, ends, 0)

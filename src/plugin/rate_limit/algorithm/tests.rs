@@ -25,9 +25,30 @@ fn random_quota(algorithm: Algorithm, rng: &mut Rng) -> Quota {
     quota(algorithm, max, 1 + rng.below(5_000), burst)
 }
 
+/// What one counter answers to requests of one unit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    granted: u32,
+    remaining: u32,
+    retry_after: u64,
+    reset: u64,
+}
+
+impl Counter {
+    fn take(&mut self, quota: &Quota, now: u64, wanted: u32) -> Told {
+        let answer = decide(std::slice::from_mut(self), &[Charge::one(*quota)], now, wanted, 0);
+        let Standing { remaining, retry_after, reset, .. } = answer.standings[0];
+        Told { granted: answer.granted, remaining, retry_after, reset }
+    }
+
+    fn is_dead(&self, quota: &Quota, now: u64) -> bool {
+        { *self }.charge_anyway(quota, now, 0) == 0
+    }
+}
+
 /// Runs random schedules of each algorithm; `check` sees the counter before, the moment, what was wanted and
 /// the counter after with its answer.
-fn schedules(mut check: impl FnMut(&Quota, Counter, u64, u32, Counter, Answer)) {
+fn schedules(mut check: impl FnMut(&Quota, Counter, u64, u32, Counter, Told)) {
     for algorithm in Algorithm::ALL {
         let mut rng = Rng(42);
         for _ in 0..200 {
@@ -47,12 +68,15 @@ fn schedules(mut check: impl FnMut(&Quota, Counter, u64, u32, Counter, Answer)) 
 fn together_as_many_pass_as_one_after_the_other() {
     schedules(|quota, before, now, wanted, after, together| {
         let mut counter = before;
-        let each: Vec<Answer> = (0..wanted).map(|_| counter.take(quota, now, 1)).collect();
+        let each: Vec<Told> = (0..wanted).map(|_| counter.take(quota, now, 1)).collect();
         assert_eq!(each.iter().map(|answer| answer.granted).sum::<u32>(), together.granted, "{quota:?} at {now}");
         assert_eq!(counter, after);
+        let charge = Charge::one(*quota);
+        let answer = decide(&mut [before], &[charge], now, wanted, 0);
         for (place, one) in (1..).zip(&each) {
-            let (alone, of_many) = (one.decision(quota, 1), together.decision(quota, place));
-            assert_eq!((alone.allowed, alone.remaining), (of_many.allowed, of_many.remaining), "{quota:?} at {now}");
+            let decision = answer.decision([charge].iter(), place);
+            assert_eq!((decision.allowed, decision.views[0].fits), (one.granted == 1, one.granted == 1));
+            assert_eq!(decision.views[0].remaining, one.remaining, "{quota:?} at {now}");
         }
     });
 }
@@ -148,7 +172,7 @@ fn a_quota_that_changes_while_a_counter_runs_never_underflows() {
 
 #[test]
 fn the_largest_quotas_do_not_overflow() {
-    let longest = 1 << 53;
+    let longest = 1 << 52;
     for algorithm in Algorithm::ALL {
         let quota = quota(algorithm, 1, longest, 1);
         let mut counter = Counter::new(algorithm);
@@ -156,4 +180,108 @@ fn the_largest_quotas_do_not_overflow() {
         let many = Quota::fixed(NonZeroU32::MAX, Duration::from_secs(366 * 86_400));
         assert_eq!(Counter::new(Algorithm::FixedWindow).take(&many, longest, u32::MAX).granted, u32::MAX);
     }
+}
+
+/// Random counters of random quotas and costs, at one moment, as schedules leave them.
+fn together(mut check: impl FnMut(&[Counter], &[Charge], u64, u32, u32)) {
+    let mut rng = Rng(23);
+    for _ in 0..400 {
+        let charges: Vec<Charge> = (0..1 + rng.below(4))
+            .map(|_| {
+                let quota = random_quota(Algorithm::ALL[rng.below(3) as usize], &mut rng);
+                let cost = NonZeroU32::new(1 + rng.below(quota.limit().min(4).into()) as u32).expect("not 0");
+                Charge { quota, cost, dry_run: rng.below(4) == 0 }
+            })
+            .collect();
+        let mut counters: Vec<Counter> = charges.iter().map(|charge| Counter::new(charge.quota.algorithm)).collect();
+        let mut now = 1_000_000;
+        for _ in 0..40 {
+            now += rng.below(800);
+            let (wanted, spare) = (1 + rng.below(5) as u32, rng.below(3) as u32 * 10);
+            check(&counters, &charges, now, wanted, spare);
+            decide(&mut counters, &charges, now, wanted, spare);
+        }
+    }
+}
+
+#[test]
+fn all_counters_are_charged_alike_or_none() {
+    together(|before, charges, now, wanted, spare| {
+        let mut after = before.to_vec();
+        let answer = decide(&mut after, charges, now, wanted, spare);
+        for (((counter, charge), mut lone), standing) in
+            after.iter().zip(charges).zip(before.iter().copied()).zip(&answer.standings)
+        {
+            lone.advance(&charge.quota, now);
+            let fits = lone.room(&charge.quota, now) / charge.cost;
+            assert_eq!(standing.fits, fits);
+            assert!(charge.dry_run || answer.granted <= fits, "{charge:?}: more was granted than fits");
+            lone.charge(&charge.quota, answer.granted.min(fits) * charge.cost.get());
+            assert_eq!(*counter, lone, "{charge:?}");
+        }
+        let tightest = charges.iter().zip(&answer.standings).filter(|(charge, _)| !charge.dry_run);
+        let tightest = tightest.map(|(_, standing)| standing.fits).min();
+        assert_eq!(answer.granted.min(wanted), tightest.unwrap_or(wanted).min(wanted), "{charges:?}");
+    });
+}
+
+#[test]
+fn what_is_granted_for_later_is_an_eighth_of_what_is_left_at_most() {
+    let mut leases = 0;
+    together(|before, charges, now, wanted, spare| {
+        let answer = decide(&mut before.to_vec(), charges, now, wanted, spare);
+        let fit = charges.iter().zip(&answer.standings).filter(|(charge, _)| !charge.dry_run);
+        let extra = answer.granted.saturating_sub(wanted);
+        let left = fit.map(|(_, standing)| standing.fits.saturating_sub(wanted)).min().unwrap_or(0);
+        assert_eq!(extra, if answer.granted < wanted { 0 } else { spare.min(left / 8) }, "{charges:?}");
+        leases += extra;
+    });
+    assert!(leases > 100, "the schedules never leased: {leases}");
+}
+
+#[test]
+fn a_request_passes_at_the_moment_that_retry_after_says_and_not_before() {
+    let mut refused = 0;
+    together(|before, charges, now, wanted, _| {
+        let mut after = before.to_vec();
+        let answer = decide(&mut after, charges, now, wanted, 0);
+        let decision = answer.decision(charges.iter(), answer.granted + 1);
+        assert!(!decision.allowed);
+        if answer.granted == wanted {
+            return;
+        }
+        refused += 1;
+        let wait = decision.retry_after.as_millis() as u64;
+        let passes = |at: u64| decide(&mut after.clone(), charges, at, 1, 0).granted == 1;
+        assert!(wait > 0 && !passes(now + wait - 1), "{charges:?} {after:?} at {now}: {wait}");
+        assert!(passes(now + wait), "{charges:?} {after:?} at {now}: {wait}");
+    });
+    assert!(refused > 100, "the schedules never refused: {refused}");
+}
+
+#[test]
+fn a_debt_is_one_quota_at_most_and_is_paid() {
+    let mut rng = Rng(31);
+    for algorithm in Algorithm::ALL {
+        for _ in 0..200 {
+            let quota = random_quota(algorithm, &mut rng);
+            let (mut counter, now) = (Counter::new(algorithm), 1_000_000 + rng.below(100_000));
+            counter.take(&quota, now, quota.limit());
+            let reset = counter.charge_anyway(&quota, now, u32::MAX);
+            let told = counter.take(&quota, now, 1);
+            assert_eq!((told.granted, told.remaining), (0, 0), "{quota:?}");
+            assert!(told.retry_after > 0 && told.reset == reset);
+            assert_eq!(counter.take(&quota, now + told.retry_after - 1, 1).granted, 0, "{quota:?}");
+            assert_eq!(counter.take(&quota, now + told.retry_after, 1).granted, 1, "{quota:?}");
+            let drained = (2 * u64::from(quota.limit()) * quota.window_millis()).div_ceil(quota.max.get().into());
+            assert!(reset <= drained.max(2 * quota.window_millis()), "{quota:?}: {reset}");
+        }
+    }
+}
+
+#[test]
+fn a_counter_is_two_numbers() {
+    schedules(|quota, _, _, _, after, _| {
+        assert_eq!(Counter::unpack(quota.algorithm, after.pack()), after);
+    });
 }

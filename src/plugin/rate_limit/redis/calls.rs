@@ -1,37 +1,45 @@
 //! Requests for decisions, and the calls that they become.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::{RedisError, RedisResult};
+use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lanes::Lanes;
 use super::link::Link;
-use super::script::Question;
+use super::script::{Mode, Question};
 use crate::plugin::rate_limit::algorithm::{Answer, Decision};
-use crate::plugin::rate_limit::{Client, Rule};
+use crate::plugin::rate_limit::fingerprint::Fingerprint;
+use crate::plugin::rate_limit::rule::Asked;
 
 /// Requests that are taken up at a time.
 const AT_ONCE: usize = 1_024;
 
-/// A request of `client`, to be decided under `rule`.
+/// A request to be decided.
 #[derive(Debug)]
 pub struct Request {
-    /// The rule.
-    pub rule: Rule,
-    /// The client.
-    pub client: Client,
+    /// What it asks.
+    pub asked: Asked,
     /// When it was made: the time-out counts from here.
     pub at: Instant,
-    /// Takes the decision. Dropped, there is none.
-    pub answer: oneshot::Sender<Decision>,
+    /// Takes the decision. Dropped, there is none. Without it, nothing is asked: what was used is counted.
+    pub answer: Option<oneshot::Sender<Decision>>,
 }
 
-/// The requests for one counter, in the order they came.
-type Call = ((u32, Client), Vec<Request>);
+impl Request {
+    /// Requests in the same lane go together.
+    fn lane(&self) -> Fingerprint {
+        if self.answer.is_some() { self.asked.lane } else { self.asked.lane.aside() }
+    }
+}
+
+/// The requests in one lane, in the order they came.
+type Call = (Fingerprint, Vec<Request>);
 
 /// Decides on what comes from `requests`, until their other end is gone.
 ///
@@ -45,7 +53,7 @@ pub async fn serve(link: &Link, mut requests: mpsc::UnboundedReceiver<Request>) 
                     return;
                 }
                 for request in arrived.drain(..) {
-                    lanes.arrive((request.rule.id, request.client), request);
+                    lanes.arrive(request.lane(), request);
                 }
             }
             Some((calls, answers)) = flights.next(), if !flights.is_empty() => land(&mut lanes, calls, answers),
@@ -60,12 +68,7 @@ pub async fn serve(link: &Link, mut requests: mpsc::UnboundedReceiver<Request>) 
 /// Sends calls in one round trip, and gives them back with what came of them.
 async fn fly(link: &Link, calls: Vec<Call>) -> (Vec<Call>, Vec<RedisResult<Answer>>) {
     let Some(connection) = link.connection() else { return (calls, Vec::new()) };
-    let question = |((_, client), requests): &Call| {
-        let rule = &requests.first()?.rule;
-        let wanted = u32::try_from(requests.len()).unwrap_or(u32::MAX);
-        Some(Question { key: rule.key(client), quota: rule.quota, wanted })
-    };
-    let questions: Vec<Question> = calls.iter().filter_map(question).collect();
+    let questions: Vec<Question> = calls.iter().filter_map(|(_, requests)| question(requests)).collect();
     // Some have waited while another call was on its way, and nobody waits for longer than the time-out.
     let first = calls.iter().filter_map(|(_, requests)| Some(requests.first()?.at)).min();
     let deadline = first.unwrap_or_else(Instant::now) + link.timeout;
@@ -76,14 +79,30 @@ async fn fly(link: &Link, calls: Vec<Call>) -> (Vec<Call>, Vec<RedisResult<Answe
     (calls, answers.unwrap_or_default())
 }
 
+/// What the requests of one lane ask together.
+fn question(requests: &[Request]) -> Option<Question> {
+    let first = requests.first()?;
+    let keys = first.asked.counters.iter().map(|c| (first.asked.rule(c).redis_key(&c.client), c.charge));
+    let mut counters: SmallVec<[_; 1]> = keys.collect();
+    if first.answer.is_some() {
+        let wanted = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        return Some(Question { counters, wanted, mode: Mode::Ask(0) });
+    }
+    for (place, (_, charge)) in counters.iter_mut().enumerate() {
+        let costs = requests.iter().map(|request| request.asked.counters[place].charge.cost.get());
+        charge.cost = NonZeroU32::new(costs.fold(0, u32::saturating_add))?;
+    }
+    Some(Question { counters, wanted: 1, mode: Mode::Charge })
+}
+
 /// Tells the requests what came of their calls. Without an answer there is no hope for those either who
 /// wait for the next one.
-fn land(lanes: &mut Lanes<(u32, Client), Request>, calls: Vec<Call>, answers: Vec<RedisResult<Answer>>) {
+fn land(lanes: &mut Lanes<Fingerprint, Request>, calls: Vec<Call>, answers: Vec<RedisResult<Answer>>) {
     let mut answers = answers.into_iter();
     for (counter, requests) in calls {
         match answers.next() {
             Some(Ok(answer)) => {
-                settle(requests, answer);
+                settle(requests, &answer);
                 lanes.land(&counter);
             }
             _ => drop(lanes.crash(&counter)),
@@ -92,9 +111,10 @@ fn land(lanes: &mut Lanes<(u32, Client), Request>, calls: Vec<Call>, answers: Ve
 }
 
 /// As many as were granted pass, in the order they came.
-fn settle(requests: Vec<Request>, answer: Answer) {
+fn settle(requests: Vec<Request>, answer: &Answer) {
     for (request, place) in requests.into_iter().zip(1..) {
+        let Some(waiting) = request.answer else { continue };
         // Who does not wait any more has been counted, as if it had left a moment later.
-        let _ = request.answer.send(answer.decision(&request.rule.quota, place));
+        let _ = waiting.send(answer.decision(request.asked.charges(), place));
     }
 }

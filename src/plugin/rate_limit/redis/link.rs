@@ -138,7 +138,7 @@ impl Link {
             .set_response_timeout(Some(self.timeout));
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         let quota = Quota::fixed(std::num::NonZeroU32::MIN, Duration::from_secs(1));
-        let trial = Question { key: "aegis:rl::trial".into(), quota, wanted: 1 };
+        let trial = Question::one("aegis:rl::trial", quota);
         self.scripts.ask(&mut connection, &[trial]).await?.into_iter().collect::<RedisResult<Vec<_>>>()?;
         Ok(connection)
     }

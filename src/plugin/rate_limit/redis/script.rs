@@ -2,27 +2,44 @@
 
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind};
+use smallvec::SmallVec;
 
-use crate::config::LimitAlgorithm;
-use crate::plugin::rate_limit::algorithm::{self, Answer, Quota};
+use crate::plugin::rate_limit::algorithm::{Algorithms, Answer, Charge, Quota, Standing, script};
 
-/// What a counter is asked.
+/// What some counters are asked together.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The counter's key.
-    pub key: String,
-    /// What it enforces.
-    pub quota: Quota,
+    /// The counters' keys, and what a request takes of each.
+    pub counters: SmallVec<[(String, Charge); 1]>,
     /// How many requests want to pass.
     pub wanted: u32,
+    /// How they are counted.
+    pub mode: Mode,
 }
 
-/// A script for each algorithm.
-pub struct Scripts {
-    fixed_window: Text,
-    sliding_window: Text,
-    token_bucket: Text,
+/// How requests are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// If they fit, with so many more for later.
+    Ask(u32),
+    /// Come what may: it has happened.
+    Charge,
 }
+
+impl Question {
+    /// Whether one request may pass under `quota`.
+    pub fn one(key: &str, quota: Quota) -> Self {
+        let counters = SmallVec::from_iter([(key.to_owned(), Charge::one(quota))]);
+        Question { counters, wanted: 1, mode: Mode::Ask(0) }
+    }
+
+    fn algorithms(&self) -> Algorithms {
+        self.counters.iter().map(|(_, charge)| charge.quota.algorithm).collect()
+    }
+}
+
+/// A script for each set of algorithms.
+pub struct Scripts([Text; Algorithms::SETS]);
 
 struct Text {
     text: String,
@@ -31,27 +48,14 @@ struct Text {
 
 impl Default for Scripts {
     fn default() -> Self {
-        let text = |algorithm| {
-            let text = algorithm::script(algorithm);
+        Scripts(Algorithms::all().map(|set| {
+            let text = script(set);
             Text { hash: Script::new(&text).get_hash().to_owned(), text }
-        };
-        Scripts {
-            fixed_window: text(LimitAlgorithm::FixedWindow),
-            sliding_window: text(LimitAlgorithm::SlidingWindow),
-            token_bucket: text(LimitAlgorithm::TokenBucket),
-        }
+        }))
     }
 }
 
 impl Scripts {
-    fn of(&self, algorithm: LimitAlgorithm) -> &Text {
-        match algorithm {
-            LimitAlgorithm::FixedWindow => &self.fixed_window,
-            LimitAlgorithm::SlidingWindow => &self.sliding_window,
-            LimitAlgorithm::TokenBucket => &self.token_bucket,
-        }
-    }
-
     /// Asks all of `questions` in one round trip.
     ///
     /// # Errors
@@ -82,19 +86,45 @@ impl Scripts {
         questions: impl Iterator<Item = &Question>,
     ) -> RedisResult<Vec<RedisResult<Answer>>> {
         let mut pipeline = Pipeline::new();
-        for Question { key, quota, wanted } in questions {
-            let script = self.of(quota.algorithm);
+        for question in questions {
+            let script = &self.0[question.algorithms().index()];
             match as_text {
                 false => pipeline.cmd("EVALSHA").arg(&script.hash),
                 true => pipeline.cmd("EVAL").arg(&script.text),
             };
-            pipeline.arg(1).arg(key).arg(wanted).arg("");
-            pipeline.arg(quota.max.get()).arg(quota.window_millis()).arg(quota.burst.get());
+            pipeline.arg(question.counters.len());
+            for (key, _) in &question.counters {
+                pipeline.arg(key);
+            }
+            pipeline.arg(question.wanted);
+            match question.mode {
+                Mode::Ask(spare) => pipeline.arg(spare),
+                Mode::Charge => pipeline.arg(-1),
+            };
+            pipeline.arg("");
+            for (_, Charge { quota, cost, dry_run }) in &question.counters {
+                pipeline.arg(quota.algorithm.name()).arg(quota.max.get()).arg(quota.window_millis());
+                pipeline.arg(quota.burst.get()).arg(cost.get()).arg(u8::from(*dry_run));
+            }
         }
-        let answers: Vec<RedisResult<(u32, u32, u64, u64)>> = pipeline.ignore_errors().query_async(connection).await?;
-        let read = |(granted, remaining, retry_after, reset)| Answer { granted, remaining, retry_after, reset };
-        Ok(answers.into_iter().map(|answer| answer.map(read)).collect())
+        let answers: Vec<RedisResult<Vec<u64>>> = pipeline.ignore_errors().query_async(connection).await?;
+        Ok(answers.into_iter().map(|answer| answer.and_then(|numbers| read(&numbers))).collect())
     }
+}
+
+fn read(numbers: &[u64]) -> RedisResult<Answer> {
+    let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let (granted, standings) = match numbers {
+        [granted, rest @ ..] if rest.len() % 4 == 0 => (count(*granted), rest.chunks_exact(4)),
+        _ => return Err((ErrorKind::UnexpectedReturnType, "the script answered something else").into()),
+    };
+    let standing = |four: &[u64]| Standing {
+        fits: count(four[0]),
+        remaining: count(four[1]),
+        retry_after: four[2],
+        reset: four[3],
+    };
+    Ok(Answer { granted, standings: standings.map(standing).collect() })
 }
 
 fn is_no_script(error: &RedisError) -> bool {

@@ -1,0 +1,264 @@
+//! `plugins.rateLimit:`
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
+
+use super::words::{Block, Switch};
+use crate::config::located::{Located, OneOrMany};
+use crate::config::model::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown};
+use crate::config::units::{Count, FieldName, Prefix, ScopeName, Window};
+
+/// One limit, or several.
+#[derive(Clone, Debug)]
+pub struct RateLimits {
+    /// At least one.
+    pub rules: Vec<Located<RateLimit>>,
+    /// They stand in a list.
+    pub listed: bool,
+}
+
+/// One limit.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RateLimit {
+    /// Requests that one client may make in one window.
+    pub max: Located<Count>,
+    /// How long a window is.
+    pub window: Window,
+    /// How requests are counted: `fixedWindow` (default), `slidingWindow` or `tokenBucket`.
+    #[serde(default)]
+    pub algorithm: LimitAlgorithm,
+    /// Requests that may come at once, of `tokenBucket`. Default: `max`.
+    pub burst: Option<Located<Count>>,
+    /// What counts as one client: `ip` (default), `user`, `route`, `claim: NAME`, `header: NAME`, or a list.
+    pub key: Option<Located<OneOrMany<Located<KeyPart>>>>,
+    /// How many bits of an address make one client. Default: `{ ipv4: 32, ipv6: 64 }`.
+    #[serde(default)]
+    pub prefixes: Prefixes,
+    /// Quotas of single clients, by the value of the key's first part: a block, or `off`.
+    #[serde(default)]
+    pub overrides: Option<Located<BTreeMap<String, Switch<Override>>>>,
+    /// What is counted together: each `route` (default), or `shared: NAME`, the routes that say so.
+    pub scope: Option<Located<Scope>>,
+    /// Whether it only counts and tells. Default: false.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// What a request takes of the quota: a number (default 1), or `responseHeader: NAME`.
+    pub cost: Option<Located<Cost>>,
+    /// What clients are told: `legacy` (default), `ietf`, `both` or `off`.
+    #[serde(default)]
+    pub headers: LimitHeaders,
+    /// How replicas keep in step: `exact` (default) or `leased`.
+    #[serde(default)]
+    pub sync: Located<LimitSync>,
+    /// What happens while Redis is away: `local` (default), `allow` or `deny`.
+    #[serde(default)]
+    pub on_redis_down: OnRedisDown,
+}
+
+/// `prefixes:`
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Prefixes {
+    /// 1 to 32.
+    pub ipv4: Option<Located<Prefix>>,
+    /// 1 to 128.
+    pub ipv6: Option<Located<Prefix>>,
+}
+
+/// One entry of `overrides:`.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Override {
+    /// In place of the limit's.
+    pub max: Located<Count>,
+    /// In place of the limit's. Default: `max`.
+    pub burst: Option<Located<Count>>,
+}
+
+/// One part of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPart {
+    /// The address.
+    Ip,
+    /// The user of the token.
+    User,
+    /// All requests are one.
+    Route,
+    /// A claim of the token.
+    Claim(String),
+    /// A header field.
+    Header(FieldName),
+}
+
+/// `scope:`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Each route for itself.
+    #[default]
+    Route,
+    /// All routes that name it.
+    Shared(ScopeName),
+}
+
+/// `cost:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// The same for every request.
+    Fixed(Count),
+    /// What the upstream says in this header.
+    ResponseHeader(FieldName),
+}
+
+impl Cost {
+    /// What a request takes where nothing is said.
+    pub const ONE: Cost = Cost::Fixed(Count(NonZeroU32::MIN));
+}
+
+impl Block for RateLimits {
+    const ON: Option<fn() -> Self> = None;
+    const EXPECTED: &'static str = "a block such as { max: 10, window: 60 }, a list of them, or off";
+
+    fn from_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Self, A::Error> {
+        let mut rules = Vec::new();
+        while let Some(rule) = list.next_element()? {
+            rules.push(rule);
+        }
+        match rules.is_empty() {
+            true => Err(A::Error::custom("the list is empty; write off for no limit")),
+            false => Ok(RateLimits { rules, listed: true }),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RateLimits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = RateLimit::deserialize(deserializer)?;
+        let rule = Located { at: value.max.at, index: 0, value };
+        Ok(RateLimits { rules: vec![rule], listed: false })
+    }
+}
+
+impl Block for Override {
+    const ON: Option<fn() -> Self> = None;
+    const EXPECTED: &'static str = "a block such as { max: 1000 }, or off";
+}
+
+/// A word, or a block with one key whose value is a word.
+enum Word {
+    Alone(String),
+    Of(String, String),
+}
+
+impl Word {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<Self, D::Error> {
+        struct Either(&'static str);
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Word, E> {
+                Ok(Word::Alone(number.to_string()))
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Word, E> {
+                Ok(Word::Alone(word.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Word, A::Error> {
+                let mut block: BTreeMap<String, String> = BTreeMap::deserialize(MapAccessDeserializer::new(map))?;
+                match (block.pop_first(), block.is_empty()) {
+                    (Some((key, value)), true) => Ok(Word::Of(key, value)),
+                    _ => Err(A::Error::custom(format!("found a block of several keys, expected {}", self.0))),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Either(expected))
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyPart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "ip, user, route, { claim: NAME } or { header: NAME }";
+        match Word::read(deserializer, EXPECTED)? {
+            Word::Alone(word) if word == "ip" => Ok(KeyPart::Ip),
+            Word::Alone(word) if word == "user" => Ok(KeyPart::User),
+            Word::Alone(word) if word == "route" => Ok(KeyPart::Route),
+            Word::Of(key, claim) if key == "claim" && !claim.is_empty() => Ok(KeyPart::Claim(claim)),
+            Word::Of(key, name) if key == "header" => name.parse().map(KeyPart::Header).map_err(D::Error::custom),
+            Word::Alone(word) | Word::Of(word, _) => {
+                Err(D::Error::custom(format!("\"{word}\" is no key; write {EXPECTED}")))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "route or { shared: NAME }";
+        match Word::read(deserializer, EXPECTED)? {
+            Word::Alone(word) if word == "route" => Ok(Scope::Route),
+            Word::Of(key, name) if key == "shared" => name.parse().map(Scope::Shared).map_err(D::Error::custom),
+            Word::Alone(word) | Word::Of(word, _) => {
+                Err(D::Error::custom(format!("\"{word}\" is no scope; write {EXPECTED}")))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Cost {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "a whole number or { responseHeader: NAME }";
+        match Word::read(deserializer, EXPECTED)? {
+            Word::Alone(number) => number.parse().map(Cost::Fixed).map_err(D::Error::custom),
+            Word::Of(key, name) if key == "responseHeader" => {
+                name.parse().map(Cost::ResponseHeader).map_err(D::Error::custom)
+            }
+            Word::Of(word, _) => Err(D::Error::custom(format!("\"{word}\" is no cost; write {EXPECTED}"))),
+        }
+    }
+}
+
+fn one<S: Serializer>(serializer: S, key: &str, value: &impl Serialize) -> Result<S::Ok, S::Error> {
+    serializer.collect_map([(key, value)])
+}
+
+impl Serialize for KeyPart {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            KeyPart::Ip => serializer.serialize_str("ip"),
+            KeyPart::User => serializer.serialize_str("user"),
+            KeyPart::Route => serializer.serialize_str("route"),
+            KeyPart::Claim(claim) => one(serializer, "claim", claim),
+            KeyPart::Header(name) => one(serializer, "header", name),
+        }
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Scope::Route => serializer.serialize_str("route"),
+            Scope::Shared(name) => one(serializer, "shared", name),
+        }
+    }
+}
+
+impl Serialize for Cost {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Cost::Fixed(count) => serializer.serialize_u32(count.0.get()),
+            Cost::ResponseHeader(name) => one(serializer, "responseHeader", name),
+        }
+    }
+}

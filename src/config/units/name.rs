@@ -1,0 +1,61 @@
+//! Names: of header fields, and of what is shared.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::HeaderName;
+
+/// The name of a header field, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldName(pub HeaderName);
+
+impl FromStr for FieldName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = HeaderName::try_from(text).map(FieldName);
+        name.map_err(|_| format!("\"{text}\" is no header name; write one such as x-tenant"))
+    }
+}
+
+impl fmt::Display for FieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+/// The name of a quota that routes share: up to 64 letters, digits, `.`, `_` and `-`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeName(String);
+
+impl FromStr for ScopeName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        match (1..=64).contains(&text.len()) && text.bytes().all(good) {
+            true => Ok(ScopeName(text.to_owned())),
+            false => Err(format!("\"{text}\" is no name; write up to 64 letters, digits, \".\", \"_\" and \"-\"")),
+        }
+    }
+}
+
+impl fmt::Display for ScopeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert_eq!("X-Tenant".parse::<FieldName>().map(|name| name.to_string()), Ok("x-tenant".into()));
+        assert_eq!("back.end_1-a".parse::<ScopeName>().map(|name| name.to_string()), Ok("back.end_1-a".into()));
+        assert!(["", "a b", "x:", "é"].iter().all(|text| text.parse::<FieldName>().is_err()));
+        let long = "a".repeat(65);
+        assert!(["", "a b", "{", &long].iter().all(|text| text.parse::<ScopeName>().is_err()));
+    }
+}

@@ -1,0 +1,105 @@
+//! The limits of a route, from the config to what decides.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use crate::config::units::Period;
+use crate::config::{self, Cost, KeyPart, RateLimit, Scope};
+use crate::plugin::rate_limit::algorithm::Quota;
+use crate::plugin::rate_limit::key::{Key, Part};
+use crate::plugin::rate_limit::rule::{Limits, Rule};
+
+/// Numbers for rules: one for each name.
+#[derive(Debug, Default)]
+pub struct Ids(HashMap<Arc<str>, u32>);
+
+impl Ids {
+    fn of(&mut self, name: &Arc<str>) -> u32 {
+        let next = self.0.len() as u32;
+        *self.0.entry(name.clone()).or_insert(next)
+    }
+}
+
+/// The claims that limits of these routes go by.
+pub fn claims(routes: &[config::Route]) -> Vec<String> {
+    let parts = routes.iter().flat_map(|route| &route.plugins.rate_limit).flat_map(|limit| &limit.key);
+    let mut claims: Vec<String> = parts
+        .filter_map(|part| match part {
+            KeyPart::Claim(claim) => Some(claim.clone()),
+            _ => None,
+        })
+        .collect();
+    claims.sort();
+    claims.dedup();
+    claims
+}
+
+/// The limits of `route`, if it has any.
+pub fn compile(route: &config::Route, ids: &mut Ids) -> Option<Arc<Limits>> {
+    let written = &route.plugins.rate_limit;
+    let mut rules: Vec<Rule> = Vec::with_capacity(written.len());
+    for limit in written {
+        let label = if written.len() == 1 { "default".into() } else { label(limit, &rules) };
+        rules.push(rule(limit, &route.path, label, written.len() == 1, ids));
+    }
+    (!rules.is_empty()).then(|| Arc::new(Limits::new(rules)))
+}
+
+/// What a limit of a list is called: by its window, which is what tells most of them apart.
+fn label(limit: &RateLimit, earlier: &[Rule]) -> Arc<str> {
+    let window = Period(limit.window).to_string();
+    let taken = |label: &str| earlier.iter().any(|rule| &*rule.label == label);
+    let numbered = (2..).map(|number| format!("{window}-{number}"));
+    std::iter::once(window.clone()).chain(numbered).find(|label| !taken(label)).unwrap_or_default().into()
+}
+
+fn rule(limit: &RateLimit, path: &str, label: Arc<str>, alone: bool, ids: &mut Ids) -> Rule {
+    let scope: Arc<str> = match &limit.scope {
+        Scope::Route => path.into(),
+        Scope::Shared(name) => format!("shared={name}").into(),
+    };
+    let name = match limit.scope {
+        Scope::Route if !alone => format!("{path}:{label}").into(),
+        _ => scope.clone(),
+    };
+    let quota = |max: NonZeroU32, burst: Option<NonZeroU32>| Quota {
+        algorithm: limit.algorithm,
+        max,
+        window: limit.window,
+        burst: burst.unwrap_or(max),
+    };
+    let (cost, cost_header) = match &limit.cost {
+        Cost::Fixed(count) => (count.0, None),
+        Cost::ResponseHeader(name) => (NonZeroU32::MIN, Some(name.0.clone())),
+    };
+    let overrides = limit.overrides.iter();
+    Rule {
+        id: ids.of(&name),
+        name,
+        label,
+        scope,
+        quota: quota(limit.max, limit.burst),
+        key: Key {
+            parts: limit.key.iter().map(part).collect(),
+            ipv4_prefix: limit.prefixes.ipv4,
+            ipv6_prefix: limit.prefixes.ipv6,
+        },
+        overrides: overrides.map(|(value, own)| (value.clone(), own.map(|own| quota(own.max, own.burst)))).collect(),
+        cost,
+        cost_header,
+        dry_run: limit.dry_run,
+        headers: limit.headers,
+        on_redis_down: limit.on_redis_down,
+    }
+}
+
+fn part(part: &KeyPart) -> Part {
+    match part {
+        KeyPart::Ip => Part::Ip,
+        KeyPart::User => Part::User,
+        KeyPart::Route => Part::Route,
+        KeyPart::Claim(claim) => Part::Claim(claim.clone()),
+        KeyPart::Header(name) => Part::Header(name.0.clone()),
+    }
+}
