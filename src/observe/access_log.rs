@@ -323,12 +323,18 @@ mod tests {
         let (release, gate) = mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let log = AccessLog::new(LogFormat::Text, Box::new(Stuck(gate, written.clone()))).expect("a thread");
-        let lines = 3 * CAPACITY / line(text, &entry()).len();
-        for _ in 0..lines {
+        let fit = CAPACITY / line(text, &entry()).len();
+        log.write(&entry());
+        while !log.queue.state.lock().buffer.is_empty() {
+            // The writer has not got stuck with it yet.
+            thread::yield_now();
+        }
+        let lines = 1 + 2 * fit;
+        for _ in 1..lines {
             log.write(&entry());
         }
         let dropped = log.queue.state.lock().dropped;
-        assert!(dropped as usize >= lines / 3 - 1, "{dropped} of {lines}");
+        assert_eq!(dropped as usize, fit);
         drop(release);
         log.close();
         let kept = written.lock().iter().filter(|byte| **byte == b'\n').count();

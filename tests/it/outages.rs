@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::limits::{limited, passed, statuses};
-use crate::support::{Gateway, Redis, Upstream, eventually, gateway};
+use crate::support::{Gateway, Redis, Reply, Upstream, eventually, gateway};
 
 /// Where the first route's limit is counted, as the stats say.
 pub fn store_of(gateway: &Gateway) -> String {
@@ -131,6 +131,34 @@ fn a_route_can_let_everything_through_or_nothing_while_redis_is_away() {
     redis.restart();
     eventually("limits to be shared again", || (stores(&gateway) == ["redis"; 3]).then_some(()));
     assert_eq!(get("/deny", "203.0.113.2").status, 200);
+}
+
+/// The limits of a list go their own ways while Redis is away, and what requests cost is still counted.
+#[test]
+fn of_a_list_those_are_left_that_count_by_themselves() {
+    let upstream = Upstream::with(|_| {
+        Reply::Bytes(b"HTTP/1.1 200 OK\r\nX-Cost: 3\r\nContent-Length: 0\r\n\r\n".to_vec())
+    });
+    let mut redis = Redis::start();
+    redis.kill();
+    let local = "{ max: 4, window: 1h, cost: { responseHeader: x-cost } }";
+    let routes: String = [("/mixed", "allow"), ("/denied", "deny")]
+        .iter()
+        .map(|(path, word)| {
+            let other = format!("{{ max: 1, window: 1h, onRedisDown: {word} }}");
+            format!("  - {{ path: {path}, target: {}, plugins: {{ rateLimit: [{local}, {other}] }} }}\n", upstream.url())
+        })
+        .collect();
+    let gateway = gateway(format!("redis: {{ url: '{}' }}\nroutes:\n{routes}", redis.url()));
+    let first = gateway.get("/mixed");
+    assert_eq!((first.status, first.header("x-ratelimit-limit")), (200, Some("4")));
+    let next = eventually("the cost to be counted", || {
+        let next = gateway.get("/mixed");
+        (next.header("x-ratelimit-remaining") == Some("0")).then_some(next)
+    });
+    assert_eq!(next.status, 200, "three and one of four");
+    assert_eq!(gateway.get("/mixed").status, 429);
+    gateway.get("/denied").is_problem(503, "limiter_unavailable");
 }
 
 #[test]

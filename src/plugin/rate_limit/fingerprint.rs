@@ -65,7 +65,9 @@ impl std::hash::Hasher for Hashed {
         self.0
     }
 
-    fn write(&mut self, _: &[u8]) {}
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
 
     fn write_u64(&mut self, word: u64) {
         self.0 = word;
@@ -74,3 +76,32 @@ impl std::hash::Hasher for Hashed {
 
 /// A map by fingerprint.
 pub type Map<V> = std::collections::HashMap<Fingerprint, V, std::hash::BuildHasherDefault<Hashed>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_lanes_and_ways_of_use_are_told_apart() {
+        let hasher = Hasher::default();
+        let client = |name: &str| Client::Named(name.into());
+        let (a, b) = (hasher.counter(1, &client("a")), hasher.counter(1, &client("b")));
+        assert_eq!(a, hasher.counter(1, &client("a")));
+        let all = [a, b, hasher.counter(2, &client("a")), hasher.variant(a, 2), a.aside()];
+        let lanes = [[a, b], [b, a]].map(|pair| hasher.lane(pair.into_iter()).expect("two"));
+        let mut seen: Map<()> = Map::default();
+        assert!(all.into_iter().chain(lanes).all(|one| seen.insert(one, ()).is_none()), "two look alike");
+        assert_eq!(hasher.lane([a].into_iter()), Some(a));
+        assert_eq!(hasher.lane(std::iter::empty()), None);
+        assert_ne!(a, Hasher::default().counter(1, &client("a")), "another process makes others");
+    }
+
+    #[test]
+    fn words_pass_the_hasher_as_they_are_and_bytes_are_mixed() {
+        use std::hash::Hasher as _;
+        let (mut word, mut bytes) = (Hashed::default(), Hashed::default());
+        word.write_u64(7);
+        bytes.write(&[1, 2]);
+        assert_eq!((word.finish(), bytes.finish()), (7, 0x0102));
+    }
+}

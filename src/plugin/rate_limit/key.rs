@@ -82,7 +82,6 @@ impl Key {
     pub fn first_value<'r>(&self, request: &'r Request<'_>) -> Option<Cow<'r, str>> {
         match self.parts.first()? {
             Part::Ip => Some(Client::Network(self.network(request.client_ip)).to_string().into()),
-            Part::Route => None,
             part => match value(part, request)? {
                 Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::from),
                 Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::from),

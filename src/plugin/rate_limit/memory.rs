@@ -225,6 +225,10 @@ mod tests {
         assert!(bench.allowed(&[0, 1], 1, later));
         assert!(bench.allowed(&[0], 1, later), "the refused request took nothing of the first");
         assert!(!bench.allowed(&[0], 1, later));
+        assert!(bench.allowed(&[1], 2, later));
+        let held = bench.held();
+        assert!(!bench.allowed(&[0, 1], 2, later));
+        assert_eq!(bench.held(), held, "a counter that has counted nothing takes no room");
     }
 
     /// More would be too much beside what a map keeps for a key: it doubles when it is 7/8 full.

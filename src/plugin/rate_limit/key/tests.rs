@@ -148,6 +148,8 @@ fn overrides_go_by_the_first_part_alone() {
     assert_eq!(first(&[Part::Ip], &sent).as_deref(), Some("192.0.2.1"));
     assert_eq!(first(&[Part::Ip], &Sent { ip: "2001:db8::1", ..SENT }).as_deref(), Some("2001:db8::/64"));
     assert_eq!(first(&[Part::Claim("tenant".into())], &sent), None, "the address stands in, and has no override");
+    let numbered = Sent { claims: Some(serde_json::json!({ "tenant": 7 })), ..SENT };
+    assert_eq!(first(&[Part::Claim("tenant".into())], &numbered).as_deref(), Some("7"));
     assert_eq!(first(&[Part::Route], &sent), None);
     assert_eq!(first(&[header], &Sent { fields: &[("x-plan", b"\xff")], ..SENT }), None);
 }

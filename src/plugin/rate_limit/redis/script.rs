@@ -130,3 +130,14 @@ fn read(numbers: &[u64]) -> RedisResult<Answer> {
 fn is_no_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_script_answers_is_an_error() {
+        assert_eq!(read(&[2, 3, 1, 0, 60]).map(|answer| answer.granted), Ok(2));
+        assert!(read(&[]).is_err() && read(&[1, 2, 3]).is_err());
+    }
+}
