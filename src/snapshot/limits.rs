@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::config::units::Period;
-use crate::config::{self, Cost, KeyPart, RateLimit, Scope};
+use crate::config::{self, Cost, KeyPart, LimitAlgorithm, LimitSync, RateLimit, Scope};
 use crate::plugin::rate_limit::algorithm::Quota;
 use crate::plugin::rate_limit::key::{Key, Part};
 use crate::plugin::rate_limit::rule::{Limits, Rule};
@@ -43,7 +43,8 @@ pub fn compile(route: &config::Route, ids: &mut Ids) -> Option<Arc<Limits>> {
         let label = if written.len() == 1 { "default".into() } else { label(limit, &rules) };
         rules.push(rule(limit, &route.path, label, written.len() == 1, ids));
     }
-    (!rules.is_empty()).then(|| Arc::new(Limits::new(rules)))
+    let leased = written.iter().any(|limit| limit.sync == LimitSync::Leased);
+    (!rules.is_empty()).then(|| Arc::new(Limits::new(rules, leased)))
 }
 
 /// What a limit of a list is called: by its window, which is what tells most of them apart.
@@ -63,11 +64,11 @@ fn rule(limit: &RateLimit, path: &str, label: Arc<str>, alone: bool, ids: &mut I
         Scope::Route if !alone => format!("{path}:{label}").into(),
         _ => scope.clone(),
     };
-    let quota = |max: NonZeroU32, burst: Option<NonZeroU32>| Quota {
-        algorithm: limit.algorithm,
-        max,
-        window: limit.window,
-        burst: burst.unwrap_or(max),
+    let leased_bucket = limit.sync == LimitSync::Leased && limit.algorithm == LimitAlgorithm::TokenBucket;
+    let quota = |max: NonZeroU32, burst: Option<NonZeroU32>| {
+        let burst = burst.unwrap_or(max);
+        let reserve = if leased_bucket { burst.get() / 8 } else { 0 };
+        Quota { algorithm: limit.algorithm, max, window: limit.window, burst, reserve }
     };
     let (cost, cost_header) = match &limit.cost {
         Cost::Fixed(count) => (count.0, None),

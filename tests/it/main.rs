@@ -19,6 +19,7 @@ mod odd;
 mod outages;
 mod process;
 mod readme;
+mod replicas;
 mod rules;
 mod scripts;
 mod stats;

@@ -136,9 +136,8 @@ fn a_route_can_let_everything_through_or_nothing_while_redis_is_away() {
 /// The limits of a list go their own ways while Redis is away, and what requests cost is still counted.
 #[test]
 fn of_a_list_those_are_left_that_count_by_themselves() {
-    let upstream = Upstream::with(|_| {
-        Reply::Bytes(b"HTTP/1.1 200 OK\r\nX-Cost: 3\r\nContent-Length: 0\r\n\r\n".to_vec())
-    });
+    let upstream =
+        Upstream::with(|_| Reply::Bytes(b"HTTP/1.1 200 OK\r\nX-Cost: 3\r\nContent-Length: 0\r\n\r\n".to_vec()));
     let mut redis = Redis::start();
     redis.kill();
     let local = "{ max: 4, window: 1h, cost: { responseHeader: x-cost } }";
@@ -146,7 +145,10 @@ fn of_a_list_those_are_left_that_count_by_themselves() {
         .iter()
         .map(|(path, word)| {
             let other = format!("{{ max: 1, window: 1h, onRedisDown: {word} }}");
-            format!("  - {{ path: {path}, target: {}, plugins: {{ rateLimit: [{local}, {other}] }} }}\n", upstream.url())
+            format!(
+                "  - {{ path: {path}, target: {}, plugins: {{ rateLimit: [{local}, {other}] }} }}\n",
+                upstream.url()
+            )
         })
         .collect();
     let gateway = gateway(format!("redis: {{ url: '{}' }}\nroutes:\n{routes}", redis.url()));

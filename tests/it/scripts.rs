@@ -25,7 +25,13 @@ impl Random {
         let algorithm = LimitAlgorithm::ALL[self.below(3) as usize];
         let max = self.count(20);
         let burst = if algorithm == LimitAlgorithm::TokenBucket { self.count(20) } else { max };
-        let quota = Quota { algorithm, max, window: Duration::from_millis(3_600_000 + self.below(1_000_000)), burst };
+        let quota = Quota {
+            algorithm,
+            max,
+            window: Duration::from_millis(3_600_000 + self.below(1_000_000)),
+            burst,
+            reserve: 0,
+        };
         Charge { quota, cost: self.count(quota.limit().min(3).into()), dry_run: self.below(4) == 0 }
     }
 }

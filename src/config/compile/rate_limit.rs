@@ -26,9 +26,6 @@ impl Compiler<'_> {
         let rules = limits.rules.iter().map(|rule| self.rate_limit(rule, &path(rule), auth)).collect();
         let first = &limits.rules[0];
         for (place, rule) in limits.rules.iter().enumerate() {
-            if rule.sync.value == crate::config::LimitSync::Leased {
-                self.error(rule.sync.at, format!("{}.sync", path(rule)), "leased is not available yet; write exact");
-            }
             if rule.sync.value != first.sync.value {
                 let message = "limits of one list are decided together; write the same sync in all of them";
                 self.error(rule.sync.at, format!("{}.sync", path(rule)), message);

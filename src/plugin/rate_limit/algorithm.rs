@@ -37,12 +37,14 @@ pub struct Quota {
     pub window: Duration,
     /// Units that may be taken at once; of the token bucket only, `max` for the others.
     pub burst: NonZeroU32,
+    /// Units of the burst that are kept back, fewer than all: leases may be spent late by as much.
+    pub reserve: u32,
 }
 
 impl Quota {
     /// `max` in fixed windows.
     pub fn fixed(max: NonZeroU32, window: Duration) -> Self {
-        Quota { algorithm: Algorithm::FixedWindow, max, window, burst: max }
+        Quota { algorithm: Algorithm::FixedWindow, max, window, burst: max, reserve: 0 }
     }
 
     /// The window in milliseconds, at least 1.
@@ -52,7 +54,7 @@ impl Quota {
 
     /// The most that can be left.
     pub fn limit(&self) -> u32 {
-        self.burst.get()
+        self.burst.get().saturating_sub(self.reserve)
     }
 }
 

@@ -68,7 +68,7 @@ pub fn add(notes: &mut Notes, asked: &Asked, views: &[View]) {
 fn window(quota: &Quota) -> Option<u64> {
     let millis = match quota.algorithm {
         LimitAlgorithm::TokenBucket => {
-            let drains = quota.window_millis() * u64::from(quota.burst.get());
+            let drains = quota.window_millis() * u64::from(quota.limit());
             drains.div_ceil(u64::from(quota.max.get())).next_multiple_of(1_000)
         }
         _ => quota.window_millis(),

@@ -182,7 +182,7 @@ mod tests {
     impl Bench {
         fn new(memory: Memory, quotas: &[Quota]) -> Self {
             let rules = quotas.iter().zip(0..).map(|(quota, id)| Rule::by_address(id, *quota)).collect();
-            Bench { memory, limits: Arc::new(Limits::new(rules)), hasher: Hasher::default() }
+            Bench { memory, limits: Arc::new(Limits::new(rules, false)), hasher: Hasher::default() }
         }
 
         /// Whether client `n` passes under some of the rules.

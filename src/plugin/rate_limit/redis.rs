@@ -9,6 +9,7 @@
 
 mod calls;
 mod lanes;
+mod lease;
 mod link;
 mod refusals;
 mod script;
@@ -21,6 +22,7 @@ use redis::RedisResult;
 use tokio::sync::{mpsc, oneshot};
 
 use self::calls::Request;
+use self::lease::Leases;
 pub use self::link::Health;
 use self::link::Link;
 use self::refusals::Refusals;
@@ -32,6 +34,7 @@ use crate::config::Redis as Config;
 pub struct Redis {
     link: Arc<Link>,
     refusals: Refusals,
+    leases: Arc<Leases>,
     requests: mpsc::UnboundedSender<Request>,
     /// The other end, until somebody serves it.
     unserved: Mutex<Option<mpsc::UnboundedReceiver<Request>>>,
@@ -51,15 +54,16 @@ impl Redis {
     pub fn new(config: &Config) -> RedisResult<Self> {
         let (requests, unserved) = mpsc::unbounded_channel();
         let link = Arc::new(Link::new(config)?);
-        Ok(Redis { link, refusals: Refusals::default(), requests, unserved: Mutex::new(Some(unserved)) })
+        let (refusals, leases) = (Refusals::default(), Arc::default());
+        Ok(Redis { link, refusals, leases, requests, unserved: Mutex::new(Some(unserved)) })
     }
 
     /// Connects, keeps connected and decides, on tasks of this runtime that end with the last handle to
     /// this server. Returns when connecting has been tried once.
     pub async fn start(&self) {
         let Some(unserved) = self.unserved.lock().take() else { return };
-        let link = self.link.clone();
-        tokio::spawn(async move { calls::serve(&link, unserved).await });
+        let (link, leases) = (self.link.clone(), self.leases.clone());
+        tokio::spawn(async move { calls::serve(&link, &leases, unserved).await });
         let (link, (tried, first_try)) = (self.link.clone(), oneshot::channel());
         tokio::spawn(async move {
             link.connect().await;
@@ -80,6 +84,12 @@ impl Redis {
     /// Decides on one request, made at `now`. `None`: the link is down or failed, and somebody else has to
     /// decide.
     pub async fn take(&self, asked: &Asked, now: Instant) -> Option<Decision> {
+        // Leases have been counted: they are good while the link is down, too.
+        if asked.limits.leased
+            && let Some(decision) = self.leases.spend(asked, now)
+        {
+            return Some(decision);
+        }
         if !self.link.is_up() {
             return None;
         }

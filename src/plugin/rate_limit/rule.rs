@@ -49,6 +49,8 @@ pub struct Rule {
 pub struct Limits {
     /// At least one.
     pub rules: Vec<Rule>,
+    /// Whether requests are granted several at a time, for later.
+    pub leased: bool,
     /// What they have decided.
     pub tally: Tally,
 }
@@ -92,9 +94,9 @@ pub struct Counted {
 
 impl Limits {
     /// Limits that have decided nothing yet.
-    pub fn new(rules: Vec<Rule>) -> Self {
+    pub fn new(rules: Vec<Rule>, leased: bool) -> Self {
         let by_rule = rules.iter().map(|_| AtomicU64::default()).collect();
-        Limits { rules, tally: Tally { by_rule, ..Tally::default() } }
+        Limits { rules, leased, tally: Tally { by_rule, ..Tally::default() } }
     }
 
     /// What `request` asks. `None`: no limit applies to it.

@@ -16,7 +16,7 @@ impl Rng {
 
 fn quota(algorithm: Algorithm, max: u32, millis: u64, burst: u32) -> Quota {
     let count = |n| NonZeroU32::new(n).expect("not 0");
-    Quota { algorithm, max: count(max), window: Duration::from_millis(millis), burst: count(burst) }
+    Quota { algorithm, max: count(max), window: Duration::from_millis(millis), burst: count(burst), reserve: 0 }
 }
 
 fn random_quota(algorithm: Algorithm, rng: &mut Rng) -> Quota {

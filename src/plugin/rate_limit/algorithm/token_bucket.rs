@@ -49,7 +49,7 @@ impl Core for TokenBucket {
 }
 
 fn depth(quota: &Quota) -> u64 {
-    u64::from(quota.burst.get()) * quota.window_millis()
+    u64::from(quota.limit()) * quota.window_millis()
 }
 
 /// The same in Redis: `b at level`.

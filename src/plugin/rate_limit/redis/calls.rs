@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lanes::Lanes;
+use super::lease::Leases;
 use super::link::Link;
 use super::script::{Mode, Question};
 use crate::plugin::rate_limit::algorithm::{Answer, Decision};
@@ -44,7 +45,7 @@ type Call = (Fingerprint, Vec<Request>);
 /// Decides on what comes from `requests`, until their other end is gone.
 ///
 /// All calls that can go at a moment go in one round trip; several may be on their way.
-pub async fn serve(link: &Link, mut requests: mpsc::UnboundedReceiver<Request>) {
+pub async fn serve(link: &Link, leases: &Leases, mut requests: mpsc::UnboundedReceiver<Request>) {
     let (mut lanes, mut arrived, mut flights) = (Lanes::default(), Vec::new(), FuturesUnordered::new());
     loop {
         tokio::select! {
@@ -56,37 +57,69 @@ pub async fn serve(link: &Link, mut requests: mpsc::UnboundedReceiver<Request>) 
                     lanes.arrive(request.lane(), request);
                 }
             }
-            Some((calls, answers)) = flights.next(), if !flights.is_empty() => land(&mut lanes, calls, answers),
+            Some((calls, flight)) = flights.next(), if !flights.is_empty() => land(&mut lanes, leases, calls, flight),
         }
-        let calls = lanes.depart();
+        let mut calls = lanes.depart();
+        calls.retain_mut(|(lane, requests)| {
+            spend(leases, requests);
+            if requests.is_empty() {
+                lanes.land(lane);
+            }
+            !requests.is_empty()
+        });
         if !calls.is_empty() {
-            flights.push(fly(link, calls));
+            flights.push(fly(link, leases, calls));
         }
     }
 }
 
+/// While requests have waited, a lease may have come that they can pass by.
+fn spend(leases: &Leases, requests: &mut Vec<Request>) {
+    let now = Instant::now();
+    let by_lease = |request: &Request| {
+        let leased = request.answer.is_some() && request.asked.limits.leased;
+        leased.then(|| leases.spend(&request.asked, now)).flatten()
+    };
+    let decisions: Vec<Decision> = requests.iter().map_while(by_lease).collect();
+    for (request, decision) in requests.drain(..decisions.len()).zip(decisions) {
+        // Who does not wait any more has been counted.
+        let _ = request.answer.map(|waiting| waiting.send(decision));
+    }
+}
+
+/// What came of calls that went together.
+struct Flight {
+    /// When they were sent.
+    at: Instant,
+    /// For each one, in their order; none if the whole of it failed.
+    answers: Vec<RedisResult<Answer>>,
+}
+
 /// Sends calls in one round trip, and gives them back with what came of them.
-async fn fly(link: &Link, calls: Vec<Call>) -> (Vec<Call>, Vec<RedisResult<Answer>>) {
-    let Some(connection) = link.connection() else { return (calls, Vec::new()) };
-    let questions: Vec<Question> = calls.iter().filter_map(|(_, requests)| question(requests)).collect();
+async fn fly(link: &Link, leases: &Leases, calls: Vec<Call>) -> (Vec<Call>, Flight) {
+    let at = Instant::now();
+    let Some(connection) = link.connection() else { return (calls, Flight { at, answers: Vec::new() }) };
+    let ask = |(_, requests): &Call| question(requests, leases, at);
+    let questions: Vec<Question> = calls.iter().filter_map(ask).collect();
     // Some have waited while another call was on its way, and nobody waits for longer than the time-out.
     let first = calls.iter().filter_map(|(_, requests)| Some(requests.first()?.at)).min();
-    let deadline = first.unwrap_or_else(Instant::now) + link.timeout;
+    let deadline = first.unwrap_or(at) + link.timeout;
     let mut handle = (*connection).clone();
     let answers = tokio::time::timeout_at(deadline.into(), link.scripts.ask(&mut handle, &questions)).await;
     let answers = answers.unwrap_or_else(|_| Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut))));
     link.report(&connection, &answers);
-    (calls, answers.unwrap_or_default())
+    (calls, Flight { at, answers: answers.unwrap_or_default() })
 }
 
 /// What the requests of one lane ask together.
-fn question(requests: &[Request]) -> Option<Question> {
+fn question(requests: &[Request], leases: &Leases, now: Instant) -> Option<Question> {
     let first = requests.first()?;
     let keys = first.asked.counters.iter().map(|c| (first.asked.rule(c).redis_key(&c.client), c.charge));
     let mut counters: SmallVec<[_; 1]> = keys.collect();
     if first.answer.is_some() {
         let wanted = u32::try_from(requests.len()).unwrap_or(u32::MAX);
-        return Some(Question { counters, wanted, mode: Mode::Ask(0) });
+        let spare = if first.asked.limits.leased { leases.wish(&first.asked, now) } else { 0 };
+        return Some(Question { counters, wanted, mode: Mode::Ask(spare) });
     }
     for (place, (_, charge)) in counters.iter_mut().enumerate() {
         let costs = requests.iter().map(|request| request.asked.counters[place].charge.cost.get());
@@ -97,11 +130,17 @@ fn question(requests: &[Request]) -> Option<Question> {
 
 /// Tells the requests what came of their calls. Without an answer there is no hope for those either who
 /// wait for the next one.
-fn land(lanes: &mut Lanes<Fingerprint, Request>, calls: Vec<Call>, answers: Vec<RedisResult<Answer>>) {
-    let mut answers = answers.into_iter();
+fn land(lanes: &mut Lanes<Fingerprint, Request>, leases: &Leases, calls: Vec<Call>, flight: Flight) {
+    let mut answers = flight.answers.into_iter();
     for (counter, requests) in calls {
         match answers.next() {
             Some(Ok(answer)) => {
+                if let Some(Request { asked, answer: Some(_), .. }) = requests.first()
+                    && asked.limits.leased
+                {
+                    let spent = u32::try_from(requests.len()).unwrap_or(u32::MAX);
+                    leases.hold(asked, &answer, flight.at, spent);
+                }
                 settle(requests, &answer);
                 lanes.land(&counter);
             }

@@ -104,7 +104,7 @@ impl Scripts {
             pipeline.arg("");
             for (_, Charge { quota, cost, dry_run }) in &question.counters {
                 pipeline.arg(quota.algorithm.name()).arg(quota.max.get()).arg(quota.window_millis());
-                pipeline.arg(quota.burst.get()).arg(cost.get()).arg(u8::from(*dry_run));
+                pipeline.arg(quota.limit()).arg(cost.get()).arg(u8::from(*dry_run));
             }
         }
         let answers: Vec<RedisResult<Vec<u64>>> = pipeline.ignore_errors().query_async(connection).await?;
