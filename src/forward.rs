@@ -9,6 +9,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::Session;
 use smallvec::SmallVec;
 
+use crate::breaker::Refused;
 use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
 use crate::downstream::hop_by_hop;
@@ -18,7 +19,6 @@ use crate::observe;
 use crate::refusal::Refusal;
 use crate::snapshot::Route;
 use crate::upstream::attempt::Attempt;
-use crate::upstream::breaker::Refused;
 use crate::upstream::target::Cause;
 use crate::upstream::upgrade;
 

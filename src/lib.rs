@@ -6,6 +6,7 @@
 //! the table of contents.
 
 pub mod admission;
+pub mod breaker;
 pub mod cli;
 pub mod config;
 pub mod connection;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::limits::Ids;
+use crate::breaker::Policy;
 use crate::config::units::TargetUrl;
 use crate::config::{self, Config};
 use crate::downstream::headers::Reserved;
@@ -18,7 +19,6 @@ use crate::plugin::auth::{Auth, jwt::Verifier};
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
-use crate::upstream::breaker::Policy;
 use crate::upstream::selector::RoundRobin;
 use crate::upstream::target::Target;
 

@@ -6,11 +6,11 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::breaker::Phase;
 use crate::config::OnRedisDown;
 use crate::plugin::rate_limit::redis::Health;
 use crate::plugin::rate_limit::rule::{Limits, Rule};
 use crate::snapshot::{Route, Snapshot};
-use crate::upstream::breaker::Phase;
 use crate::upstream::target::Target;
 
 #[derive(Serialize)]

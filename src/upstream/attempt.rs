@@ -7,8 +7,8 @@ use std::time::{Instant, SystemTime};
 
 use http::HeaderValue;
 
-use super::breaker::{Outcome, Permit, Refused};
 use super::target::{Addresses, Cause, LastFailure, Target};
+use crate::breaker::{Outcome, Permit, Refused};
 
 /// One request on its way to a target. Settled exactly once; dropped unsettled (a client that hung up, a
 /// task that was cancelled) it is neutral, and a probe's permit returns.
@@ -133,8 +133,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::breaker::{Phase, Policy};
     use crate::config::units::StatusRange;
-    use crate::upstream::breaker::{Phase, Policy};
     use crate::upstream::target::Totals;
 
     fn target() -> Arc<Target> {

@@ -1,9 +1,7 @@
 //! The services that requests are forwarded to: which peer gets the next one ([`selector`]), whether it
-//! may have it ([`breaker`], [`circuit`]), where it is ([`discovery`]), and what became of it ([`attempt`]).
+//! may have it ([`crate::breaker`]), where it is ([`discovery`]), and what became of it ([`attempt`]).
 
 pub mod attempt;
-pub mod breaker;
-pub mod circuit;
 pub mod discovery;
 pub mod selector;
 pub mod target;

@@ -10,8 +10,8 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-use super::breaker::{Phase, Policy, View};
-use super::circuit::Circuit;
+use crate::breaker::circuit::Circuit;
+use crate::breaker::{Phase, Policy, View};
 use crate::config::units::{StatusRange, TargetUrl};
 
 /// One target URL. All routes that name it share it, its circuit included.

@@ -16,6 +16,8 @@
 //! head of a good response therefore counts as success at once ([`Breaker::answered`]); if the body breaks
 //! off, that success is taken back and the attempt counts as a failure that came in a row with those before.
 
+pub mod circuit;
+
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, Instant};
 
@@ -54,17 +56,17 @@ pub struct Permit {
 
 impl Permit {
     /// A permit of a closed breaker. See [`Breaker::calm`].
-    pub(super) fn of(epoch: u64) -> Self {
+    fn of(epoch: u64) -> Self {
         Permit { epoch, serial: None, answered: false }
     }
 
     /// The head of a good response has come at a moment at which it changed nothing.
-    pub(super) fn note_answer(&mut self) {
+    fn note_answer(&mut self) {
         self.answered = true;
     }
 
     #[cfg(test)]
-    pub(super) fn is_probe(&self) -> bool {
+    fn is_probe(&self) -> bool {
         self.serial.is_some()
     }
 }
@@ -262,7 +264,7 @@ impl Breaker {
     }
 
     /// The epoch, while the breaker is closed and no success could change it.
-    pub(super) fn calm(&self) -> Option<u64> {
+    fn calm(&self) -> Option<u64> {
         matches!(self.state, State::Closed { failures: 0, bridge: None }).then_some(self.epoch)
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::breaker::{Breaker, Outcome, Permit, Policy, Refused, View};
+use super::{Breaker, Outcome, Permit, Policy, Refused, View};
 
 /// One peer's breaker.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::upstream::breaker::Phase;
+    use crate::breaker::Phase;
 
     fn circuit(cooldown: Duration) -> Circuit {
         let failures = NonZeroU32::new(3).expect("3");
