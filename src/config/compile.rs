@@ -2,6 +2,7 @@
 
 mod auth;
 mod rate_limit;
+mod redis;
 mod route;
 
 use std::time::Duration;
@@ -12,8 +13,8 @@ use super::env::Lookup;
 use super::error::{Position, Problem};
 use super::file::{self, File};
 use super::located::Located;
-use super::model::{AccessLog, Config, Redis, Route};
-use super::units::{ListenAddress, Secret};
+use super::model::{AccessLog, Config, Route};
+use super::units::ListenAddress;
 
 /// Compiles what was read; findings are added to `problems`. Where there are errors among them, the
 /// result is only good for finding more.
@@ -34,11 +35,13 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     compiler.unique_paths(&file.routes);
     compiler.one_breaker_a_target(&file.routes, &routes);
     compiler.shared_limits_agree(&file.routes, &routes);
+    let redis = compiler.redis(&file.redis.unwrap_or_default());
+    compiler.cluster_has_one_slot(redis.as_ref(), &file.routes, &routes);
     compiler.secret_is_there(&jwt, &file.routes, &routes);
     Config {
         listen: compiler.listen(file.listen.as_deref()),
         threads: file.threads.map_or_else(cores, |threads| threads.0),
-        redis: compiler.redis(file.redis.unwrap_or_default()),
+        redis,
         trusted_proxies: compiler.trusted_proxies(&file.trusted_proxies),
         resolve: compiler.resolve(file.resolve),
         access_log: AccessLog {
@@ -106,47 +109,6 @@ impl Compiler<'_> {
             self.warn(network.at, format!("trustedProxies[{}]", network.index), message);
         }
         written.iter().map(|network| network.0).collect()
-    }
-
-    fn redis(&mut self, written: file::Redis) -> Option<Redis> {
-        let timeout = match written.timeout {
-            Some(timeout) if !(Duration::from_millis(1)..=Duration::from_secs(10)).contains(&timeout.0) => {
-                self.error(timeout.at, "redis.timeout", format!("{} is out of range; write 1ms to 10s", timeout.value));
-                Duration::ZERO
-            }
-            Some(timeout) => timeout.0,
-            None => Duration::from_millis(50),
-        };
-        let (at, path, url) = match written.url {
-            Some(url) => (url.at, "redis.url", url.value.reveal().to_owned()),
-            None => (start(), "the environment variable REDIS_URL", self.variable("REDIS_URL").unwrap_or_default()),
-        };
-        if url.is_empty() {
-            return None;
-        }
-        match url.split_once("://").map(|(scheme, _)| scheme) {
-            Some("redis") => {}
-            Some(later @ ("rediss" | "redis+sentinel" | "redis+unix" | "valkey" | "valkeys")) => {
-                self.error(at, path, format!("{later}:// is not available yet; use redis://"));
-                return None;
-            }
-            _ => {
-                self.error(at, path, "no Redis URL; write redis://[user:password@]host[:port][/db]");
-                return None;
-            }
-        }
-        match redis::Client::open(url.as_str()) {
-            Ok(_) => Some(Redis { url: Secret::new(url), timeout }),
-            Err(error) => {
-                // The error names what is wrong with the URL, never the password in it.
-                self.error(
-                    at,
-                    path,
-                    format!("no Redis URL ({}); write redis://[user:password@]host[:port][/db]", error.category()),
-                );
-                None
-            }
-        }
     }
 
     fn resolve(&mut self, written: Option<Located<super::units::Period>>) -> Duration {

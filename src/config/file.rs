@@ -16,7 +16,8 @@ use self::words::Later;
 pub use self::words::{Network, Switch};
 use serde::de::{Deserialize, Deserializer, Error};
 
-use super::located::{Located, OneOrMany};
+use super::located::Located;
+pub use super::located::OneOrMany;
 use super::units::{ListenAddress, Period, Secret, Threads};
 
 /// The whole file.
@@ -55,11 +56,19 @@ pub struct File {
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Redis {
-    /// `redis://[user:password@]host[:port][/db]`. Empty: limits are kept in this process.
+    /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or `redis+sentinel://`. Empty: limits
+    /// are kept in this process.
     pub url: Option<Located<Secret>>,
+    /// Some nodes of a cluster, in place of `url`.
+    pub cluster: Option<Located<OneOrMany<Located<Secret>>>>,
     /// The longest one call may take before the request is decided from memory. Default: 50ms.
     pub timeout: Option<Located<Period>>,
-    cluster: Later,
+    /// The authorities that Redis' certificate may come from, as PEM. Default: those of the system.
+    pub ca_file: Option<Located<String>>,
+    /// The certificate to show to Redis, as PEM.
+    pub cert_file: Option<Located<String>>,
+    /// And its key.
+    pub key_file: Option<Located<String>>,
 }
 
 /// `accessLog:`

@@ -13,16 +13,17 @@ pub mod error;
 mod file;
 mod located;
 mod model;
+mod redis;
 pub mod units;
 mod yaml;
 
 use std::path::Path;
 
+pub use self::redis::{Redis, Servers};
 pub use error::{LoadError, Position, Problem, Severity};
 pub use file::{Cost, KeyPart, LogFormat, Scope};
 pub use model::{
-    AccessLog, Breaker, Config, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, RateLimit, Redis, Route,
-    Timeouts,
+    AccessLog, Breaker, Config, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, RateLimit, Route, Timeouts,
 };
 
 use env::Lookup;

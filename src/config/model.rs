@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
 use super::file::{Cost, KeyPart, LogFormat, Scope};
+use super::redis::Redis;
 use super::units::{Period, Secret, StatusRange, TargetUrl};
 
 /// A whole gateway.
@@ -40,17 +41,6 @@ pub struct Config {
     pub identity_headers: Vec<HeaderName>,
     /// The routes in the order of the file.
     pub routes: Vec<Route>,
-}
-
-/// A Redis server.
-#[derive(Clone, Debug, Serialize)]
-pub struct Redis {
-    /// Its URL, password included.
-    #[serde(serialize_with = "masked_url")]
-    pub url: Secret,
-    /// The longest one call may take.
-    #[serde(serialize_with = "period")]
-    pub timeout: Duration,
 }
 
 /// The access log.
@@ -324,21 +314,4 @@ fn under_jwt<S: Serializer>(jwt: &Option<Jwt>, serializer: S) -> Result<S::Ok, S
 
 fn header_map<S: Serializer>(pairs: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(pairs.iter().map(|(claim, header)| (claim, header.as_str())))
-}
-
-/// A URL's user, password and query are nobody's business; host, port and database are.
-fn masked_url<S: Serializer>(url: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
-    let shown = match url::Url::parse(url.reveal()) {
-        Ok(mut url) => {
-            if url.password().is_some() || !url.username().is_empty() {
-                // Neither can fail for a URL that has a host, and one that has a user has a host.
-                let _ = url.set_password(None);
-                let _ = url.set_username("********");
-            }
-            url.set_query(None);
-            url.to_string()
-        }
-        Err(_) => "********".to_owned(),
-    };
-    serializer.serialize_str(&shown)
 }

@@ -3,6 +3,7 @@
 mod address;
 mod name;
 mod secret;
+mod sentinel;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 pub use self::address::{ListenAddress, RoutePath, TargetUrl};
 pub use self::name::{FieldName, ScopeName};
 pub use self::secret::Secret;
+pub use self::sentinel::SentinelUrl;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
 fn from_word<'de, T, D>(deserializer: D) -> Result<T, D::Error>

@@ -50,7 +50,8 @@ struct LastFailure {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Counting {
-    /// `redis`, `memory`, or `none`: Redis is away, and what comes is let through or refused uncounted.
+    /// `redis`; `memory`; `none`: Redis is away, and what comes is let through or refused uncounted; or `mixed`:
+    /// some nodes of the cluster are away.
     store: &'static str,
     /// Since when, where Redis is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,12 +59,34 @@ struct Counting {
     /// Why it is not Redis although it is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The servers of Redis.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    redis: Vec<Server>,
     /// Requests let through, and refused, by a count.
     allowed: u64,
     refused: u64,
     /// And without one, for want of Redis.
     uncounted: u64,
     rules: Vec<Limit>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Server {
+    address: String,
+    connected: bool,
+    /// Of the breaker that guards the link to it.
+    state: &'static str,
+    failures: u32,
+    since: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// While open: when connecting is tried again.
+    retry_at: Option<String>,
+    trips: u64,
+    /// Round trips, and those of them that failed.
+    calls: u64,
+    failed: u64,
 }
 
 #[derive(Serialize)]
@@ -95,11 +118,7 @@ fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Cl
         path: &route.path,
         target_url: target.url.as_str(),
         failures: view.failures,
-        state: match view.phase {
-            Phase::Closed => "CLOSED",
-            Phase::Open => "OPEN",
-            Phase::HalfOpen => "HALF_OPEN",
-        },
+        state: state(view.phase),
         since: clock.show(view.since),
         last_failure: target.last_failure().map(|failure| LastFailure {
             at: timestamp(failure.at),
@@ -112,13 +131,20 @@ fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Cl
         failed: totals.failures,
         neutral: totals.neutrals,
         trips: view.trips,
-        rate_limit: route.limits.as_ref().map(|limits| counting(limits, snapshot.store.redis_health())),
+        rate_limit: route.limits.as_ref().map(|limits| counting(limits, snapshot.store.redis_health(), clock)),
     }
 }
 
-fn counting(limits: &Limits, redis: Option<Health>) -> Counting {
+fn state(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Closed => "CLOSED",
+        Phase::Open => "OPEN",
+        Phase::HalfOpen => "HALF_OPEN",
+    }
+}
+
+fn counting(limits: &Limits, redis: Option<Vec<Health>>, clock: &Clock) -> Counting {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let is_up = redis.as_ref().is_none_or(|health| health.up == Some(true));
     let stands_in = limits.rules.iter().any(|rule| rule.on_redis_down == OnRedisDown::Local);
     let limit = |(rule, refused): (&Rule, &AtomicU64)| Limit {
         name: rule.label.to_string(),
@@ -127,18 +153,37 @@ fn counting(limits: &Limits, redis: Option<Health>) -> Counting {
         dry_run: rule.dry_run,
         refused: count(refused),
     };
+    let servers = redis.as_deref().unwrap_or_default();
+    let is_up = |health: &&Health| health.up == Some(true);
     Counting {
-        store: match (&redis, is_up) {
-            (Some(_), true) => "redis",
-            (Some(_), false) if !stands_in => "none",
-            _ => "memory",
+        store: match servers.iter().filter(is_up).count() {
+            up if up > 0 && up == servers.len() => "redis",
+            1.. => "mixed",
+            0 if redis.is_some() && !stands_in => "none",
+            0 => "memory",
         },
-        since: redis.as_ref().map(|health| timestamp(health.since)),
-        reason: redis.and_then(|health| health.reason),
+        since: servers.iter().map(|health| health.since).max().map(timestamp),
+        reason: servers.iter().find_map(|health| health.reason.clone()),
         allowed: count(&limits.tally.allowed),
         refused: count(&limits.tally.refused),
         uncounted: count(&limits.tally.uncounted),
         rules: limits.rules.iter().zip(&limits.tally.by_rule).map(limit).collect(),
+        redis: servers.iter().map(|health| server(health, clock)).collect(),
+    }
+}
+
+fn server(health: &Health, clock: &Clock) -> Server {
+    Server {
+        address: health.address.clone(),
+        connected: health.up == Some(true),
+        state: state(health.breaker.phase),
+        failures: health.breaker.failures,
+        since: timestamp(health.since),
+        reason: health.reason.clone(),
+        retry_at: health.breaker.retry_at.map(|at| clock.show(at)),
+        trips: health.breaker.trips,
+        calls: health.calls,
+        failed: health.failed,
     }
 }
 

@@ -23,4 +23,5 @@ mod replicas;
 mod rules;
 mod scripts;
 mod stats;
+mod topologies;
 mod upgrades;

@@ -181,7 +181,7 @@ fn is_same(a: &RateLimit, b: &RateLimit) -> bool {
     with(a) == with(b)
 }
 
-fn limit_at(route: &Located<file::Route>) -> Position {
+pub(super) fn limit_at(route: &Located<file::Route>) -> Position {
     match &route.plugins.rate_limit {
         Some(Switch::On(limits)) => limits.rules[0].at,
         _ => route.at,

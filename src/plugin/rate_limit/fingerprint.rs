@@ -24,9 +24,9 @@ impl Fingerprint {
         (self.0[1] % parts as u64) as usize
     }
 
-    /// Another one, for the same counters in another matter.
-    pub fn aside(self) -> Self {
-        Fingerprint([!self.0[0], self.0[1]])
+    /// Another one for each `matter` that the same counters are asked in; 0: itself.
+    pub fn aside(self, matter: u8) -> Self {
+        Fingerprint([self.0[0] ^ u64::from(matter) << 32, self.0[1]])
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
         let client = |name: &str| Client::Named(name.into());
         let (a, b) = (hasher.counter(1, &client("a")), hasher.counter(1, &client("b")));
         assert_eq!(a, hasher.counter(1, &client("a")));
-        let all = [a, b, hasher.counter(2, &client("a")), hasher.variant(a, 2), a.aside()];
+        let all = [a, b, hasher.counter(2, &client("a")), hasher.variant(a, 2), a.aside(1), a.aside(2)];
         let lanes = [[a, b], [b, a]].map(|pair| hasher.lane(pair.into_iter()).expect("two"));
         let mut seen: Map<()> = Map::default();
         assert!(all.into_iter().chain(lanes).all(|one| seen.insert(one, ()).is_none()), "two look alike");

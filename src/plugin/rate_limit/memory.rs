@@ -157,7 +157,6 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
     use std::num::NonZeroU32;
     use std::sync::Arc;
     use std::time::Duration;
@@ -165,7 +164,6 @@ mod tests {
     use super::*;
     use crate::plugin::rate_limit::algorithm::Quota;
     use crate::plugin::rate_limit::fingerprint::Hasher;
-    use crate::plugin::rate_limit::key::Client;
     use crate::plugin::rate_limit::rule::{Limits, Rule};
 
     fn quota(max: u32, millis: u64) -> Quota {
@@ -187,15 +185,7 @@ mod tests {
 
         /// Whether client `n` passes under some of the rules.
         fn allowed(&self, rules: &[usize], n: u32, now: Instant) -> bool {
-            let client = Client::Network(std::net::IpAddr::from(Ipv4Addr::from(n)).into());
-            let counted = |rule: usize| Counted {
-                rule,
-                charge: Charge::one(self.limits.rules[rule].quota),
-                fingerprint: self.hasher.counter(self.limits.rules[rule].id, &client),
-                client: client.clone(),
-            };
-            let counters = rules.iter().copied().map(counted).collect();
-            let asked = Asked::new(self.limits.clone(), counters, &self.hasher).expect("a rule");
+            let asked = self.limits.ask_for(rules, n, &self.hasher);
             self.memory.take(&asked, now).allowed
         }
 

@@ -7,12 +7,17 @@
 //! requests nothing, until a task of our own has seen the script run again. Going down and coming back are
 //! logged once each. What Redis refuses is not asked again before it can pass (`refusals`).
 
+mod bounded;
 mod calls;
+mod cluster;
+mod endpoint;
 mod lanes;
 mod lease;
 mod link;
 mod refusals;
 mod script;
+mod server;
+mod slots;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,64 +26,78 @@ use parking_lot::Mutex;
 use redis::RedisResult;
 use tokio::sync::{mpsc, oneshot};
 
-use self::calls::Request;
+use self::calls::{Redirected, Request};
+use self::cluster::Cluster;
+use self::endpoint::Endpoint;
 use self::lease::Leases;
 pub use self::link::Health;
-use self::link::Link;
 use self::refusals::Refusals;
+use self::server::{Common, Server};
 use super::algorithm::Decision;
 use super::rule::Asked;
-use crate::config::Redis as Config;
+use crate::config::{Redis as Config, Servers};
 
-/// One Redis server.
+/// One Redis, of one server or of many.
 pub struct Redis {
-    link: Arc<Link>,
+    /// For people: where it is.
+    pub name: String,
+    servers: Kind,
     refusals: Refusals,
     leases: Arc<Leases>,
-    requests: mpsc::UnboundedSender<Request>,
-    /// The other end, until somebody serves it.
-    unserved: Mutex<Option<mpsc::UnboundedReceiver<Request>>>,
+    /// What servers send elsewhere, until somebody takes care of it.
+    redirects: Mutex<Option<mpsc::UnboundedReceiver<Redirected>>>,
+}
+
+enum Kind {
+    One(Arc<Server>),
+    Cluster(Arc<Cluster>),
 }
 
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redis").field("address", &self.link.address).finish_non_exhaustive()
+        f.debug_struct("Redis").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Redis {
-    /// A server that is not connected to until [`Redis::start`].
+    /// A Redis that is not connected to until [`Redis::start`].
     ///
     /// # Errors
-    /// The URL is none.
+    /// An address is none, or certificates are no good.
     pub fn new(config: &Config) -> RedisResult<Self> {
-        let (requests, unserved) = mpsc::unbounded_channel();
-        let link = Arc::new(Link::new(config)?);
-        let (refusals, leases) = (Refusals::default(), Arc::default());
-        Ok(Redis { link, refusals, leases, requests, unserved: Mutex::new(Some(unserved)) })
+        let (redirects, redirected) = mpsc::unbounded_channel();
+        let common = Common {
+            config: Arc::new(config.clone()),
+            scripts: Arc::default(),
+            leases: Arc::default(),
+            changed: Arc::default(),
+            redirects,
+        };
+        let leases = common.leases.clone();
+        let servers = match &config.servers {
+            Servers::Cluster(urls) => Kind::Cluster(Arc::new(Cluster::new(urls, common)?)),
+            _ => Kind::One(Arc::new(Server::new(Endpoint::new(config)?, common))),
+        };
+        let name = config.servers.to_string();
+        Ok(Redis { name, servers, refusals: Refusals::default(), leases, redirects: Mutex::new(Some(redirected)) })
     }
 
     /// Connects, keeps connected and decides, on tasks of this runtime that end with the last handle to
-    /// this server. Returns when connecting has been tried once.
+    /// this Redis. Returns when connecting has been tried once.
     pub async fn start(&self) {
-        let Some(unserved) = self.unserved.lock().take() else { return };
-        let (link, leases) = (self.link.clone(), self.leases.clone());
-        tokio::spawn(async move { calls::serve(&link, &leases, unserved).await });
-        let (link, (tried, first_try)) = (self.link.clone(), oneshot::channel());
-        tokio::spawn(async move {
-            link.connect().await;
-            // Whoever started it may have run out of patience.
-            let _ = tried.send(());
-            let link = Arc::downgrade(&{ link });
-            Link::maintain(link).await;
-        });
-        // The task answers, or has panicked and told so.
-        let _ = first_try.await;
+        let Some(redirects) = self.redirects.lock().take() else { return };
+        match &self.servers {
+            Kind::One(server) => server.start().await,
+            Kind::Cluster(cluster) => cluster.start(redirects).await,
+        }
     }
 
-    /// Whether it is up, since when, and why not.
-    pub fn health(&self) -> Health {
-        self.link.health()
+    /// How its servers are; a cluster of which nothing is known yet has none.
+    pub fn health(&self) -> Vec<Health> {
+        match &self.servers {
+            Kind::One(server) => vec![server.link.health()],
+            Kind::Cluster(cluster) => cluster.health(),
+        }
     }
 
     /// Decides on one request, made at `now`. `None`: the link is down or failed, and somebody else has to
@@ -90,14 +109,22 @@ impl Redis {
         {
             return Some(decision);
         }
-        if !self.link.is_up() {
+        match &self.servers {
+            Kind::One(server) => self.ask(server, asked, now).await,
+            Kind::Cluster(cluster) => self.ask(&*cluster.server(&key(asked)?)?, asked, now).await,
+        }
+    }
+
+    async fn ask(&self, server: &Server, asked: &Asked, now: Instant) -> Option<Decision> {
+        if !server.link.is_up() {
             return None;
         }
         if let Some(known) = self.refusals.find(asked.lane, now) {
             return Some(known);
         }
         let (answer, decision) = oneshot::channel();
-        self.requests.send(Request { asked: asked.clone(), at: now, answer: Some(answer) }).ok()?;
+        // What could not be sent is dropped, and nobody will answer.
+        drop(server.send(Request::new(asked.clone(), now, Some(answer))));
         let decision = decision.await.ok()?;
         self.refusals.note(asked.lane, &decision, now);
         Some(decision)
@@ -106,12 +133,20 @@ impl Redis {
     /// Counts what has been used already, room or not, as soon as may be. Gives it back while the link is
     /// down.
     pub fn charge(&self, asked: Asked, now: Instant) -> Option<Asked> {
-        if !self.link.is_up() {
-            return Some(asked);
+        let server = match &self.servers {
+            Kind::One(server) => Some(server.clone()),
+            Kind::Cluster(cluster) => key(&asked).and_then(|key| cluster.server(&key)),
+        };
+        match server {
+            Some(server) => server.send(Request::new(asked, now, None)).map(|unsent| unsent.asked),
+            None => Some(asked),
         }
-        let sent = self.requests.send(Request { asked, at: now, answer: None });
-        sent.err().map(|unsent| unsent.0.asked)
     }
+}
+
+/// The key of one of the counters, which says in what slot they all are.
+fn key(asked: &Asked) -> Option<String> {
+    asked.counters.first().map(|counted| asked.rule(counted).redis_key(&counted.client))
 }
 
 #[cfg(test)]
@@ -119,17 +154,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::units::Secret;
+    use crate::plugin::rate_limit::algorithm::Quota;
+    use crate::plugin::rate_limit::fingerprint::Hasher;
+    use crate::plugin::rate_limit::rule::{Limits, Rule};
 
-    fn server() -> Redis {
-        let url = Secret::new("redis://me:hunter2@127.0.0.1:1");
-        Redis::new(&Config { url, timeout: Duration::from_millis(50) }).expect("a URL")
+    fn redis() -> Redis {
+        Redis::new(&Config::at("redis://me:hunter2@127.0.0.1:1", Duration::from_millis(50))).expect("a URL")
     }
 
     #[tokio::test]
     async fn its_tasks_end_with_the_last_handle() {
-        let redis = server();
-        let link = Arc::downgrade(&redis.link);
+        let redis = redis();
+        let Kind::One(server) = &redis.servers else { unreachable!("it is one") };
+        let link = Arc::downgrade(&server.link);
         redis.start().await;
         redis.start().await;
         drop(redis);
@@ -138,8 +175,22 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_cluster_of_which_nothing_is_known_gives_requests_back() {
+        let config = Config::at("redis://a", Duration::from_millis(50));
+        let servers = Servers::Cluster(vec![crate::config::units::Secret::new("redis://127.0.0.1:1")]);
+        let redis = Redis::new(&Config { servers, ..config }).expect("a URL");
+        redis.start().await;
+        let quota = Quota::fixed(std::num::NonZeroU32::MIN, Duration::from_secs(1));
+        let limits = Arc::new(Limits::new(vec![Rule::by_address(1, quota)], false));
+        let asked = limits.ask_for(&[0], 1, &Hasher::default());
+        assert_eq!(redis.take(&asked, Instant::now()).await, None);
+        assert!(redis.charge(asked, Instant::now()).is_some());
+        assert!(redis.health().is_empty());
+    }
+
     #[test]
     fn the_debug_output_has_no_password() {
-        assert_eq!(format!("{:?}", server()), "Redis { address: \"127.0.0.1:1\", .. }");
+        assert_eq!(format!("{:?}", redis()), "Redis { name: \"127.0.0.1:1\", .. }");
     }
 }

@@ -160,7 +160,7 @@ impl Rule {
 
 impl Asked {
     /// `None` without any counter.
-    pub(super) fn new(limits: Arc<Limits>, counters: SmallVec<[Counted; 1]>, hasher: &Hasher) -> Option<Self> {
+    fn new(limits: Arc<Limits>, counters: SmallVec<[Counted; 1]>, hasher: &Hasher) -> Option<Self> {
         let lane = hasher.lane(counters.iter().map(|Counted { fingerprint, charge, .. }| match charge {
             Charge { cost: NonZeroU32::MIN, dry_run: false, .. } => *fingerprint,
             Charge { cost, dry_run, .. } => hasher.variant(*fingerprint, (cost, dry_run)),
@@ -192,6 +192,21 @@ impl Asked {
             NonZeroU32::new(owed.min(counted.charge.quota.limit())).map(|owed| counted.charge.cost = owed).is_some()
         });
         Asked::new(self.limits, self.counters, hasher)
+    }
+}
+
+#[cfg(test)]
+impl Limits {
+    /// What a request of client `n` asks of some of the rules.
+    pub fn ask_for(self: &Arc<Self>, rules: &[usize], n: u32, hasher: &Hasher) -> Asked {
+        let client = Client::Network(std::net::IpAddr::from(std::net::Ipv4Addr::from(n)).into());
+        let counted = |rule: usize| Counted {
+            rule,
+            charge: Charge::one(self.rules[rule].quota),
+            fingerprint: hasher.counter(self.rules[rule].id, &client),
+            client: client.clone(),
+        };
+        Asked::new(self.clone(), rules.iter().copied().map(counted).collect(), hasher).expect("a rule")
     }
 }
 

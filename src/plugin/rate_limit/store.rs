@@ -72,8 +72,8 @@ impl Store {
         }
     }
 
-    /// The state of Redis, where one is configured.
-    pub fn redis_health(&self) -> Option<Health> {
+    /// How the servers of Redis are, where one is configured.
+    pub fn redis_health(&self) -> Option<Vec<Health>> {
         self.redis.as_ref().map(|redis| redis.health())
     }
 

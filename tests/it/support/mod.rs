@@ -1,16 +1,22 @@
 //! What tests read as sentences: `gateway(config).get("/users").status`.
 
 pub mod client;
+pub mod cluster;
 pub mod gateway;
 pub mod redis;
+pub mod sentinels;
+pub mod tls;
 pub mod upstream;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 pub use client::{Connection, Response};
+pub use cluster::Cluster;
 pub use gateway::{Gateway, SECRET, aegis, gateway};
 pub use redis::Redis;
+pub use sentinels::Sentinels;
+pub use tls::Certificates;
 pub use upstream::{Reply, Upstream};
 
 /// As long as anything here may take before the test gives up; far beyond what it takes.

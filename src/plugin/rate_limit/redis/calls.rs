@@ -30,12 +30,30 @@ pub struct Request {
     pub at: Instant,
     /// Takes the decision. Dropped, there is none. Without it, nothing is asked: what was used is counted.
     pub answer: Option<oneshot::Sender<Decision>>,
+    /// How often it has been sent elsewhere.
+    pub hops: u8,
+    /// The server has not got the slot yet that it is asked for, and is told that we know.
+    pub asking: bool,
+}
+
+/// Requests that have to go to another server, and the error that says where.
+#[derive(Debug)]
+pub struct Redirected {
+    /// In the order they came.
+    pub requests: Vec<Request>,
+    /// `MOVED` or `ASK`.
+    pub error: RedisError,
 }
 
 impl Request {
+    /// A request that has not been anywhere.
+    pub fn new(asked: Asked, at: Instant, answer: Option<oneshot::Sender<Decision>>) -> Self {
+        Request { asked, at, answer, hops: 0, asking: false }
+    }
+
     /// Requests in the same lane go together.
     fn lane(&self) -> Fingerprint {
-        if self.answer.is_some() { self.asked.lane } else { self.asked.lane.aside() }
+        self.asked.lane.aside(u8::from(self.answer.is_none()) | u8::from(self.asking) << 1)
     }
 }
 
@@ -45,7 +63,12 @@ type Call = (Fingerprint, Vec<Request>);
 /// Decides on what comes from `requests`, until their other end is gone.
 ///
 /// All calls that can go at a moment go in one round trip; several may be on their way.
-pub async fn serve(link: &Link, leases: &Leases, mut requests: mpsc::UnboundedReceiver<Request>) {
+pub async fn serve(
+    link: &Link,
+    leases: &Leases,
+    redirects: &mpsc::UnboundedSender<Redirected>,
+    mut requests: mpsc::UnboundedReceiver<Request>,
+) {
     let (mut lanes, mut arrived, mut flights) = (Lanes::default(), Vec::new(), FuturesUnordered::new());
     loop {
         tokio::select! {
@@ -57,7 +80,10 @@ pub async fn serve(link: &Link, leases: &Leases, mut requests: mpsc::UnboundedRe
                     lanes.arrive(request.lane(), request);
                 }
             }
-            Some((calls, flight)) = flights.next(), if !flights.is_empty() => land(&mut lanes, leases, calls, flight),
+            Some((calls, flight)) = flights.next(), if !flights.is_empty() => {
+                // Who serves them has gone: those who wait are told by their channel's end.
+                land(&mut lanes, leases, calls, flight).into_iter().for_each(|away| drop(redirects.send(away)));
+            }
         }
         let mut calls = lanes.depart();
         calls.retain_mut(|(lane, requests)| {
@@ -98,16 +124,16 @@ struct Flight {
 /// Sends calls in one round trip, and gives them back with what came of them.
 async fn fly(link: &Link, leases: &Leases, calls: Vec<Call>) -> (Vec<Call>, Flight) {
     let at = Instant::now();
-    let Some(connection) = link.connection() else { return (calls, Flight { at, answers: Vec::new() }) };
+    let Some(leave) = link.enter(at) else { return (calls, Flight { at, answers: Vec::new() }) };
     let ask = |(_, requests): &Call| question(requests, leases, at);
     let questions: Vec<Question> = calls.iter().filter_map(ask).collect();
     // Some have waited while another call was on its way, and nobody waits for longer than the time-out.
     let first = calls.iter().filter_map(|(_, requests)| Some(requests.first()?.at)).min();
     let deadline = first.unwrap_or(at) + link.timeout;
-    let mut handle = (*connection).clone();
+    let mut handle = (*leave.connection).clone();
     let answers = tokio::time::timeout_at(deadline.into(), link.scripts.ask(&mut handle, &questions)).await;
     let answers = answers.unwrap_or_else(|_| Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut))));
-    link.report(&connection, &answers);
+    link.report(leave, &answers, Instant::now());
     (calls, Flight { at, answers: answers.unwrap_or_default() })
 }
 
@@ -119,18 +145,19 @@ fn question(requests: &[Request], leases: &Leases, now: Instant) -> Option<Quest
     if first.answer.is_some() {
         let wanted = u32::try_from(requests.len()).unwrap_or(u32::MAX);
         let spare = if first.asked.limits.leased { leases.wish(&first.asked, now) } else { 0 };
-        return Some(Question { counters, wanted, mode: Mode::Ask(spare) });
+        return Some(Question { counters, wanted, mode: Mode::Ask(spare), asking: first.asking });
     }
     for (place, (_, charge)) in counters.iter_mut().enumerate() {
         let costs = requests.iter().map(|request| request.asked.counters[place].charge.cost.get());
         charge.cost = NonZeroU32::new(costs.fold(0, u32::saturating_add))?;
     }
-    Some(Question { counters, wanted: 1, mode: Mode::Charge })
+    Some(Question { counters, wanted: 1, mode: Mode::Charge, asking: first.asking })
 }
 
-/// Tells the requests what came of their calls. Without an answer there is no hope for those either who
-/// wait for the next one.
-fn land(lanes: &mut Lanes<Fingerprint, Request>, leases: &Leases, calls: Vec<Call>, flight: Flight) {
+/// Tells the requests what came of their calls, and gives back those who have to go elsewhere. Without an
+/// answer there is no hope for those either who wait for the next one.
+fn land(lanes: &mut Lanes<Fingerprint, Request>, leases: &Leases, calls: Vec<Call>, flight: Flight) -> Vec<Redirected> {
+    let mut redirected = Vec::new();
     let mut answers = flight.answers.into_iter();
     for (counter, requests) in calls {
         match answers.next() {
@@ -144,9 +171,14 @@ fn land(lanes: &mut Lanes<Fingerprint, Request>, leases: &Leases, calls: Vec<Cal
                 settle(requests, &answer);
                 lanes.land(&counter);
             }
+            Some(Err(error)) if error.redirect_node().is_some() => {
+                let behind = lanes.crash(&counter);
+                redirected.push(Redirected { requests: requests.into_iter().chain(behind).collect(), error });
+            }
             _ => drop(lanes.crash(&counter)),
         }
     }
+    redirected
 }
 
 /// As many as were granted pass, in the order they came.

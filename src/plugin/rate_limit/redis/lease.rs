@@ -11,17 +11,10 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
+use super::bounded::{Bounded, Mortal};
 use crate::config::LimitAlgorithm;
 use crate::plugin::rate_limit::algorithm::{Answer, Charge, Decision, Quota};
-use crate::plugin::rate_limit::fingerprint::{Fingerprint, Map};
 use crate::plugin::rate_limit::rule::Asked;
-
-/// Parts that are locked apart from each other.
-const SHARDS: usize = 16;
-/// Leases that a part holds. Who finds no room asks for every request.
-const CAPACITY: usize = 4_096;
 
 /// What was granted to the requests of one lane.
 #[derive(Clone, Debug)]
@@ -78,37 +71,30 @@ fn life(quota: &Quota, reset: u64) -> u64 {
     }
 }
 
+impl Mortal for Lease {
+    fn is_over(&self, now: Instant) -> bool {
+        now >= self.ends
+    }
+}
+
 /// The leases of a process.
 #[derive(Debug, Default)]
-pub struct Leases([Mutex<Map<Lease>>; SHARDS]);
+pub struct Leases(Bounded<Lease>);
 
 impl Leases {
     /// Lets a request pass, if there is a lease for it.
     pub fn spend(&self, asked: &Asked, now: Instant) -> Option<Decision> {
-        self.shard(asked.lane).lock().get_mut(&asked.lane)?.spend(asked.charges(), now)
+        self.0.look(asked.lane, now, |lease| lease.spend(asked.charges(), now)).flatten()
     }
 
     /// How many more to ask for than want to pass.
     pub fn wish(&self, asked: &Asked, now: Instant) -> u32 {
-        if asked.charges().any(|charge| life(&charge.quota, u64::MAX) == 0) {
-            return 0;
-        }
-        self.shard(asked.lane).lock().get(&asked.lane).map_or(0, |lease| lease.wish(now))
+        self.0.look(asked.lane, now, |lease| lease.wish(now)).unwrap_or(0)
     }
 
     /// Holds what was granted beyond the `spent` first ones, in place of a lease that is used up.
     pub fn hold(&self, asked: &Asked, answer: &Answer, at: Instant, spent: u32) {
-        let mut shard = self.shard(asked.lane).lock();
-        if shard.len() >= CAPACITY && !shard.contains_key(&asked.lane) {
-            shard.retain(|_, lease| at < lease.ends);
-        }
-        if shard.len() < CAPACITY || shard.contains_key(&asked.lane) {
-            shard.insert(asked.lane, Lease::new(answer.clone(), asked.charges(), at, spent));
-        }
-    }
-
-    fn shard(&self, lane: Fingerprint) -> &Mutex<Map<Lease>> {
-        &self.0[lane.part(SHARDS)]
+        self.0.put(asked.lane, Lease::new(answer.clone(), asked.charges(), at, spent), at);
     }
 }
 

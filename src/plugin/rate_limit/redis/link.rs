@@ -1,79 +1,125 @@
-//! The connection: got, watched, given up, got again.
+//! The connection to a server: got, watched by a breaker, given up, got again.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
+use redis::{ConnectionAddr, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use tokio::sync::Notify;
 
+use super::endpoint::Endpoint;
 use super::script::{Question, Scripts};
-use crate::config::Redis as Config;
-use crate::plugin::rate_limit::algorithm::{Answer, Quota};
+use crate::breaker::circuit::Circuit;
+use crate::breaker::{Outcome, Permit, Phase, Policy, Refused, View};
+use crate::plugin::rate_limit::algorithm::Answer;
 
-/// Round trips in a row that have to time out or be refused before the link counts as down. A connection
-/// that breaks counts at once.
-const FAILURES: u32 = 3;
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Between two tries to get the link up again.
-const RETRY: Duration = Duration::from_millis(250);
-/// The same for a link that goes down again and again soon.
-const MAX_RETRY: Duration = Duration::from_secs(8);
+/// Round trips in a row that have to fail before nothing is sent any more.
+const FAILURES: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
+/// From then until connecting is tried again.
+const COOLDOWN: Duration = Duration::from_millis(250);
+/// Connecting and a first round trip take less.
+const LEASE: Duration = Duration::from_secs(20);
+/// Between tries to connect again at once, before the breaker has opened.
+const PAUSE: Duration = Duration::from_millis(10);
+/// A link that works for a moment only, and again, is left alone for twice as long each time, up to this.
+const MAX_PAUSE: Duration = Duration::from_secs(8);
+/// How often a link that is up looks whether anybody still needs it.
+const LOOK_UP: Duration = Duration::from_secs(5);
+/// And whether it leads where it should, where sentinels can be asked.
+const FOLLOW: Duration = Duration::from_millis(500);
 /// A link that has been up for so long has been well.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Whether limits are shared through Redis right now.
+/// Whether limits are shared through a server right now.
 #[derive(Clone, Debug)]
 pub struct Health {
+    /// Host and port.
+    pub address: String,
     /// It is connected and answers; `None` before the first try.
     pub up: Option<bool>,
     /// Since when.
     pub since: SystemTime,
     /// Why it is down.
     pub reason: Option<String>,
+    /// What the breaker says.
+    pub breaker: View,
+    /// Round trips.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failed: u64,
 }
 
-/// The link to one Redis server.
+/// What is known of a link, beside its breaker.
+struct Known {
+    up: Option<bool>,
+    since: SystemTime,
+    reason: Option<String>,
+}
+
+/// The link to one server.
 pub struct Link {
-    client: Client,
-    /// Host and port, without the password.
-    pub address: String,
+    /// Where it leads.
+    pub endpoint: Endpoint,
     /// The longest that a decision may take.
     pub timeout: Duration,
     /// What is run.
-    pub scripts: Scripts,
+    pub scripts: Arc<Scripts>,
+    /// Rung when it goes down, or is told to go somewhere else.
+    pub changed: Arc<Notify>,
+    /// A key that may be written, to see whether that works.
+    trial: Mutex<String>,
+    /// There while the link is up.
     connection: ArcSwapOption<MultiplexedConnection>,
-    failures: AtomicU32,
+    /// Where that leads.
+    place: Mutex<Option<ConnectionAddr>>,
+    circuit: Circuit,
     went_down: Notify,
-    health: Mutex<Health>,
+    known: Mutex<Known>,
+    calls: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Leave for one round trip.
+pub struct Leave {
+    /// What it goes by.
+    pub connection: Arc<MultiplexedConnection>,
+    permit: Permit,
 }
 
 impl Link {
     /// A link that is down until [`Link::connect`] or [`Link::maintain`] gets it up.
-    ///
-    /// # Errors
-    /// The URL is none.
-    pub fn new(config: &Config) -> RedisResult<Self> {
-        let client = Client::open(config.url.reveal())?;
-        Ok(Link {
-            address: client.get_connection_info().addr().to_string(),
-            client,
-            timeout: config.timeout,
-            scripts: Scripts::default(),
+    pub fn new(endpoint: Endpoint, timeout: Duration, scripts: Arc<Scripts>, changed: Arc<Notify>) -> Self {
+        let policy = Policy { failures: FAILURES, cooldown: COOLDOWN, lease: LEASE };
+        Link {
+            endpoint,
+            timeout,
+            scripts,
+            changed,
+            trial: Mutex::new("aegis:rl:trial".to_owned()),
             connection: ArcSwapOption::empty(),
-            failures: AtomicU32::new(0),
+            place: Mutex::new(None),
+            circuit: Circuit::new(policy, Instant::now()),
             went_down: Notify::new(),
-            health: Mutex::new(Health { up: None, since: SystemTime::now(), reason: None }),
-        })
+            known: Mutex::new(Known { up: None, since: SystemTime::now(), reason: None }),
+            calls: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
     }
 
-    /// The connection, while the link is up.
-    pub fn connection(&self) -> Option<Arc<MultiplexedConnection>> {
-        self.connection.load_full()
+    /// Has the link be tried out by this key from now on.
+    pub fn try_by(&self, key: String) {
+        *self.trial.lock() = key;
+    }
+
+    /// Leave for a round trip, while the link is up.
+    pub fn enter(&self, now: Instant) -> Option<Leave> {
+        let connection = self.connection.load_full()?;
+        let permit = self.circuit.admit(now).ok()?;
+        Some(Leave { connection, permit })
     }
 
     /// Whether there is a connection.
@@ -81,81 +127,101 @@ impl Link {
         self.connection.load().is_some()
     }
 
-    /// Whether it is up, since when, and why not.
+    /// How it is.
     pub fn health(&self) -> Health {
-        self.health.lock().clone()
+        let known = self.known.lock();
+        Health {
+            address: self.endpoint.name.clone(),
+            up: known.up,
+            since: known.since,
+            reason: known.reason.clone(),
+            breaker: self.circuit.view(Instant::now()),
+            calls: self.calls.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
     }
 
-    /// Takes note of how a round trip on `connection` ended. One answer that is good makes it a good one.
-    pub fn report(&self, connection: &Arc<MultiplexedConnection>, answers: &RedisResult<Vec<RedisResult<Answer>>>) {
+    /// Takes note of how a round trip ended. One answer that is good makes it a good one.
+    pub fn report(&self, leave: Leave, answers: &RedisResult<Vec<RedisResult<Answer>>>, now: Instant) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let error = match answers {
             Ok(answers) if answers.iter().any(Result::is_ok) => None,
-            Ok(answers) => answers.iter().find_map(|answer| answer.as_ref().err()),
+            Ok(answers) => answers.iter().find_map(|answer| answer.as_ref().err()).filter(|error| is_servers(error)),
             Err(error) => Some(error),
         };
-        match error {
-            Some(error) => self.failed(connection, error),
-            None if self.failures.load(Ordering::Relaxed) != 0 => self.failures.store(0, Ordering::Relaxed),
-            None => {}
+        let Some(error) = error else { return self.circuit.settle(leave.permit, Outcome::Success, now) };
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.circuit.settle(leave.permit, Outcome::Failure, now);
+        if needs_another_connection(error) || self.circuit.view(now).phase != Phase::Closed {
+            self.give_up(&leave.connection, error);
         }
     }
 
-    fn failed(&self, connection: &Arc<MultiplexedConnection>, error: &RedisError) {
-        let in_a_row = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        let broken = error.is_unrecoverable_error() || error.is_connection_dropped();
-        if !broken && in_a_row < FAILURES {
-            return;
-        }
-        // Of many round trips that fail together, one takes the link down.
+    /// Of many round trips that fail together, one takes the link down.
+    fn give_up(&self, connection: &Arc<MultiplexedConnection>, error: &RedisError) {
         let previous = self.connection.compare_and_swap(&Some(connection.clone()), None);
         if previous.as_ref().is_some_and(|previous| Arc::ptr_eq(previous, connection)) {
             self.note(Err(error));
             self.went_down.notify_one();
+            self.changed.notify_one();
         }
     }
 
-    /// Tries once to get the link up.
-    pub async fn connect(&self) -> bool {
-        match self.try_connect().await {
-            Ok(connection) => {
-                self.failures.store(0, Ordering::Relaxed);
-                self.connection.store(Some(Arc::new(connection)));
-                self.note(Ok(()));
-                true
-            }
-            Err(error) => {
-                self.note(Err(&error));
-                false
-            }
-        }
+    /// Tries to get the link up, if the breaker lets it.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn connect(&self) -> Result<bool, Refused> {
+        let permit = self.circuit.admit(Instant::now())?;
+        let tried = self.try_connect().await;
+        let outcome = if tried.is_ok() { Outcome::Success } else { Outcome::Failure };
+        self.circuit.settle(permit, outcome, Instant::now());
+        self.note(tried.as_ref().map(drop));
+        let is_up = tried.is_ok();
+        self.connection.store(tried.ok().map(Arc::new));
+        Ok(is_up)
     }
 
     /// Connects, and sees that the script runs: a Redis that takes connections and nothing else, a
     /// read-only replica or a full one, is not up.
     async fn try_connect(&self) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(self.timeout));
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        let quota = Quota::fixed(std::num::NonZeroU32::MIN, Duration::from_secs(1));
-        let trial = Question::one("aegis:rl::trial", quota);
+        let (mut connection, place) = self.endpoint.connect().await?;
+        let trial = Question::trial(&self.trial.lock());
         self.scripts.ask(&mut connection, &[trial]).await?.into_iter().collect::<RedisResult<Vec<_>>>()?;
+        *self.place.lock() = Some(place);
         Ok(connection)
+    }
+
+    /// Leaves a server that is no longer the one. A primary that has been replaced answers on for a while, as
+    /// if it still were, to be forgotten afterwards with all that it has counted.
+    async fn follow(&self) {
+        let (Some(connection), Ok(client)) = (self.connection.load_full(), self.endpoint.place().await) else { return };
+        if self.place.lock().as_ref() != Some(client.get_connection_info().addr()) {
+            self.give_up(&connection, &(ErrorKind::Client, "the sentinels name another primary").into());
+        }
     }
 
     /// Keeps the link up for as long as it is in use.
     pub async fn maintain(this: Weak<Self>) {
-        let (mut wait, mut came_up) = (RETRY, Instant::now());
+        let (mut pause, mut came_up) = (PAUSE, Instant::now());
         while let Some(link) = this.upgrade() {
             if link.is_up() {
-                // Woken when it goes down; looking up now and then lets the task end with the link.
-                let _ = tokio::time::timeout(Duration::from_secs(5), link.went_down.notified()).await;
-                wait = if came_up.elapsed() < STEADY { wait } else { RETRY };
-            } else {
-                tokio::time::sleep(wait).await;
-                if link.connect().await {
-                    // Should it work for a moment only, and again, it is left alone for longer each time.
-                    (wait, came_up) = ((wait * 2).min(MAX_RETRY), Instant::now());
+                // Rung when it goes down; looking up now and then lets the task end with the link.
+                let patience = if link.endpoint.may_move() { FOLLOW } else { LOOK_UP };
+                if tokio::time::timeout(patience, link.went_down.notified()).await.is_err() && link.endpoint.may_move()
+                {
+                    link.follow().await;
+                }
+                pause = if came_up.elapsed() < STEADY { pause } else { PAUSE };
+                continue;
+            }
+            tokio::time::sleep(pause).await;
+            match link.connect().await {
+                Ok(true) => (pause, came_up) = ((pause * 4).min(MAX_PAUSE), Instant::now()),
+                Ok(false) => {}
+                Err(refused) => {
+                    let until = if let Refused::Open(until) = refused { until } else { Instant::now() + COOLDOWN };
+                    tokio::time::sleep_until(until.into()).await;
                 }
             }
         }
@@ -163,28 +229,46 @@ impl Link {
 
     /// Remembers a state, and logs it if it is another one than before.
     fn note(&self, state: Result<(), &RedisError>) {
-        let mut health = self.health.lock();
-        let changed = health.up != Some(state.is_ok());
-        if changed {
-            health.since = SystemTime::now();
+        let mut known = self.known.lock();
+        if known.up != Some(state.is_ok()) {
+            known.since = SystemTime::now();
+            let name = &self.endpoint.name;
             match state {
-                Ok(()) => log::info!("redis {}: connected; limits are shared", self.address),
-                Err(e) => log::warn!("redis {}: {e}; limits are not shared until it returns", self.address),
+                Ok(()) => log::info!("redis {name}: connected; limits are shared"),
+                Err(e) => log::warn!("redis {name}: {e}; limits are not shared until it returns"),
             }
         }
-        health.up = Some(state.is_ok());
-        health.reason = state.err().map(ToString::to_string);
+        known.up = Some(state.is_ok());
+        known.reason = state.err().map(ToString::to_string);
     }
+}
+
+/// Whether an error is about the server, and not about the key that it was asked for.
+fn is_servers(error: &RedisError) -> bool {
+    let elsewhere =
+        [ServerErrorKind::Moved, ServerErrorKind::Ask, ServerErrorKind::TryAgain, ServerErrorKind::CrossSlot];
+    let about_key = |kind| elsewhere.into_iter().any(|elsewhere| kind == ErrorKind::Server(elsewhere));
+    !about_key(error.kind()) && error.code() != Some("WRONGTYPE")
+}
+
+/// Whether nothing more is to be had from this connection: it is broken, or leads to a server that has been
+/// demoted.
+fn needs_another_connection(error: &RedisError) -> bool {
+    let kind = error.kind();
+    let demoted =
+        kind == ErrorKind::Server(ServerErrorKind::ReadOnly) || kind == ErrorKind::Server(ServerErrorKind::MasterDown);
+    demoted || error.is_unrecoverable_error() || error.is_connection_dropped()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::units::Secret;
+    use crate::config;
 
     fn link() -> Link {
-        let url = Secret::new("redis://127.0.0.1:1");
-        Link::new(&Config { url, timeout: Duration::from_millis(50) }).expect("a URL")
+        let timeout = Duration::from_millis(50);
+        let endpoint = Endpoint::new(&config::Redis::at("redis://127.0.0.1:1", timeout)).expect("a URL");
+        Link::new(endpoint, timeout, Arc::default(), Arc::default())
     }
 
     #[tokio::test]
@@ -198,10 +282,13 @@ mod tests {
     #[tokio::test]
     async fn a_state_that_stays_keeps_the_time_it_began_at() {
         let link = link();
-        assert!(!link.connect().await);
+        assert_eq!(link.connect().await, Ok(false));
         let first = link.health();
-        assert_eq!(first.up, Some(false));
-        assert!(!link.connect().await);
+        assert_eq!((first.up, first.breaker.phase, first.breaker.failures), (Some(false), Phase::Closed, 1));
+        assert_eq!(link.connect().await, Ok(false));
         assert_eq!(link.health().since, first.since);
+        assert_eq!(link.connect().await, Ok(false));
+        assert_eq!(link.health().breaker.phase, Phase::Open);
+        assert!(matches!(link.connect().await, Err(Refused::Open(_))), "three failures open it");
     }
 }

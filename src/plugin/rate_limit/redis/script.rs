@@ -1,5 +1,8 @@
 //! The scripts, sent and answered.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind};
 use smallvec::SmallVec;
@@ -15,6 +18,8 @@ pub struct Question {
     pub wanted: u32,
     /// How they are counted.
     pub mode: Mode,
+    /// The server is about to get the counters' slot, and is told that we know.
+    pub asking: bool,
 }
 
 /// How requests are counted.
@@ -27,10 +32,11 @@ pub enum Mode {
 }
 
 impl Question {
-    /// Whether one request may pass under `quota`.
-    pub fn one(key: &str, quota: Quota) -> Self {
+    /// One that is answered only by who can run scripts and write `key`.
+    pub fn trial(key: &str) -> Self {
+        let quota = Quota::fixed(NonZeroU32::MIN, Duration::from_secs(1));
         let counters = SmallVec::from_iter([(key.to_owned(), Charge::one(quota))]);
-        Question { counters, wanted: 1, mode: Mode::Ask(0) }
+        Question { counters, wanted: 1, mode: Mode::Charge, asking: false }
     }
 
     fn algorithms(&self) -> Algorithms {
@@ -87,6 +93,9 @@ impl Scripts {
     ) -> RedisResult<Vec<RedisResult<Answer>>> {
         let mut pipeline = Pipeline::new();
         for question in questions {
+            if question.asking {
+                pipeline.cmd("ASKING").ignore();
+            }
             let script = &self.0[question.algorithms().index()];
             match as_text {
                 false => pipeline.cmd("EVALSHA").arg(&script.hash),

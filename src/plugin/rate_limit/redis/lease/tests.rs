@@ -172,3 +172,30 @@ fn what_clients_are_told_counts_on_while_a_lease_is_spent() {
     let spent = [5_000, 5_400].map(|now| lease.spend(charge.iter(), at(now)).map(view));
     assert_eq!(spent, [Some((95, 1_000)), Some((94, 600))]);
 }
+
+mod held {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::plugin::rate_limit::fingerprint::Hasher;
+    use crate::plugin::rate_limit::rule::{Limits, Rule};
+
+    fn limits(quota: Quota) -> Arc<Limits> {
+        Arc::new(Limits::new(vec![Rule::by_address(1, quota)], true))
+    }
+
+    fn answer(granted: u32) -> Answer {
+        let quota = quota(LimitAlgorithm::FixedWindow, 1_000, 1_000, 0);
+        decide(&mut [Counter::new(quota.algorithm)], &[Charge::one(quota)], 0, granted, 0)
+    }
+
+    #[test]
+    fn a_bucket_without_a_reserve_is_never_leased() {
+        let (leases, hasher, now) = (Leases::default(), Hasher::default(), Instant::now());
+        for (burst, wish) in [(7, 0), (80, 1)] {
+            let asked = limits(quota(LimitAlgorithm::TokenBucket, 1, 1_000, burst)).ask_for(&[0], 1, &hasher);
+            leases.hold(&asked, &answer(1), now, 1);
+            assert_eq!(leases.wish(&asked, now), wish, "burst {burst}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Requests at a steady pace, and what became of each.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::support::{Connection, Gateway};
+
+/// What became of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// When it was sent.
+    pub at: Instant,
+    /// From then until its answer was there.
+    pub took: Duration,
+    pub status: u16,
+}
+
+/// A load that goes on until it is ended.
+pub struct Load {
+    ended: Arc<AtomicBool>,
+    sent: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<Vec<Sample>>>,
+    stalls: JoinHandle<Vec<Range<Instant>>>,
+}
+
+/// Stretches in which the machine let a thread wait that wanted nothing but to sleep for a moment.
+fn stalls(ended: &AtomicBool) -> Vec<Range<Instant>> {
+    let mut stalls = Vec::new();
+    while !ended.load(Ordering::Relaxed) {
+        let asleep = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        if asleep.elapsed() > Duration::from_millis(4) {
+            stalls.push(asleep..Instant::now());
+        }
+    }
+    stalls
+}
+
+impl Load {
+    /// `per_second` requests to `path`, over ten connections, each from one of `clients` addresses in turn.
+    pub fn start(gateway: &Gateway, path: &str, per_second: u32, clients: usize) -> Self {
+        const CONNECTIONS: u32 = 10;
+        let (ended, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let start = Instant::now();
+        let every = Duration::from_secs(1) * CONNECTIONS / per_second;
+        let client = |number: u32| {
+            let (mut connection, path) = (gateway.connect(), path.to_owned());
+            let (ended, sent) = (ended.clone(), sent.clone());
+            std::thread::spawn(move || {
+                let (mut samples, mut next) = (Vec::new(), start + every * number / CONNECTIONS);
+                while !ended.load(Ordering::Relaxed) {
+                    std::thread::sleep(next.saturating_duration_since(Instant::now()));
+                    next += every;
+                    let from = format!("203.0.113.{}", sent.fetch_add(1, Ordering::Relaxed) % clients + 1);
+                    samples.push(Sample::take(&mut connection, &path, &from));
+                }
+                samples
+            })
+        };
+        let clients = (0..CONNECTIONS).map(client).collect();
+        let until = ended.clone();
+        Load { ended, sent, clients, stalls: std::thread::spawn(move || stalls(&until)) }
+    }
+
+    /// Waits until so many more have been sent.
+    pub fn go_on_for(&self, requests: usize) -> &Self {
+        let until = self.sent.load(Ordering::Relaxed) + requests;
+        while self.sent.load(Ordering::Relaxed) < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self
+    }
+
+    /// Ends it, and gives what became of all requests, in the order they were sent. What they took is less what
+    /// the machine itself stood still for.
+    pub fn end(self) -> Vec<Sample> {
+        self.ended.store(true, Ordering::Relaxed);
+        let mut samples: Vec<Sample> = self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        samples.sort_by_key(|sample| sample.at);
+        let stalls = self.stalls.join().unwrap();
+        for sample in &mut samples {
+            let (from, until) = (sample.at, sample.at + sample.took);
+            let overlap =
+                |stall: &Range<Instant>| stall.end.min(until).saturating_duration_since(stall.start.max(from));
+            sample.took = sample.took.saturating_sub(stalls.iter().map(overlap).sum());
+        }
+        samples
+    }
+}
+
+impl Sample {
+    fn take(connection: &mut Connection, path: &str, from: &str) -> Self {
+        let at = Instant::now();
+        let status = connection.request("GET", path, &[("X-Forwarded-For", from)]).status;
+        Sample { at, took: at.elapsed(), status }
+    }
+}
