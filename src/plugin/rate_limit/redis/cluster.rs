@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use redis::{ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisResult, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::calls::{Redirected, Request};
 use super::endpoint::Endpoint;
@@ -74,8 +74,16 @@ impl Cluster {
                 cluster.redirect(redirected);
             }
         });
-        self.look_up().await;
-        tokio::spawn(Cluster::maintain(Arc::downgrade(self)));
+        let (cluster, (tried, first_try)) = (self.clone(), oneshot::channel());
+        tokio::spawn(async move {
+            cluster.look_up().await;
+            // Whoever started it may have run out of patience.
+            let _ = tried.send(());
+            let cluster = Arc::downgrade(&{ cluster });
+            Cluster::maintain(cluster).await;
+        });
+        // The task answers, or has panicked and told so.
+        let _ = first_try.await;
     }
 
     async fn maintain(this: Weak<Self>) {
