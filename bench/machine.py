@@ -107,14 +107,19 @@ class Load(NamedTuple):
     p99_ms: float
 
 
-def load(url: str, options: list[str], seconds: int, connections: int, run: Path) -> Load:
-    """Runs wrk in the folder `run`. Any answer but 2xx, and any connection that breaks, makes the run invalid."""
+def load(url: str, options: list[str], seconds: int, connections: int, run: Path, refused: bool = False) -> Load:
+    """Runs wrk in the folder `run`. Any answer but 2xx, and any connection that breaks, makes the run invalid; where
+    all are to be refused, any answer of 2xx does."""
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     report = subprocess.run([*command, *options, url], capture_output=True, text=True, check=True, cwd=run).stdout
+    requests = int(found(r"(\d+) requests in", report))
     failures = re.findall(r"Non-2xx.*|Socket errors.*", report)
-    expect(not failures, f"wrk: {', '.join(failures)}")
+    if refused:
+        expect(failures == [f"Non-2xx or 3xx responses: {requests}"], f"wrk: {requests} requests, {', '.join(failures)}")
+    else:
+        expect(not failures, f"wrk: {', '.join(failures)}")
     return Load(
-        requests=int(found(r"(\d+) requests in", report)),
+        requests=requests,
         rate=float(found(r"Requests/sec:\s+([\d.]+)", report)),
         p50_ms=milliseconds(found(r"\s50%\s+(\S+)", report)),
         p99_ms=milliseconds(found(r"\s99%\s+(\S+)", report)),
@@ -135,6 +140,14 @@ def redis(port: str, *words: str) -> str:
         if first.startswith("$"):
             return "missing" if first == "$-1" else answer.readline().strip()
         return first.lstrip("+:")
+
+
+def scripts_run(port: str) -> int:
+    """How often Redis has run a script."""
+    with socket.create_connection(("127.0.0.1", int(port)), 1) as connection, connection.makefile("rb") as answer:
+        connection.sendall(b"INFO commandstats\r\n")
+        text = answer.read(int(answer.readline()[1:])).decode()
+    return sum(int(calls) for calls in re.findall(r"cmdstat_(?:evalsha|eval):calls=(\d+)", text))
 
 
 def description() -> dict[str, str]:

@@ -22,6 +22,8 @@ FOR_LUA = {
 USER = "user-42"
 SECRET = "a secret of the benchmark, of 32 bytes or more"
 MANY_USERS = 100_000
+MANY_CLIENTS = 100_000
+FREE, MEMORY = "no limit", "in memory, one client"
 BODY = '{"users":[{"id":1,"name":"Ada"},{"id":2,"name":"Grace"},{"id":3,"name":"Edsger"}]}'
 # Answers that are looked at one by one before the clock runs, and as many of what the upstreams see.
 LOOKS = 30
@@ -41,11 +43,21 @@ class Peer:
     many: bool = False
     # The key in Redis that counts the requests of 127.0.0.1.
     counter: str | None = None
+    # The table it stands in.
+    table: str = "gateways"
+    # What most of its answers are.
+    status: int = 200
+    # Addresses that requests come from, in turn.
+    clients: int = 1
+    # What becomes of its Redis before the clock runs: "killed" or "stopped".
+    trouble: str = ""
 
     def wrk(self) -> list[str]:
         """What the load generator is told of tokens."""
         if self.many:
             return ["-s", "many-users.lua"]
+        if self.clients > 1:
+            return ["-s", "many-clients.lua"]
         return ["-H", f"Authorization: Bearer {self.token}"] if self.token else []
 
 
@@ -69,12 +81,30 @@ def rows(aegis: Path, bare: Path, settings: dict[str, str]) -> list[Peer]:
         Peer("aegis, JWT", gateway, path="/jwt", token=token),
         Peer(f"aegis, JWT, {MANY_USERS:,} users in turn", gateway, path="/jwt", token=token, many=True),
         Peer("aegis, JWT + limit in memory", gateway, token=token),
-        Peer("aegis, JWT + limit in Redis", gateway, token=token, env=shared, counter="aegis:rl:/users:127.0.0.1"),
+        Peer("aegis, JWT + limit in Redis", gateway, token=token, env=shared, counter="aegis:rl:{127.0.0.1}:/users"),
     ]
     if not missing_packages()[1]:
         lua = nginx("nginx-lua.conf")
         peers.append(Peer("nginx + Lua, JWT + limit in Redis", lua, token=token, counter="lua:rl:/users:127.0.0.1"))
-    return peers
+    return peers + limits([str(aegis), "run", "-c", "limits.yaml"], shared)
+
+
+def limits(gateway: list[str], shared: dict[str, str]) -> list[Peer]:
+    """The limiter alone: what a request costs without it, and with it in all of its states."""
+    hot = {"table": "limits", "path": "/limited"}
+    one = "aegis:rl:{127.0.0.1}:/limited"
+    return [
+        Peer(FREE, gateway, table="limits", path="/free"),
+        Peer(MEMORY, gateway, **hot),
+        Peer(f"in memory, {MANY_CLIENTS:,} clients in turn", gateway, clients=MANY_CLIENTS, **hot),
+        Peer("in Redis, one client", gateway, env=shared, counter=one, **hot),
+        Peer("in Redis, one client, leased", gateway, env=shared, table="limits", path="/leased"),
+        Peer(f"in Redis, {MANY_CLIENTS:,} clients in turn", gateway, env=shared, clients=MANY_CLIENTS, **hot),
+        Peer("in Redis, three limits at once, one client", gateway, env=shared, table="limits", path="/three"),
+        Peer("in Redis, one client that is refused", gateway, env=shared, table="limits", path="/refused", status=429),
+        Peer("Redis killed", gateway, trouble="killed", **hot),
+        Peer("Redis stopped (SIGSTOP)", gateway, trouble="stopped", **hot),
+    ]
 
 
 def nginx(config: str) -> list[str]:
@@ -106,6 +136,8 @@ def sign(claims: dict[str, object]) -> str:
 def prove_work(peer: Peer, settings: dict[str, str]) -> int:
     """Raises `Invalid` unless the peer does all that its row says. Gives the number of requests it let pass."""
     expect(redis(settings["REDIS_PORT"], "FLUSHALL") == "OK", "Redis does not obey")
+    if peer.status != 200:
+        return prove_refusals(peer, settings)
     connection = http.client.HTTPConnection("127.0.0.1", int(settings["GATEWAY_PORT"]), timeout=5)
     for _ in range(LOOKS):
         answer = get(connection, peer.path, peer.token)
@@ -118,6 +150,15 @@ def prove_work(peer: Peer, settings: dict[str, str]) -> int:
             expect(status == 401, f"the token {token} was answered {status}")
     connection.close()
     return 2 * LOOKS
+
+
+def prove_refusals(peer: Peer, settings: dict[str, str]) -> int:
+    """One request passes, all others are refused. Gives the number of those that are logged."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(settings["GATEWAY_PORT"]), timeout=5)
+    statuses = [get(connection, peer.path, None)[0] for _ in range(LOOKS)]
+    expect(statuses == [200] + [peer.status] * (LOOKS - 1), f"GET {peer.path} was answered {statuses}")
+    connection.close()
+    return LOOKS
 
 
 def prove_forwarding(peer: Peer, answers: list[tuple[int, str]]) -> None:

@@ -1,7 +1,9 @@
 //! Several gateways as processes, one Redis: what all of them together let pass.
 
+use std::process::Command;
+
 use crate::limits::passed;
-use crate::support::{Gateway, Redis, Upstream, gateway};
+use crate::support::{Gateway, Redis, Upstream, aegis, gateway};
 
 const CONNECTIONS: usize = 16;
 const REQUESTS: usize = 50;
@@ -69,6 +71,36 @@ fn leases_let_no_more_than_the_limit_pass_and_no_less_than_they_promise() {
             let calls = fleet.redis.calls("evalsha") as usize;
             assert!(calls < fleet.requests() / 5, "{calls} calls: nothing was leased");
         }
+    }
+}
+
+/// The wall clocks of the two are ten minutes apart; all time is that of Redis.
+#[test]
+fn clocks_that_are_minutes_apart_change_nothing() {
+    let upstream = Upstream::start();
+    let started_at = |config: &str, shift: &str| {
+        let plain = aegis(&["run", "-c", "aegis.yaml"]);
+        std::fs::write(plain.get_current_dir().unwrap().join("aegis.yaml"), config).unwrap();
+        let mut command = Command::new("faketime");
+        command.current_dir(plain.get_current_dir().unwrap()).args(["-m", "--exclude-monotonic", "-f", shift]);
+        command.arg(plain.get_program()).args(plain.get_args());
+        Gateway::spawn(command)
+    };
+    let limits = ["max: 10, window: 60s", "max: 10, window: 60s, algorithm: slidingWindow", LIMITS[2], LIMITS[1]];
+    for (limit, most) in limits.iter().zip([10, 10, 1_000, 1_000]) {
+        let redis = Redis::start();
+        let config = format!(
+            "listen: 127.0.0.1:0\naccessLog: {{ format: json }}\nredis: {{ url: '{}', timeout: 5s }}\n\
+             routes: [{{ path: /users, target: '{}', plugins: {{ rateLimit: {{ {limit} }} }} }}]\n",
+            redis.url(),
+            upstream.url()
+        );
+        let gateways = [started_at(&config, "-5m"), started_at(&config, "+5m")];
+        let turns = (0..most * 2).map(|turn| crate::limits::statuses(&gateways[turn % 2], 1)[0]);
+        assert_eq!(passed(&turns.collect::<Vec<_>>()), most, "{limit}");
+        let hours: Vec<String> = gateways.iter().map(|gateway| gateway.log_line("/users")).collect();
+        let at = |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap()["time"].clone();
+        assert_ne!(at(&hours[0]).as_str().unwrap()[..16], at(&hours[1]).as_str().unwrap()[..16], "they are apart");
     }
 }
 

@@ -1,0 +1,8 @@
+-- wrk comes from 100,000 addresses in turn.
+local at, path = 0, nil
+
+function request()
+  at = at % 100000 + 1
+  wrk.headers["X-Forwarded-For"] = string.format("10.%d.%d.%d", at / 65536, at / 256 % 256, at % 256)
+  return wrk.format()
+end
