@@ -105,6 +105,30 @@ fn print_shows_the_effective_config_without_its_secrets_and_can_be_read_back() {
 }
 
 #[test]
+fn limits_and_every_kind_of_redis_are_printed_and_can_be_read_back() {
+    let limits = "[{ max: 5, window: 1s, algorithm: tokenBucket, burst: 9, key: [{ header: x-plan }, ip], sync: leased, \
+                  prefixes: { ipv4: 24 }, overrides: { gold: { max: 7 }, inner: off }, headers: both }, \
+                  { max: 9, window: 1h, scope: { shared: all }, cost: { responseHeader: x-cost }, dryRun: true, sync: leased }]";
+    for (redis, shown) in [
+        (
+            "url: 'redis+sentinel://me:hunter2@a,b:2/limits?sentinelPassword=hunter2'",
+            "redis+sentinel://********@a:26379,b:2/limits/0",
+        ),
+        ("cluster: ['rediss://:hunter2@a:1', 'rediss://b']", "- rediss://********@a:1\n  - rediss://b"),
+    ] {
+        let limits = if redis.starts_with("url") { limits } else { "{ max: 1, window: 60 }" };
+        let text = format!(
+            "redis: {{ {redis} }}\nroutes: [{{ path: /a, target: 'http://a:1', plugins: {{ rateLimit: {limits} }} }}]"
+        );
+        let printed = check(text.as_bytes(), &["--print"]);
+        let first = String::from_utf8(printed.stdout).unwrap();
+        assert!(first.contains(shown) && !first.contains("hunter2"), "{first}{:?}", printed.stderr);
+        let again = check(first.as_bytes(), &["--print"]);
+        assert_eq!(String::from_utf8(again.stdout).unwrap(), first);
+    }
+}
+
+#[test]
 fn dotenv_is_read_and_the_environment_wins() {
     let run = |env: &[(&str, &str)]| {
         let mut command = aegis(&["check", "-c", "aegis.yaml", "--print"]);
