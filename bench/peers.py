@@ -23,7 +23,9 @@ USER = "user-42"
 SECRET = "a secret of the benchmark, of 32 bytes or more"
 MANY_USERS = 100_000
 MANY_CLIENTS = 100_000
-FREE, MEMORY = "no limit", "in memory, one client"
+FREE, MEMORY, HOT = "no limit", "in memory, one client", "in Redis, one client"
+LEASED, REFUSED = "in Redis, one client, leased", "in Redis, one client that is refused"
+TROUBLES = {"Redis killed": "killed", "Redis stopped (SIGSTOP)": "stopped"}
 BODY = '{"users":[{"id":1,"name":"Ada"},{"id":2,"name":"Grace"},{"id":3,"name":"Edsger"}]}'
 # Answers that are looked at one by one before the clock runs, and as many of what the upstreams see.
 LOOKS = 30
@@ -97,13 +99,12 @@ def limits(gateway: list[str], shared: dict[str, str]) -> list[Peer]:
         Peer(FREE, gateway, table="limits", path="/free"),
         Peer(MEMORY, gateway, **hot),
         Peer(f"in memory, {MANY_CLIENTS:,} clients in turn", gateway, clients=MANY_CLIENTS, **hot),
-        Peer("in Redis, one client", gateway, env=shared, counter=one, **hot),
-        Peer("in Redis, one client, leased", gateway, env=shared, table="limits", path="/leased"),
+        Peer(HOT, gateway, env=shared, counter=one, **hot),
+        Peer(LEASED, gateway, env=shared, table="limits", path="/leased"),
         Peer(f"in Redis, {MANY_CLIENTS:,} clients in turn", gateway, env=shared, clients=MANY_CLIENTS, **hot),
         Peer("in Redis, three limits at once, one client", gateway, env=shared, table="limits", path="/three"),
-        Peer("in Redis, one client that is refused", gateway, env=shared, table="limits", path="/refused", status=429),
-        Peer("Redis killed", gateway, trouble="killed", **hot),
-        Peer("Redis stopped (SIGSTOP)", gateway, trouble="stopped", **hot),
+        Peer(REFUSED, gateway, env=shared, table="limits", path="/refused", status=429),
+        *(Peer(name, gateway, trouble=trouble, **hot) for name, trouble in TROUBLES.items()),
     ]
 
 
