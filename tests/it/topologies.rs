@@ -221,6 +221,26 @@ fn a_node_that_knows_of_no_cluster_is_passed_over() {
     assert_eq!(shared(&upstream, &block), 10);
 }
 
+/// A link is tried out by a key of its server. When that key's slot has gone elsewhere, another one has to do.
+#[test]
+fn a_node_that_has_lost_slots_is_connected_to_again() {
+    let upstream = Upstream::start();
+    let cluster = Cluster::start();
+    let gateway = sharing(&upstream, &format!("cluster: ['{}']", cluster.nodes[0].url()), 1_000);
+    is_shared(&gateway);
+    let trial = (0..).map(|n| format!("aegis:rl:{{{n}}}:trial")).find(|key| cluster.primary_of(key) == 0).unwrap();
+    let slot = cluster.slot_of(&trial);
+    cluster.begin_move(slot, 0, 1);
+    cluster.move_keys(slot, 0, 1);
+    cluster.finish_move(slot, 0, 1);
+    cluster.nodes[0].run(&["CLIENT", "KILL", "TYPE", "normal"]);
+    // Whoever asks notices.
+    let keys = (1..=20).map(|n| format!("203.0.113.{n}"));
+    keys.for_each(|ip| assert_eq!(gateway.request("GET", "/users", &[("X-Forwarded-For", &ip)]).status, 200));
+    is_shared(&gateway);
+    assert!(gateway.stderr().contains("limits are not shared"), "nobody noticed: {}", gateway.stderr());
+}
+
 /// While a node is away, its clients are counted here, all others there as before.
 #[test]
 fn a_primary_of_a_cluster_dies_and_its_replica_takes_over() {

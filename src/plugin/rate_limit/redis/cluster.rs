@@ -43,6 +43,12 @@ struct Map {
     slots: Vec<Option<Arc<Server>>>,
 }
 
+impl Map {
+    fn server(&self, key: &str) -> Option<&Arc<Server>> {
+        self.slots.get(usize::from(slots::slot(key)))?.as_ref()
+    }
+}
+
 impl Cluster {
     /// A cluster of which nothing is known until [`Cluster::start`].
     ///
@@ -55,7 +61,7 @@ impl Cluster {
 
     /// The server that has the slot of `key`.
     pub fn server(&self, key: &str) -> Option<Arc<Server>> {
-        self.map.load().slots.get(usize::from(slots::slot(key)))?.clone()
+        self.map.load().server(key).cloned()
     }
 
     /// How its nodes are.
@@ -120,12 +126,17 @@ impl Cluster {
             let host = if range.host.is_empty() { host } else { &range.host };
             let name = format!("{host}:{}", range.port);
             let known = map.servers.get(&name).or_else(|| old.servers.get(&name)).cloned();
-            let connected = if let Some(server) = known { Ok(server) } else { self.connect(host, range).await };
             // The certificates were good when the config was read.
-            let Ok(server) = connected else { continue };
+            let Ok(server) = known.map_or_else(|| self.server_at(host, range.port), Ok) else { continue };
             let slots = usize::from(range.first)..usize::from(range.last).min(SLOTS - 1) + 1;
             map.slots.get_mut(slots).into_iter().flatten().for_each(|slot| *slot = Some(server.clone()));
             map.servers.insert(name, server);
+        }
+        for server in map.servers.values() {
+            let is_its = |key: &str| map.server(key).is_some_and(|its| Arc::ptr_eq(its, server));
+            server.link.try_by((0_u32..).map(|n| format!("aegis:rl:{{{n}}}:trial")).take(1_000_000), is_its);
+            // Those that have been started know that.
+            server.start().await;
         }
         let complete = map.slots.iter().all(Option::is_some);
         let well = complete && map.servers.values().all(|server| server.link.is_up());
@@ -133,17 +144,10 @@ impl Cluster {
         well
     }
 
-    /// A server that has the slots of `range`, tried once.
-    async fn connect(&self, host: &str, range: &Range) -> RedisResult<Arc<Server>> {
+    fn server_at(&self, host: &str, port: u16) -> RedisResult<Arc<Server>> {
         let like = self.seeds.first().ok_or((ErrorKind::InvalidClientConfig, "a cluster without a node"))?;
-        let endpoint = Endpoint::of_node(&self.common.config, like, host, range.port)?;
-        let server = Arc::new(Server::new(endpoint, self.common.clone()));
-        let in_range = |key: &String| (range.first..=range.last).contains(&slots::slot(key));
-        if let Some(key) = (0_u32..1_000_000).map(|n| format!("aegis:rl:{{{n}}}:trial")).find(in_range) {
-            server.link.try_by(key);
-        }
-        server.start().await;
-        Ok(server)
+        let endpoint = Endpoint::of_node(&self.common.config, like, host, port)?;
+        Ok(Arc::new(Server::new(endpoint, self.common.clone())))
     }
 
     /// Sends requests to the server that another one has named. Who is not sent on is told by the end of the
@@ -152,7 +156,9 @@ impl Cluster {
         let Some((name, slot)) = error.redirect_node() else { return };
         let (map, asking) = (self.map.load_full(), error.code() == Some("ASK"));
         let server = map.servers.get(name);
-        if let (Some(server), false) = (server, asking) {
+        let known = map.slots.get(usize::from(slot)).and_then(Option::as_ref);
+        let is_news = server.zip(known).is_none_or(|(server, known)| !Arc::ptr_eq(server, known));
+        if let (Some(server), false, true) = (server, asking, is_news) {
             // The slot is there for good: everybody may know at once.
             let mut slots = map.slots.clone();
             slots.get_mut(usize::from(slot)).into_iter().for_each(|known| *known = Some(server.clone()));
@@ -227,7 +233,7 @@ mod tests {
         assert!(cluster.server("key").is_none() && cluster.health().is_empty());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn its_tasks_end_with_the_last_handle() {
         let cluster = cluster(&["redis://127.0.0.1:1".to_owned()]);
         let (redirects, redirected) = mpsc::unbounded_channel();

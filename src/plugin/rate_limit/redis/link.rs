@@ -25,7 +25,7 @@ const COOLDOWN: Duration = Duration::from_millis(250);
 const LEASE: Duration = Duration::from_secs(20);
 /// Between tries to connect again at once, before the breaker has opened.
 const PAUSE: Duration = Duration::from_millis(10);
-/// A link that works for a moment only, and again, is left alone for twice as long each time, up to this.
+/// A link that works for a moment only, and again, is left alone for four times as long each time, up to this.
 const MAX_PAUSE: Duration = Duration::from_secs(8);
 /// How often a link that is up looks whether anybody still needs it.
 const LOOK_UP: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ pub struct Link {
     pub timeout: Duration,
     /// What is run.
     pub scripts: Arc<Scripts>,
-    /// Rung when it goes down, or is told to go somewhere else.
+    /// Rung when it goes down.
     pub changed: Arc<Notify>,
     /// A key that may be written, to see whether that works.
     trial: Mutex<String>,
@@ -110,9 +110,14 @@ impl Link {
         }
     }
 
-    /// Has the link be tried out by this key from now on.
-    pub fn try_by(&self, key: String) {
-        *self.trial.lock() = key;
+    /// Has the link be tried out by a key that `is_right`, another one of `keys` if need be.
+    pub fn try_by(&self, mut keys: impl Iterator<Item = String>, is_right: impl Fn(&str) -> bool) {
+        let mut trial = self.trial.lock();
+        if !is_right(&trial)
+            && let Some(key) = keys.find(|key| is_right(key))
+        {
+            *trial = key;
+        }
     }
 
     /// Leave for a round trip, while the link is up.
