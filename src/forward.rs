@@ -148,7 +148,7 @@ pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut Requ
     if response.status.is_informational() && !switching {
         return Ok(());
     }
-    ctx.notes.answered(&response.headers);
+    ctx.notes.answered(&response.headers, now);
     if let Some(attempt) = &mut ctx.attempt {
         attempt.answered(response.status.as_u16(), &ctx.request_id, now);
         if switching {

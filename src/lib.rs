@@ -21,6 +21,8 @@ pub mod observe;
 pub mod plugin;
 pub mod refusal;
 pub mod respond;
+#[cfg(test)]
+mod rng;
 pub mod routing;
 pub mod server;
 pub mod shared;

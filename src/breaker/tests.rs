@@ -1,4 +1,5 @@
 use super::*;
+use crate::rng::Rng;
 
 const COOLDOWN: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(90);
@@ -256,18 +257,6 @@ fn a_body_that_ends_well_cannot_be_taken_back() {
     bench.breaker.answered(&mut permit, bench.now);
     bench.settle(permit, Outcome::Neutral);
     assert_eq!(bench.failures(), 0);
-}
-
-/// xorshift64*: small, seeded, good enough to shuffle a schedule.
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % n
-    }
 }
 
 /// Random schedules of everything that can happen, checked after every step. A failure prints its seed.

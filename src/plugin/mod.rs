@@ -65,7 +65,9 @@ pub struct Notes {
 }
 
 /// What is to be told the head of the upstream's answer.
-struct OnAnswer(Box<dyn FnOnce(&HeaderMap) + Send + Sync>);
+struct OnAnswer(Box<Then>);
+
+type Then = dyn FnOnce(&HeaderMap, Instant) + Send + Sync;
 
 impl fmt::Debug for OnAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,14 +76,14 @@ impl fmt::Debug for OnAnswer {
 }
 
 impl Notes {
-    /// Has `then` run with the fields of the upstream's answer, should one come.
-    pub fn on_answer(&mut self, then: impl FnOnce(&HeaderMap) + Send + Sync + 'static) {
+    /// Has `then` run with the fields of the upstream's answer and the time, should one come.
+    pub fn on_answer(&mut self, then: impl FnOnce(&HeaderMap, Instant) + Send + Sync + 'static) {
         self.on_answer.push(OnAnswer(Box::new(then)));
     }
 
     /// The upstream has answered.
-    pub fn answered(&mut self, headers: &HeaderMap) {
-        self.on_answer.drain(..).for_each(|then| then.0(headers));
+    pub fn answered(&mut self, headers: &HeaderMap, now: Instant) {
+        self.on_answer.drain(..).for_each(|then| then.0(headers, now));
     }
 }
 

@@ -20,24 +20,22 @@ impl Compiler<'_> {
     pub(super) fn redis(&mut self, written: &file::Redis) -> Option<Redis> {
         let timeout = self.redis_timeout(written.timeout.as_ref());
         let (files, certificates) = self.certificates(written);
-        let servers = match (&written.url, &written.cluster) {
+        let from_environment = Secret::new(self.variable("REDIS_URL").unwrap_or_default());
+        let (at, path, servers) = match (&written.url, &written.cluster) {
             (Some(_), Some(cluster)) => {
                 self.error(cluster.at, "redis.cluster", "there is a redis.url, too; write one of the two");
                 return None;
             }
-            (_, Some(cluster)) => self.cluster(cluster)?,
-            (Some(url), None) => self.servers(url.at, "redis.url", &url.value)?,
-            (None, None) => {
-                let url = Secret::new(self.variable("REDIS_URL").unwrap_or_default());
-                self.servers(start(), "the environment variable REDIS_URL", &url)?
+            (None, Some(cluster)) => (cluster.at, "redis.cluster", self.cluster(cluster)?),
+            (url, None) => {
+                let (at, path, url) = match url {
+                    Some(url) => (url.at, "redis.url", &url.value),
+                    None => (start(), "the environment variable REDIS_URL", &from_environment),
+                };
+                (at, path, self.servers(at, path, url)?)
             }
         };
         let redis = Redis { servers, timeout, files, certificates };
-        let (at, path) = match (&written.url, &written.cluster) {
-            (Some(url), _) => (url.at, "redis.url"),
-            (_, Some(cluster)) => (cluster.at, "redis.cluster"),
-            _ => (start(), "the environment variable REDIS_URL"),
-        };
         self.connects(&redis, at, path);
         Some(redis)
     }

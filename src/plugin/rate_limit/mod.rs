@@ -66,7 +66,7 @@ impl Plugin for RateLimit {
                 }
                 if self.limits.are_settled_later() {
                     let store = self.store.clone();
-                    request.notes.on_answer(move |headers| store.settle(asked, headers));
+                    request.notes.on_answer(move |headers, now| store.settle(asked, headers, now));
                 }
                 Ok(())
             }

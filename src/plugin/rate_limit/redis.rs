@@ -40,7 +40,7 @@ use crate::config::{Redis as Config, Servers};
 /// One Redis, of one server or of many.
 pub struct Redis {
     /// For people: where it is.
-    pub name: String,
+    name: String,
     servers: Kind,
     refusals: Refusals,
     leases: Arc<Leases>,

@@ -56,12 +56,11 @@ impl Store {
         Verdict::Counted(asked, decision)
     }
 
-    /// A request that has been counted is answered, with these `headers`: what it cost beyond what was
+    /// A request that has been counted is answered at `now`, with these `headers`: what it cost beyond what was
     /// taken is counted, too.
-    pub fn settle(&self, asked: Asked, headers: &HeaderMap) {
+    pub fn settle(&self, asked: Asked, headers: &HeaderMap, now: Instant) {
         let price = |rule: &Rule| headers.get(rule.cost_header.as_ref()?)?.to_str().ok()?.trim().parse().ok();
         let Some(rest) = asked.rest(&self.hasher, price) else { return };
-        let now = Instant::now();
         let rest = match &self.redis {
             Some(redis) => redis.charge(rest, now),
             None => Some(rest),

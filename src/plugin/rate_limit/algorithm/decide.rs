@@ -105,9 +105,10 @@ pub fn decide(counters: &mut [Counter], charges: &[Charge], now: u64, wanted: u3
     let mut fit: Option<u32> = None;
     for (counter, charge) in counters.iter_mut().zip(charges) {
         counter.advance(&charge.quota, now);
-        room.push(counter.room(&charge.quota, now));
+        let units = counter.room(&charge.quota, now);
+        room.push(units);
         if !charge.dry_run {
-            let fits = counter.room(&charge.quota, now) / charge.cost;
+            let fits = units / charge.cost;
             fit = Some(fit.map_or(fits, |fit| fit.min(fits)));
         }
     }

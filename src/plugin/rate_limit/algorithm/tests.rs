@@ -1,18 +1,7 @@
 //! What holds for any algorithm, quota and schedule, and then each one's own bound.
 
 use super::*;
-
-/// xorshift64*: small, seeded, good enough to shuffle a schedule.
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
-    }
-}
+use crate::rng::Rng;
 
 fn quota(algorithm: Algorithm, max: u32, millis: u64, burst: u32) -> Quota {
     let count = |n| NonZeroU32::new(n).expect("not 0");

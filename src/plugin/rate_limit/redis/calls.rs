@@ -86,22 +86,25 @@ pub async fn serve(
             }
         }
         let mut calls = lanes.depart();
+        if calls.is_empty() {
+            continue;
+        }
+        let now = Instant::now();
         calls.retain_mut(|(lane, requests)| {
-            spend(leases, requests);
+            spend(leases, requests, now);
             if requests.is_empty() {
                 lanes.land(lane);
             }
             !requests.is_empty()
         });
         if !calls.is_empty() {
-            flights.push(fly(link, leases, calls));
+            flights.push(fly(link, leases, calls, now));
         }
     }
 }
 
 /// While requests have waited, a lease may have come that they can pass by.
-fn spend(leases: &Leases, requests: &mut Vec<Request>) {
-    let now = Instant::now();
+fn spend(leases: &Leases, requests: &mut Vec<Request>, now: Instant) {
     let by_lease = |request: &Request| {
         let leased = request.answer.is_some() && request.asked.limits.leased;
         leased.then(|| leases.spend(&request.asked, now)).flatten()
@@ -121,9 +124,8 @@ struct Flight {
     answers: Vec<RedisResult<Answer>>,
 }
 
-/// Sends calls in one round trip, and gives them back with what came of them.
-async fn fly(link: &Link, leases: &Leases, calls: Vec<Call>) -> (Vec<Call>, Flight) {
-    let at = Instant::now();
+/// Sends calls in one round trip at `at`, and gives them back with what came of them.
+async fn fly(link: &Link, leases: &Leases, calls: Vec<Call>, at: Instant) -> (Vec<Call>, Flight) {
     let Some(leave) = link.enter(at) else { return (calls, Flight { at, answers: Vec::new() }) };
     let ask = |(_, requests): &Call| question(requests, leases, at);
     let questions: Vec<Question> = calls.iter().filter_map(ask).collect();
