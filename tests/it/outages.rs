@@ -128,6 +128,8 @@ fn a_route_can_let_everything_through_or_nothing_while_redis_is_away() {
         refused.is_problem(503, "limiter_unavailable");
         assert_eq!(refused.header("retry-after"), Some("1"));
     }
+    let uncounted: Vec<_> = gateway.stats().iter().map(|row| row["rateLimit"]["uncounted"].as_u64().unwrap()).collect();
+    assert_eq!(uncounted, [0, 5, 5]);
     redis.restart();
     eventually("limits to be shared again", || (stores(&gateway) == ["redis"; 3]).then_some(()));
     assert_eq!(get("/deny", "203.0.113.2").status, 200);

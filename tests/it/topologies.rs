@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{passed, statuses};
 use crate::outages::store_of;
-use crate::support::{Certificates, Cluster, Gateway, Redis, Reply, Sentinels, Upstream, eventually, gateway, nobody};
+use crate::support::{
+    Certificates, Cluster, Gateway, Redis, Reply, Sentinels, Upstream, eventually, gateway, nobody, tls_sentinel,
+};
 
 /// Two gateways with a limit of ten, and `redis` as the block. Gives how many of thirty requests they let pass.
 fn shared(upstream: &Upstream, redis: &str) -> usize {
@@ -140,6 +142,17 @@ fn sentinels_and_nodes_with_passwords_and_a_sentinel_that_is_gone() {
 }
 
 #[test]
+fn sentinels_and_their_primary_by_tls() {
+    let upstream = Upstream::start();
+    let (_primary, tls) = Redis::start_tls(&["--tls-auth-clients", "no", "--tls-replication", "yes"]);
+    let (_sentinel, url) = tls_sentinel(&tls);
+    assert_eq!(shared(&upstream, &format!("url: '{url}', caFile: '{}'", tls.certificates.ca.display())), 10);
+    let stranger = Certificates::make();
+    let wrong = sharing(&upstream, &format!("url: '{url}', caFile: '{}'", stranger.ca.display()), 10);
+    assert_eq!((passed(&statuses(&wrong, 15)), &*store_of(&wrong)), (10, "memory"));
+}
+
+#[test]
 fn a_cluster_is_one_limit_whichever_node_is_asked_first() {
     let upstream = Upstream::start();
     let cluster = Cluster::start();
@@ -195,12 +208,14 @@ fn a_cluster_with_tls_and_a_password_counts_what_requests_have_cost() {
         Upstream::with(|_| Reply::Bytes(b"HTTP/1.1 200 OK\r\nX-Cost: 4\r\nContent-Length: 0\r\n\r\n".to_vec()));
     // All of it in one node.
     let bus = nobody().port().to_string();
-    let cluster =
-        ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus, "--requirepass", "hunter2"];
-    let (node, tls) = Redis::start_tls(&[&["--tls-auth-clients", "no"][..], &cluster].concat());
+    let cluster = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus];
+    // Who may do no more than the README says.
+    let user = ["--user", "limits", "on", ">hunter2", "~aegis:rl:*", "+eval", "+evalsha", "+get", "+set", "+time"];
+    let user = [&user[..], &["+cluster|slots", "+asking"]].concat();
+    let (node, tls) = Redis::start_tls(&[&["--tls-auth-clients", "no"][..], &cluster, &user].concat());
     node.order(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     let gateway = gateway(format!(
-        "redis: {{ cluster: ['rediss://:hunter2@{}'], caFile: '{}', timeout: 2s }}\n\
+        "redis: {{ cluster: ['rediss://limits:hunter2@{}'], caFile: '{}', timeout: 2s }}\n\
          routes: [{{ path: /users, target: '{}', plugins: {{ rateLimit: {{ max: 10, window: 1h, cost: {{ responseHeader: x-cost }} }} }} }}]\n",
         tls.address,
         tls.certificates.ca.display(),

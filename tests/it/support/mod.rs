@@ -15,7 +15,7 @@ pub use client::{Connection, Response};
 pub use cluster::Cluster;
 pub use gateway::{Gateway, SECRET, aegis, gateway};
 pub use redis::Redis;
-pub use sentinels::Sentinels;
+pub use sentinels::{Sentinels, tls_sentinel};
 pub use tls::Certificates;
 pub use upstream::{Reply, Upstream};
 

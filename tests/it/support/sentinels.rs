@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use super::eventually;
 use super::redis::{Redis, USER, data_node};
+use super::tls::Tls;
+use super::{Certificates, eventually, nobody};
 
 /// What the sentinels call the set.
 const SERVICE: &str = "limits";
@@ -84,6 +85,22 @@ impl Sentinels {
             (seen && others.all(|node| node.follows(primary))).then_some(())
         });
     }
+}
+
+/// A sentinel that watches a primary by TLS and is reached by TLS, and its URL.
+pub fn tls_sentinel(primary: &Tls) -> (Redis, String) {
+    let address = std::cell::Cell::new(nobody());
+    let sentinel = Redis::launch("redis-server", |command, plain| {
+        address.set(nobody());
+        let Certificates { ca, server_cert, server_key, .. } = &primary.certificates;
+        let mut config = format!("bind 127.0.0.1\nport {}\ntls-port {}\n{USER}\n", plain.port(), address.get().port());
+        config += &format!("tls-ca-cert-file {}\ntls-cert-file {}\n", ca.display(), server_cert.display());
+        config += &format!("tls-key-file {}\ntls-auth-clients no\ntls-replication yes\n", server_key.display());
+        config += &format!("sentinel monitor {SERVICE} 127.0.0.1 {} 1\n", primary.address.port());
+        fs::write(command.get_current_dir().unwrap().join("sentinel.conf"), config).unwrap();
+        command.args(["sentinel.conf", "--sentinel"]);
+    });
+    (sentinel, format!("rediss+sentinel://{}/{SERVICE}", address.get()))
 }
 
 /// A data node, with the password that it asks for and that it gives.
