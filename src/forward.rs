@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 use crate::breaker::Refused;
 use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
-use crate::downstream::hop_by_hop;
 use crate::downstream::request_id::X_REQUEST_ID;
+use crate::downstream::{answer, hop_by_hop};
 use crate::failure::Failure;
 use crate::observe;
 use crate::refusal::Refusal;
@@ -157,7 +157,7 @@ pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut Requ
         }
     }
     if !switching {
-        hop_by_hop::strip(response);
+        answer::edit(response, hop_by_hop::strip);
     }
     Ok(())
 }

@@ -7,12 +7,13 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 use serde::Serialize;
 
 use crate::context::RequestCtx;
+use crate::downstream::answer;
 use crate::downstream::request_id::X_REQUEST_ID;
 use crate::failure::Failure;
 use crate::refusal::Refusal;
@@ -139,11 +140,11 @@ pub async fn send(
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
 pub fn decorate(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
-    response.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
-    for (name, value) in &ctx.notes.answer {
-        response.insert_header(name.to_bytes(), value.clone())?;
-    }
-    Ok(())
+    let added = answer::edit(response, |fields| {
+        fields.try_insert(&X_REQUEST_ID, ctx.request_id.clone())?;
+        ctx.notes.answer.iter().try_for_each(|(name, value)| fields.try_insert(name, value.clone()).map(drop))
+    });
+    added.or_err(ErrorType::InvalidHTTPHeader, "too many header fields in an answer")
 }
 
 /// The answer comes before the body was read. A small body is read and thrown away afterwards; with a

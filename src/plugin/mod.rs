@@ -60,7 +60,7 @@ pub struct Notes {
     /// What the token says that limits go by.
     pub claims: Option<Arc<Claims>>,
     /// Fields to add to the answer, whoever gives it.
-    pub answer: Vec<(FieldName, HeaderValue)>,
+    pub answer: Vec<(HeaderName, HeaderValue)>,
     on_answer: Vec<OnAnswer>,
 }
 

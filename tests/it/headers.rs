@@ -1,6 +1,8 @@
 //! What travels with a request, in both directions.
 
-use crate::support::{Gateway, Upstream, gateway, token};
+use std::io::Read;
+
+use crate::support::{Gateway, Reply, Upstream, gateway, token};
 
 fn protected(upstream: &Upstream) -> Gateway {
     gateway(format!(
@@ -30,6 +32,27 @@ fn the_request_id_of_a_client_is_kept_if_it_is_sane_and_replaced_if_not() {
     }
     let twice = gateway.request("GET", "/open", &[("X-Request-ID", "a"), ("X-Request-ID", "b")]);
     assert!(uuid::Uuid::parse_str(twice.header("x-request-id").unwrap()).is_ok());
+}
+
+#[test]
+fn an_answer_goes_on_as_it_is_but_for_how_names_are_spelled() {
+    let upstream = Upstream::with(|_| {
+        let answer = "HTTP/1.1 404 Gone Fishing\r\nCONTENT-length: 2\r\nSet-Cookie: a=1\r\nX-Odd-Name: x\r\n\
+                      set-cookie: b=2\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n\r\nno";
+        Reply::Bytes(answer.into())
+    });
+    let gateway = protected(&upstream);
+    let mut connection = gateway.connect();
+    connection.send("GET /open HTTP/1.1\r\nHost: x\r\nX-Request-ID: id-7\r\nConnection: close\r\n\r\n");
+    let mut answer = String::new();
+    connection.stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 404 Gone Fishing\r\n") && body == "no", "{answer}");
+    let mut lines: Vec<&str> = head.lines().skip(1).filter(|line| !line.starts_with("Date")).collect();
+    // Stable: values of one name stay in order.
+    lines.sort_by_key(|line| line.split(':').next());
+    let expected = ["Connection: close", "Content-Length: 2", "Set-Cookie: a=1", "Set-Cookie: b=2", "x-odd-name: x"];
+    assert_eq!(lines, [&expected[..], &["x-request-id: id-7"]].concat());
 }
 
 #[test]

@@ -39,9 +39,9 @@ pub fn add(notes: &mut Notes, asked: &Asked, views: &[View]) {
         .min_by_key(|Shown { rule, view, .. }| (view.remaining / rule.cost, std::cmp::Reverse(view.reset)));
     if let Some(Shown { quota, view, .. }) = nearest {
         notes.answer.extend([
-            ((&X_RATELIMIT_LIMIT).into(), HeaderValue::from(quota.limit())),
-            ((&X_RATELIMIT_REMAINING).into(), HeaderValue::from(view.remaining)),
-            ((&X_RATELIMIT_RESET).into(), HeaderValue::from(whole_seconds(view.reset))),
+            (X_RATELIMIT_LIMIT.clone(), HeaderValue::from(quota.limit())),
+            (X_RATELIMIT_REMAINING.clone(), HeaderValue::from(view.remaining)),
+            (X_RATELIMIT_RESET.clone(), HeaderValue::from(whole_seconds(view.reset))),
         ]);
     }
     let (mut policies, mut limits) = (String::new(), String::new());
@@ -59,7 +59,7 @@ pub fn add(notes: &mut Notes, asked: &Asked, views: &[View]) {
     }
     let value = |text: String| HeaderValue::try_from(text).ok().filter(|value| !value.is_empty());
     if let (Some(policies), Some(limits)) = (value(policies), value(limits)) {
-        notes.answer.extend([((&RATELIMIT_POLICY).into(), policies), ((&RATELIMIT).into(), limits)]);
+        notes.answer.extend([(RATELIMIT_POLICY.clone(), policies), (RATELIMIT.clone(), limits)]);
     }
 }
 
