@@ -14,6 +14,7 @@ mod endpoint;
 mod lanes;
 mod lease;
 mod link;
+mod queue;
 mod refusals;
 mod script;
 mod server;
@@ -26,11 +27,12 @@ use parking_lot::Mutex;
 use redis::RedisResult;
 use tokio::sync::{mpsc, oneshot};
 
-use self::calls::{Redirected, Request};
+use self::calls::Redirected;
 use self::cluster::Cluster;
 use self::endpoint::Endpoint;
 use self::lease::Leases;
 pub use self::link::Health;
+use self::queue::Request;
 use self::refusals::Refusals;
 use self::server::{Common, Server};
 use super::algorithm::Decision;
@@ -137,7 +139,7 @@ impl Redis {
             Kind::One(server) => Some(server.clone()),
             Kind::Cluster(cluster) => key(&asked).and_then(|key| cluster.server(&key)),
         };
-        match server {
+        match server.filter(|server| server.link.is_up()) {
             Some(server) => server.send(Request::new(asked, now, None)).map(|unsent| unsent.asked),
             None => Some(asked),
         }

@@ -8,33 +8,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::{RedisError, RedisResult};
 use smallvec::SmallVec;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::lanes::Lanes;
 use super::lease::Leases;
 use super::link::Link;
+use super::queue::{Call, Queue, Request};
 use super::script::{Mode, Question};
 use crate::plugin::rate_limit::algorithm::{Answer, Decision};
-use crate::plugin::rate_limit::fingerprint::Fingerprint;
-use crate::plugin::rate_limit::rule::Asked;
-
-/// Requests that are taken up at a time.
-const AT_ONCE: usize = 1_024;
-
-/// A request to be decided.
-#[derive(Debug)]
-pub struct Request {
-    /// What it asks.
-    pub asked: Asked,
-    /// When it was made: the time-out counts from here.
-    pub at: Instant,
-    /// Takes the decision. Dropped, there is none. Without it, nothing is asked: what was used is counted.
-    pub answer: Option<oneshot::Sender<Decision>>,
-    /// How often it has been sent elsewhere.
-    pub hops: u8,
-    /// The server has not got the slot yet that it is asked for, and is told that we know.
-    pub asking: bool,
-}
 
 /// Requests that have to go to another server, and the error that says where.
 #[derive(Debug)]
@@ -45,47 +25,20 @@ pub struct Redirected {
     pub error: RedisError,
 }
 
-impl Request {
-    /// A request that has not been anywhere.
-    pub fn new(asked: Asked, at: Instant, answer: Option<oneshot::Sender<Decision>>) -> Self {
-        Request { asked, at, answer, hops: 0, asking: false }
-    }
-
-    /// Requests in the same lane go together.
-    fn lane(&self) -> Fingerprint {
-        self.asked.lane.aside(u8::from(self.answer.is_none()) | u8::from(self.asking) << 1)
-    }
-}
-
-/// The requests in one lane, in the order they came.
-type Call = (Fingerprint, Vec<Request>);
-
-/// Decides on what comes from `requests`, until their other end is gone.
+/// Decides on what comes to `queue`, until that is closed.
 ///
 /// All calls that can go at a moment go in one round trip; several may be on their way.
-pub async fn serve(
-    link: &Link,
-    leases: &Leases,
-    redirects: &mpsc::UnboundedSender<Redirected>,
-    mut requests: mpsc::UnboundedReceiver<Request>,
-) {
-    let (mut lanes, mut arrived, mut flights) = (Lanes::default(), Vec::new(), FuturesUnordered::new());
+pub async fn serve(link: &Link, leases: &Leases, redirects: &mpsc::UnboundedSender<Redirected>, queue: &Queue) {
+    let mut flights = FuturesUnordered::new();
     loop {
         tokio::select! {
-            count = requests.recv_many(&mut arrived, AT_ONCE) => {
-                if count == 0 {
-                    return;
-                }
-                for request in arrived.drain(..) {
-                    lanes.arrive(request.lane(), request);
-                }
-            }
+            () = queue.rung() => {}
             Some((calls, flight)) = flights.next(), if !flights.is_empty() => {
                 // Who serves them has gone: those who wait are told by their channel's end.
-                land(&mut lanes, leases, calls, flight).into_iter().for_each(|away| drop(redirects.send(away)));
+                land(queue, leases, calls, flight).into_iter().for_each(|away| drop(redirects.send(away)));
             }
         }
-        let mut calls = lanes.depart();
+        let Some(mut calls) = queue.depart() else { return };
         if calls.is_empty() {
             continue;
         }
@@ -93,7 +46,7 @@ pub async fn serve(
         calls.retain_mut(|(lane, requests)| {
             spend(leases, requests, now);
             if requests.is_empty() {
-                lanes.land(lane);
+                queue.land(lane);
             }
             !requests.is_empty()
         });
@@ -158,7 +111,7 @@ fn question(requests: &[Request], leases: &Leases, now: Instant) -> Option<Quest
 
 /// Tells the requests what came of their calls, and gives back those who have to go elsewhere. Without an
 /// answer there is no hope for those either who wait for the next one.
-fn land(lanes: &mut Lanes<Fingerprint, Request>, leases: &Leases, calls: Vec<Call>, flight: Flight) -> Vec<Redirected> {
+fn land(queue: &Queue, leases: &Leases, calls: Vec<Call>, flight: Flight) -> Vec<Redirected> {
     let mut redirected = Vec::new();
     let mut answers = flight.answers.into_iter();
     for (counter, requests) in calls {
@@ -171,13 +124,13 @@ fn land(lanes: &mut Lanes<Fingerprint, Request>, leases: &Leases, calls: Vec<Cal
                     leases.hold(asked, &answer, flight.at, spent);
                 }
                 settle(requests, &answer);
-                lanes.land(&counter);
+                queue.land(&counter);
             }
             Some(Err(error)) if error.redirect_node().is_some() => {
-                let behind = lanes.crash(&counter);
+                let behind = queue.crash(&counter);
                 redirected.push(Redirected { requests: requests.into_iter().chain(behind).collect(), error });
             }
-            _ => drop(lanes.crash(&counter)),
+            _ => drop(queue.crash(&counter)),
         }
     }
     redirected

@@ -12,9 +12,10 @@ use arc_swap::ArcSwap;
 use redis::{ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisResult, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use super::calls::{Redirected, Request};
+use super::calls::Redirected;
 use super::endpoint::Endpoint;
 use super::link::Health;
+use super::queue::Request;
 use super::server::{Common, Server};
 use super::slots::{self, Range, SLOTS};
 

@@ -5,12 +5,14 @@
 //! it, and each of them is still counted. Pure.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash};
+
+use crate::plugin::rate_limit::fingerprint::Hashed;
 
 /// Lanes of counters `K`, with waiting `W`.
 #[derive(Debug)]
 pub struct Lanes<K, W> {
-    lanes: HashMap<K, Lane<W>>,
+    lanes: HashMap<K, Lane<W>, BuildHasherDefault<Hashed>>,
     /// Counters that somebody waits for and no call is in flight for.
     ready: Vec<K>,
 }
@@ -24,18 +26,20 @@ struct Lane<W> {
 
 impl<K, W> Default for Lanes<K, W> {
     fn default() -> Self {
-        Lanes { lanes: HashMap::new(), ready: Vec::new() }
+        Lanes { lanes: HashMap::default(), ready: Vec::new() }
     }
 }
 
 impl<K: Clone + Eq + Hash, W> Lanes<K, W> {
-    /// Somebody wants `counter`.
-    pub fn arrive(&mut self, counter: K, who: W) {
+    /// Somebody wants `counter`. Says whether that is the first one who can go.
+    pub fn arrive(&mut self, counter: K, who: W) -> bool {
         let lane = self.lanes.entry(counter.clone()).or_insert(Lane { in_flight: false, waiting: Vec::new() });
-        if !lane.in_flight && lane.waiting.is_empty() {
+        let can_go = !lane.in_flight && lane.waiting.is_empty();
+        lane.waiting.push(who);
+        if can_go {
             self.ready.push(counter);
         }
-        lane.waiting.push(who);
+        can_go && self.ready.len() == 1
     }
 
     /// All who can go now, by counter; their calls are in flight from here on.
@@ -50,15 +54,16 @@ impl<K: Clone + Eq + Hash, W> Lanes<K, W> {
         calls
     }
 
-    /// The call for `counter` has been answered: who waits may go next.
-    pub fn land(&mut self, counter: &K) {
-        let Some(lane) = self.lanes.get_mut(counter) else { return };
+    /// The call for `counter` has been answered: who waits may go next. Says whether those are the first who can.
+    pub fn land(&mut self, counter: &K) -> bool {
+        let Some(lane) = self.lanes.get_mut(counter) else { return false };
         lane.in_flight = false;
         if lane.waiting.is_empty() {
             self.lanes.remove(counter);
-        } else {
-            self.ready.push(counter.clone());
+            return false;
         }
+        self.ready.push(counter.clone());
+        self.ready.len() == 1
     }
 
     /// The call for `counter` has failed: gives back those who wait, for whom there is no hope either.
@@ -74,16 +79,13 @@ mod tests {
     #[test]
     fn those_who_come_during_a_call_go_together_in_the_next_one() {
         let mut lanes = Lanes::default();
-        lanes.arrive("a", 1);
-        lanes.arrive("b", 2);
-        lanes.arrive("a", 3);
+        assert_eq!([("a", 1), ("b", 2), ("a", 3)].map(|(lane, who)| lanes.arrive(lane, who)), [true, false, false]);
         assert_eq!(lanes.depart(), [("a", vec![1, 3]), ("b", vec![2])]);
-        lanes.arrive("a", 4);
+        assert!(!lanes.arrive("a", 4), "it has to wait");
         lanes.arrive("a", 5);
         assert_eq!(lanes.depart(), [], "one call at a time");
-        lanes.land(&"b");
-        lanes.land(&"a");
-        lanes.arrive("a", 6);
+        assert_eq!([lanes.land(&"b"), lanes.land(&"a")], [false, true]);
+        assert!(!lanes.arrive("a", 6), "others can go already");
         assert_eq!(lanes.depart(), [("a", vec![4, 5, 6])]);
         lanes.land(&"a");
         assert_eq!(lanes.depart(), []);

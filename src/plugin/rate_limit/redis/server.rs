@@ -1,14 +1,15 @@
 //! One server: the link to it, and the requests that are decided there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::calls::{self, Redirected, Request};
+use super::calls::{self, Redirected};
 use super::endpoint::Endpoint;
 use super::lease::Leases;
 use super::link::Link;
+use super::queue::{Queue, Request};
 use super::script::Scripts;
 use crate::config::Redis as Config;
 
@@ -32,25 +33,34 @@ pub struct Server {
     /// The link to it.
     pub link: Arc<Link>,
     common: Common,
-    requests: mpsc::UnboundedSender<Request>,
-    /// The other end, until somebody serves it.
-    unserved: Mutex<Option<mpsc::UnboundedReceiver<Request>>>,
+    queue: Arc<Queue>,
+    started: AtomicBool,
+}
+
+/// Nobody waits for what nobody serves.
+struct Closing(Arc<Queue>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Server {
     /// A server that is not connected to until [`Server::start`].
     pub fn new(endpoint: Endpoint, common: Common) -> Self {
-        let (requests, unserved) = mpsc::unbounded_channel();
         let link = Link::new(endpoint, common.config.timeout, common.scripts.clone(), common.changed.clone());
-        Server { link: Arc::new(link), common, requests, unserved: Mutex::new(Some(unserved)) }
+        Server { link: Arc::new(link), common, queue: Arc::default(), started: AtomicBool::new(false) }
     }
 
     /// Connects, keeps connected and decides, on tasks of this runtime that end with the last handle to
     /// this server. Returns when connecting has been tried once.
     pub async fn start(&self) {
-        let Some(unserved) = self.unserved.lock().take() else { return };
-        let (link, common) = (self.link.clone(), self.common.clone());
-        tokio::spawn(async move { calls::serve(&link, &common.leases, &common.redirects, unserved).await });
+        if self.started.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (link, common, queue) = (self.link.clone(), self.common.clone(), Closing(self.queue.clone()));
+        tokio::spawn(async move { calls::serve(&link, &common.leases, &common.redirects, &queue.0).await });
         let (link, (tried, first_try)) = (self.link.clone(), oneshot::channel());
         tokio::spawn(async move {
             // A breaker that has seen nothing yet lets anybody try.
@@ -64,11 +74,14 @@ impl Server {
         let _ = first_try.await;
     }
 
-    /// Has a request be decided; gives it back if nobody does.
+    /// Has a request be decided, unless the link turns out to be down; gives it back if nobody serves any more.
     pub fn send(&self, request: Request) -> Option<Request> {
-        if !self.link.is_up() {
-            return Some(request);
-        }
-        self.requests.send(request).err().map(|unsent| unsent.0)
+        self.queue.arrive(request)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.queue.close();
     }
 }
