@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_core::upstreams::peer::HttpPeer;
@@ -27,6 +27,7 @@ use crate::upstream::upgrade;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What clients are told to wait while a probe decides.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Connections that were closed while they waited unused can come in a row; after so many the target is
 /// given up.
 const STALE_CONNECTIONS: u32 = 3;
@@ -76,16 +77,17 @@ pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Resul
 /// An attempt at the next target that was not tried yet and admits it; else how long to wait until one may.
 fn pick(route: &Route, tried: &mut SmallVec<[usize; 4]>, now: Instant) -> Result<Attempt, Duration> {
     let mut retry_after = Duration::MAX;
-    let picked = route.turns.pick(route.targets.len(), |index| {
+    let picked = route.turns.pick(route.members.len(), |index| {
         if tried.contains(&index) {
             return None;
         }
-        match Attempt::admit(&route.targets[index], route.guarded, now) {
+        match Attempt::admit(&route.members[index].target, route.members[index].guarded, now) {
             Ok(attempt) => Some(attempt),
             Err(refused) => {
                 let wait = match refused {
                     Refused::Open(until) => until.saturating_duration_since(now),
-                    Refused::Probing => PROBE_WAIT,
+                    // Nobody knows when somebody lets it go.
+                    Refused::Probing | Refused::Held => PROBE_WAIT,
                 };
                 retry_after = retry_after.min(wait);
                 None
@@ -150,7 +152,7 @@ pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut Requ
     }
     ctx.notes.answered(&response.headers, now);
     if let Some(attempt) = &mut ctx.attempt {
-        attempt.answered(response.status.as_u16(), &ctx.request_id, now);
+        attempt.answered(response.status.as_u16(), grpc_status(&response.headers), &ctx.request_id, now);
         if switching {
             // However a tunnel ends, and it always ends by somebody cutting it, the target did its part.
             attempt.finish(now);
@@ -162,6 +164,18 @@ pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut Requ
     Ok(())
 }
 
+/// The trailers of a response have come, in which gRPC says how it went.
+pub fn ended(trailers: &HeaderMap, ctx: &mut RequestCtx, now: Instant) {
+    if let (Some(attempt), Some(status)) = (&mut ctx.attempt, grpc_status(trailers)) {
+        attempt.ended(status, &ctx.request_id, now);
+    }
+}
+
+/// What `grpc-status` says, which only gRPC has.
+fn grpc_status(fields: &HeaderMap) -> Option<u8> {
+    fields.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
 /// No connection came about, so nothing was sent: the target's next address may be tried, and when it has no
 /// more, the attempt has failed and another target may be.
 pub fn connect_failed(ctx: &mut RequestCtx, mut error: Box<Error>, now: Instant) -> Box<Error> {
@@ -170,7 +184,7 @@ pub fn connect_failed(ctx: &mut RequestCtx, mut error: Box<Error>, now: Instant)
         return error;
     }
     settle(ctx, &error, now);
-    let untried = ctx.route.as_ref().is_some_and(|route| ctx.tried.len() < route.targets.len());
+    let untried = ctx.route.as_ref().is_some_and(|route| ctx.tried.len() < route.members.len());
     error.set_retry(untried);
     error
 }

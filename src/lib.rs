@@ -19,10 +19,10 @@ pub mod gateway;
 pub mod intake;
 pub mod observe;
 pub mod plugin;
+pub mod ratio;
 pub mod refusal;
 pub mod respond;
-#[cfg(test)]
-mod rng;
+pub mod rng;
 pub mod routing;
 pub mod server;
 pub mod shared;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use self::limits::Ids;
-use crate::breaker::Policy;
+use crate::breaker::policy::{Backoff, Policy, Recent, Trip};
 use crate::config::units::TargetUrl;
 use crate::config::{self, Config};
 use crate::downstream::headers::Reserved;
@@ -19,6 +19,7 @@ use crate::plugin::auth::{Auth, jwt::Verifier};
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
+use crate::upstream::criteria::Criteria;
 use crate::upstream::selector::RoundRobin;
 use crate::upstream::target::Target;
 
@@ -45,17 +46,23 @@ pub struct Route {
     /// Its path prefix.
     pub path: Arc<str>,
     /// Its targets in the order of the config.
-    pub targets: Vec<Arc<Target>>,
+    pub members: Vec<Member>,
     /// Whose turn it is.
     pub turns: RoundRobin,
-    /// Whether the targets' breakers are asked and told.
-    pub guarded: bool,
     /// Its rate limits, if it has any.
     pub limits: Option<Arc<Limits>>,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
     /// How long to wait for a target.
     pub timeouts: config::Timeouts,
+}
+
+/// A target as one of a route's.
+pub struct Member {
+    /// The target.
+    pub target: Arc<Target>,
+    /// Whether its breaker is asked and told.
+    pub guarded: bool,
 }
 
 impl Snapshot {
@@ -101,11 +108,14 @@ fn compile(
     if let Some(limits) = &limits {
         plugins.push(Box::new(RateLimit::new(limits.clone(), store.clone())));
     }
+    let member = |written: &config::Target| {
+        let target = targets.get(written.url.as_str())?.clone();
+        Some(Member { target, guarded: written.breaker.is_some() })
+    };
     Route {
         path,
-        targets: route.targets.iter().filter_map(|url| targets.get(url.as_str()).cloned()).collect(),
+        members: route.targets.iter().filter_map(member).collect(),
         turns: RoundRobin::default(),
-        guarded: route.breaker.is_some(),
         limits,
         plugins,
         timeouts: route.timeouts,
@@ -117,9 +127,9 @@ fn compile(
 fn targets(config: &Config) -> HashMap<&str, Arc<Target>> {
     let mut breakers: HashMap<&TargetUrl, Option<(&config::Breaker, Duration)>> = HashMap::new();
     for route in &config.routes {
-        for url in &route.targets {
-            let known = breakers.entry(url).or_default();
-            let Some(breaker) = &route.breaker else { continue };
+        for target in &route.targets {
+            let known = breakers.entry(&target.url).or_default();
+            let Some(breaker) = &target.breaker else { continue };
             let lease = route.timeouts.connect + route.timeouts.read + LEASE_MARGIN;
             *known = Some((breaker, known.map_or(lease, |(_, longest)| lease.max(longest))));
         }
@@ -128,10 +138,42 @@ fn targets(config: &Config) -> HashMap<&str, Arc<Target>> {
 }
 
 fn target(url: &TargetUrl, breaker: Option<(&config::Breaker, Duration)>) -> Target {
-    let statuses = breaker.map_or_else(config::Breaker::default_statuses, |(breaker, _)| breaker.statuses.clone());
-    let policy =
-        breaker.map(|(breaker, lease)| Policy { failures: breaker.failures, cooldown: breaker.cooldown, lease });
-    Target::new(url.clone(), statuses, policy)
+    let criteria = match breaker {
+        Some((breaker, _)) => Criteria {
+            statuses: breaker.statuses.clone(),
+            grpc_statuses: breaker.grpc_statuses.clone(),
+            slower_than: breaker.slower_than,
+            slow_fails: breaker.slow_ratio.is_none(),
+        },
+        // What is counted though it has no consequence.
+        None => Criteria {
+            statuses: config::Breaker::default_statuses(),
+            grpc_statuses: config::Breaker::default_grpc_statuses(),
+            slower_than: None,
+            slow_fails: false,
+        },
+    };
+    Target::new(url.clone(), criteria, breaker.map(|(breaker, lease)| policy(breaker, lease)))
+}
+
+/// `lease` is what a probe may take where the config does not say.
+fn policy(breaker: &config::Breaker, lease: Duration) -> Policy {
+    let recent = breaker.window.zip(breaker.min_requests).map(|(window, min_requests)| Recent {
+        window,
+        min_requests,
+        failed: breaker.failure_ratio,
+        slow: breaker.slow_ratio,
+    });
+    Policy {
+        trip: Trip { in_a_row: breaker.failures, recent, both: breaker.mode == Some(config::Mode::All) },
+        cooldown: breaker.cooldown,
+        backoff: breaker.backoff.map(|config::Backoff { factor, max, jitter }| Backoff {
+            factor: factor.0,
+            max,
+            jitter,
+        }),
+        lease: breaker.probe_timeout.unwrap_or(lease),
+    }
 }
 
 #[cfg(test)]
@@ -153,8 +195,9 @@ mod tests {
             "  - { path: /b, targets: [http://y:1], breaker: off }\n",
         ));
         assert_eq!(snapshot.targets.len(), 2);
-        assert!(Arc::ptr_eq(&snapshot.routes[0].targets[1], &snapshot.routes[1].targets[0]));
-        assert_eq!((snapshot.routes[0].guarded, snapshot.routes[1].guarded), (true, false));
+        assert!(Arc::ptr_eq(&snapshot.routes[0].members[1].target, &snapshot.routes[1].members[0].target));
+        let guarded = |route: usize| snapshot.routes[route].members[0].guarded;
+        assert_eq!((guarded(0), guarded(1)), (true, false));
         assert_eq!(snapshot.route("/b/7").map(|route| &*route.path), Some("/b"));
     }
 

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::{Breaker, Outcome, Permit, Policy, Refused, View};
+use super::{Breaker, Hold, Outcome, Permit, Policy, Refused, View};
+use crate::rng::Rng;
 
 /// One peer's breaker.
 #[derive(Debug)]
@@ -21,7 +22,9 @@ pub struct Circuit {
 impl Circuit {
     /// A closed circuit.
     pub fn new(policy: Policy, now: Instant) -> Self {
-        Circuit { breaker: Mutex::new(Breaker::new(policy, now)), calm: AtomicU64::new(1) }
+        let breaker = Breaker::new(policy, Rng::random(), now);
+        let calm = AtomicU64::new(breaker.calm().map_or(0, |epoch| epoch + 1));
+        Circuit { breaker: Mutex::new(breaker), calm }
     }
 
     /// [`Breaker::admit`].
@@ -36,10 +39,10 @@ impl Circuit {
     }
 
     /// [`Breaker::answered`].
-    pub fn answered(&self, permit: &mut Permit, now: Instant) {
+    pub fn answered(&self, permit: &mut Permit, slow: bool, now: Instant) {
         // A success during the calm changes nothing; one that comes after a failure goes the long way.
         match self.calm.load(Ordering::Acquire) {
-            0 => self.with(|breaker| breaker.answered(permit, now)),
+            0 => self.with(|breaker| breaker.answered(permit, slow, now)),
             _ => permit.note_answer(),
         }
     }
@@ -49,6 +52,21 @@ impl Circuit {
         if outcome == Outcome::Failure || self.calm.load(Ordering::Acquire) == 0 {
             self.with(|breaker| breaker.settle(permit, outcome, now));
         }
+    }
+
+    /// [`Breaker::hold`].
+    pub fn hold(&self, hold: Hold, now: Instant) {
+        self.with(|breaker| breaker.hold(hold, now));
+    }
+
+    /// [`Breaker::reset`].
+    pub fn reset(&self, now: Instant) {
+        self.with(|breaker| breaker.reset(now));
+    }
+
+    /// [`Breaker::reconsider`].
+    pub fn reconsider(&self, now: Instant) {
+        self.with(|breaker| breaker.reconsider(now));
     }
 
     /// [`Breaker::view`].
@@ -76,7 +94,7 @@ mod tests {
 
     fn circuit(cooldown: Duration) -> Circuit {
         let failures = NonZeroU32::new(3).expect("3");
-        Circuit::new(Policy { failures, cooldown, lease: Duration::from_secs(3600) }, Instant::now())
+        Circuit::new(Policy::in_a_row(failures, cooldown, Duration::from_secs(3600)), Instant::now())
     }
 
     #[test]
@@ -124,7 +142,7 @@ mod tests {
                             0..=2 => circuit.settle(permit, Outcome::Failure, now),
                             3 => circuit.settle(permit, Outcome::Neutral, now),
                             4 => {
-                                circuit.answered(&mut permit, now);
+                                circuit.answered(&mut permit, false, now);
                                 circuit.settle(permit, Outcome::Failure, now);
                             }
                             _ => circuit.settle(permit, Outcome::Success, now),

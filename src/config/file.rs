@@ -5,13 +5,15 @@
 
 #![allow(dead_code, reason = "keys of features to come are there to be refused, and never read")]
 
+mod breaker;
 mod plugins;
 mod rate_limit;
 mod route;
 mod words;
 
+pub use self::breaker::{Backoff, Breaker, Preset};
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
-pub use self::route::{Breaker, Policies, Route};
+pub use self::route::{Policies, Route};
 use self::words::Later;
 pub use self::words::{Network, Switch};
 use serde::de::{Deserialize, Deserializer, Error};

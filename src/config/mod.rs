@@ -23,7 +23,8 @@ pub use self::redis::{Redis, Servers};
 pub use error::{LoadError, Position, Problem, Severity};
 pub use file::{Cost, KeyPart, LogFormat, Scope};
 pub use model::{
-    AccessLog, Breaker, Config, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, RateLimit, Route, Timeouts,
+    AccessLog, Backoff, Breaker, Config, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, Mode, OnRedisDown, RateLimit,
+    Route, Target, Timeouts,
 };
 
 use env::Lookup;
@@ -64,6 +65,8 @@ pub fn parse(file: &str, text: &str, lookup: Lookup<'_>) -> Result<Loaded, LoadE
     let config =
         decode::decode(&mut root, &mut problems).map(|written| compile::compile(written, lookup, &mut problems));
     problems.sort_by_key(|problem| problem.at);
+    // What is wrong in `defaults` is found with each route that inherits it.
+    problems.dedup();
     let fatal = problems.iter().any(|problem| problem.severity == Severity::Error);
     match config {
         Some(config) if !fatal => Ok(Loaded { config, warnings: problems }),

@@ -1,6 +1,8 @@
 //! The small notations of the config: durations, numbers with a range, addresses, secrets.
 
 mod address;
+mod factor;
+mod grpc;
 mod name;
 mod secret;
 mod sentinel;
@@ -13,9 +15,12 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 pub use self::address::{ListenAddress, RoutePath, TargetUrl};
+pub use self::factor::Factor;
+pub use self::grpc::GrpcStatus;
 pub use self::name::{FieldName, ScopeName};
 pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
+use crate::ratio::Ratio;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
 fn from_word<'de, T, D>(deserializer: D) -> Result<T, D::Error>
@@ -41,7 +46,8 @@ macro_rules! word {
         }
     )*};
 }
-word!(Period, Count, Window, Threads, StatusRange, Prefix, FieldName, ScopeName, ListenAddress, TargetUrl, RoutePath);
+word!(Period, Count, Window, Threads, StatusRange, GrpcStatus, Prefix, Factor, Ratio);
+word!(FieldName, ScopeName, ListenAddress, TargetUrl, RoutePath);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::breaker::Phase;
+use crate::breaker::window::Counts;
 use crate::config::OnRedisDown;
 use crate::plugin::rate_limit::redis::Health;
 use crate::plugin::rate_limit::rule::{Limits, Rule};
@@ -34,6 +35,11 @@ struct Row<'s> {
     neutral: u64,
     /// How often the circuit opened.
     trips: u64,
+    /// What came in the window that the breaker goes by, if it goes by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recent: Option<Recent>,
+    /// Whether the circuit is kept in its state by hand.
+    held: bool,
     /// Where the limit of the route is counted; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<Counting>,
@@ -45,6 +51,14 @@ struct LastFailure {
     at: String,
     cause: String,
     request_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Recent {
+    requests: u32,
+    failed: u32,
+    slow: u32,
 }
 
 #[derive(Serialize)]
@@ -106,7 +120,7 @@ pub fn json(snapshot: &Snapshot) -> Bytes {
     let rows: Vec<Row<'_>> = snapshot
         .routes
         .iter()
-        .flat_map(|route| route.targets.iter().map(move |target| (route, target)))
+        .flat_map(|route| route.members.iter().map(move |member| (route, &*member.target)))
         .map(|(route, target)| row(snapshot, route, target, &clock))
         .collect();
     serde_json::to_vec(&rows).unwrap_or_default().into()
@@ -131,6 +145,8 @@ fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Cl
         failed: totals.failures,
         neutral: totals.neutrals,
         trips: view.trips,
+        recent: view.recent.map(|Counts { total, failed, slow }| Recent { requests: total, failed, slow }),
+        held: view.held,
         rate_limit: route.limits.as_ref().map(|limits| counting(limits, snapshot.store.redis_health(), clock)),
     }
 }

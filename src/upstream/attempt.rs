@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use http::HeaderValue;
 
+use super::criteria::Mark;
 use super::target::{Addresses, Cause, LastFailure, Target};
 use crate::breaker::{Outcome, Permit, Refused};
 
@@ -19,6 +20,7 @@ pub struct Attempt {
     state: AttemptState,
     /// Addresses that are left to be tried; `None` before the first one.
     addresses: Option<Addresses>,
+    begun: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ impl Attempt {
             _ => None,
         };
         target.counts.requests.fetch_add(1, Ordering::Relaxed);
-        Ok(Attempt { target: target.clone(), permit, state: AttemptState::Sent, addresses: None })
+        Ok(Attempt { target: target.clone(), permit, state: AttemptState::Sent, addresses: None, begun: now })
     }
 
     /// Where it went.
@@ -66,18 +68,26 @@ impl Attempt {
         self.addresses.as_ref().is_some_and(|addresses| addresses.len() > 0)
     }
 
-    /// The head of the final response has arrived. A failing status settles the attempt.
-    pub fn answered(&mut self, status: u16, request_id: &HeaderValue, now: Instant) {
+    /// The head of the final response has arrived, with the status of gRPC if it has one already. If it counts
+    /// as a failure, that settles the attempt.
+    pub fn answered(&mut self, status: u16, grpc: Option<u8>, request_id: &HeaderValue, now: Instant) {
         if self.state != AttemptState::Sent {
             return;
         }
-        if self.target.is_failure(status) {
-            self.fail(Cause::Status(status), request_id, now);
-            return;
+        let mark = self.target.criteria.head(status, grpc, now.saturating_duration_since(self.begun));
+        if let Mark::Failed(cause) = mark {
+            return self.fail(cause, request_id, now);
         }
         self.state = AttemptState::Answered;
         if let (Some(permit), Some(circuit)) = (&mut self.permit, &self.target.circuit) {
-            circuit.answered(permit, now);
+            circuit.answered(permit, mark == Mark::Slow, now);
+        }
+    }
+
+    /// The status of gRPC has come after the body.
+    pub fn ended(&mut self, grpc: u8, request_id: &HeaderValue, now: Instant) {
+        if let Some(cause) = self.target.criteria.grpc(grpc) {
+            self.fail(cause, request_id, now);
         }
     }
 
@@ -134,17 +144,14 @@ mod tests {
 
     use super::*;
     use crate::breaker::{Phase, Policy};
-    use crate::config::units::StatusRange;
+    use crate::config::units::GrpcStatus;
+    use crate::upstream::criteria::Criteria;
     use crate::upstream::target::Totals;
 
     fn target() -> Arc<Target> {
-        let policy = Policy {
-            failures: NonZeroU32::new(3).expect("3"),
-            cooldown: Duration::from_secs(60),
-            lease: Duration::from_secs(90),
-        };
-        let statuses = vec![StatusRange { first: 500, last: 599 }];
-        Arc::new(Target::new("http://a:1".parse().expect("a URL"), statuses, Some(policy)))
+        let three = NonZeroU32::new(3).expect("3");
+        let policy = Policy::in_a_row(three, Duration::from_secs(60), Duration::from_secs(90));
+        Arc::new(Target::new("http://a:1".parse().expect("a URL"), Criteria::none_but_5xx(), Some(policy)))
     }
 
     fn id() -> HeaderValue {
@@ -155,12 +162,12 @@ mod tests {
     fn every_attempt_is_counted_once_however_often_it_is_told_to_end() {
         let (target, now) = (target(), Instant::now());
         let mut failed = Attempt::admit(&target, true, now).expect("closed");
-        failed.answered(500, &id(), now);
+        failed.answered(500, None, &id(), now);
         failed.fail(Cause::Broken("later".into()), &id(), now);
         failed.finish(now);
         drop(failed);
         let mut good = Attempt::admit(&target, true, now).expect("closed");
-        good.answered(200, &id(), now);
+        good.answered(200, None, &id(), now);
         good.finish(now);
         good.withdraw(now);
         drop(good);
@@ -183,7 +190,7 @@ mod tests {
         assert!(Attempt::admit(&target, true, later).is_err());
         drop(probe);
         let mut probe = Attempt::admit(&target, true, later).expect("the next probe");
-        probe.answered(204, &id(), later);
+        probe.answered(204, None, &id(), later);
         assert_eq!(target.view(later).phase, Phase::Closed);
     }
 
@@ -191,13 +198,30 @@ mod tests {
     fn a_body_that_breaks_off_is_a_failure_and_an_answer_cut_by_the_client_is_none() {
         let (target, now) = (target(), Instant::now());
         let mut broken = Attempt::admit(&target, true, now).expect("closed");
-        broken.answered(200, &id(), now);
+        broken.answered(200, None, &id(), now);
         broken.fail(Cause::Broken("reset".into()), &id(), now);
         assert_eq!(target.view(now).failures, 1);
         let mut left = Attempt::admit(&target, true, now).expect("closed");
-        left.answered(200, &id(), now);
+        left.answered(200, None, &id(), now);
         left.withdraw(now);
         assert_eq!(target.totals(), Totals { requests: 2, successes: 0, failures: 1, neutrals: 1 });
+    }
+
+    #[test]
+    fn a_status_of_grpc_after_the_body_takes_the_success_back() {
+        let policy = Policy::in_a_row(NonZeroU32::new(3).expect("3"), Duration::from_secs(60), Duration::from_secs(90));
+        let criteria = Criteria { grpc_statuses: vec![GrpcStatus::INTERNAL], ..Criteria::none_but_5xx() };
+        let target = Arc::new(Target::new("http://a:1".parse().expect("a URL"), criteria, Some(policy)));
+        let now = Instant::now();
+        for (status, failures) in [(13, 1), (0, 0), (13, 1), (13, 2)] {
+            let mut attempt = Attempt::admit(&target, true, now).expect("closed");
+            attempt.answered(200, None, &id(), now);
+            attempt.ended(status, &id(), now);
+            attempt.finish(now);
+            assert_eq!(target.view(now).failures, failures);
+        }
+        assert_eq!(target.last_failure().map(|last| last.cause), Some(Cause::Grpc(GrpcStatus::INTERNAL)));
+        assert_eq!((target.totals().successes, target.totals().failures), (1, 3));
     }
 
     #[test]
@@ -205,7 +229,7 @@ mod tests {
         let (target, now) = (target(), Instant::now());
         for _ in 0..5 {
             Attempt::admit(&target, false, now).expect("not asked").fail(Cause::Connect("refused".into()), &id(), now);
-            Attempt::admit(&target, false, now).expect("not asked").answered(500, &id(), now);
+            Attempt::admit(&target, false, now).expect("not asked").answered(500, None, &id(), now);
         }
         assert_eq!((target.view(now).phase, target.view(now).failures), (Phase::Closed, 0));
         assert_eq!(target.totals().failures, 10);

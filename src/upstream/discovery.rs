@@ -97,9 +97,10 @@ async fn resolve(target: &Target) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::criteria::Criteria;
 
     fn target(url: &str) -> Arc<Target> {
-        Arc::new(Target::new(url.parse().expect("a URL"), Vec::new(), None))
+        Arc::new(Target::new(url.parse().expect("a URL"), Criteria::none_but_5xx(), None))
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //! may have it ([`crate::breaker`]), where it is ([`discovery`]), and what became of it ([`attempt`]).
 
 pub mod attempt;
+pub mod criteria;
 pub mod discovery;
 pub mod selector;
 pub mod target;

@@ -4,23 +4,24 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
+use super::criteria::Criteria;
 use crate::breaker::circuit::Circuit;
 use crate::breaker::{Phase, Policy, View};
-use crate::config::units::{StatusRange, TargetUrl};
+use crate::config::units::{GrpcStatus, TargetUrl};
 
 /// One target URL. All routes that name it share it, its circuit included.
 #[derive(Debug)]
 pub struct Target {
     /// As the config spells it.
     pub url: TargetUrl,
-    /// The statuses that are failures.
-    failing: Vec<StatusRange>,
+    /// What counts as a failure.
+    pub(super) criteria: Criteria,
     pub(super) circuit: Option<Circuit>,
     created: Instant,
     addresses: ArcSwap<Resolution>,
@@ -98,6 +99,10 @@ pub enum Cause {
     Broken(String),
     /// It answered with a failing status.
     Status(u16),
+    /// And with one of gRPC.
+    Grpc(GrpcStatus),
+    /// It answered, after so long.
+    Slow(Duration),
 }
 
 impl fmt::Display for Cause {
@@ -108,6 +113,8 @@ impl fmt::Display for Cause {
             Cause::Timeout(why) => write!(f, "timed out: {why}"),
             Cause::Broken(why) => write!(f, "broken answer: {why}"),
             Cause::Status(status) => write!(f, "status {status}"),
+            Cause::Grpc(status) => write!(f, "gRPC status {status}"),
+            Cause::Slow(took) => write!(f, "slow answer: {} ms", took.as_millis()),
         }
     }
 }
@@ -124,13 +131,12 @@ pub struct LastFailure {
 }
 
 impl Target {
-    /// A target that is not resolved yet, and for which `failing` statuses are failures. Without a policy it
-    /// has no breaker.
-    pub fn new(url: TargetUrl, failing: Vec<StatusRange>, policy: Option<Policy>) -> Self {
+    /// A target that is not resolved yet. Without a policy it has no breaker.
+    pub fn new(url: TargetUrl, criteria: Criteria, policy: Option<Policy>) -> Self {
         let now = Instant::now();
         let unresolved = format!("\"{}\" has not been resolved yet", url.host);
         Target {
-            failing,
+            criteria,
             circuit: policy.map(|policy| Circuit::new(policy, now)),
             created: now,
             addresses: ArcSwap::from_pointee(Resolution::Unknown(unresolved)),
@@ -177,7 +183,15 @@ impl Target {
     pub fn view(&self, now: Instant) -> View {
         match &self.circuit {
             Some(circuit) => circuit.view(now),
-            None => View { phase: Phase::Closed, failures: 0, since: self.created, retry_at: None, trips: 0 },
+            None => View {
+                phase: Phase::Closed,
+                failures: 0,
+                since: self.created,
+                retry_at: None,
+                trips: 0,
+                recent: None,
+                held: false,
+            },
         }
     }
 
@@ -195,10 +209,5 @@ impl Target {
     /// The most recent failure, if there was any.
     pub fn last_failure(&self) -> Option<LastFailure> {
         self.last_failure.lock().clone()
-    }
-
-    /// Whether a status is a failure.
-    pub(super) fn is_failure(&self, status: u16) -> bool {
-        self.failing.iter().any(|range| (range.first..=range.last).contains(&status))
     }
 }

@@ -129,6 +129,25 @@ fn limits_and_every_kind_of_redis_are_printed_and_can_be_read_back() {
 }
 
 #[test]
+fn what_is_printed_of_breakers_reads_back_to_the_same() {
+    let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/breaker-good.yaml")).unwrap();
+    let first = String::from_utf8(check(&text, &["--print"]).stdout).unwrap();
+    for shown in [
+        "factor: '1.5'",
+        "jitter: 10%",
+        "- DATA_LOSS",
+        "failureRatio: 25%",
+        "mode: all",
+        "breaker: off",
+        "slowRatio: 80%",
+    ] {
+        assert!(first.contains(shown), "{shown} in {first}");
+    }
+    assert!(first.contains("- http://a:1\n"), "as short as it can be: {first}");
+    assert_eq!(String::from_utf8(check(first.as_bytes(), &["--print"]).stdout).unwrap(), first);
+}
+
+#[test]
 fn dotenv_is_read_and_the_environment_wins() {
     let run = |env: &[(&str, &str)]| {
         let mut command = aegis(&["check", "-c", "aegis.yaml", "--print"]);

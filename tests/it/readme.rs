@@ -13,7 +13,11 @@ struct Block {
 }
 
 fn blocks() -> Vec<Block> {
-    let readme = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    blocks_of("README.md")
+}
+
+fn blocks_of(page: &str) -> Vec<Block> {
+    let readme = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
     let mut blocks = Vec::new();
     let mut lines = readme.lines();
     while let Some(line) = lines.next() {
@@ -144,6 +148,17 @@ fn the_config_in_the_readme_is_good() {
     fs::write(command.get_current_dir().unwrap().join("aegis.yaml"), &yaml[0].text).unwrap();
     let output = command.env("JWT_SECRET", crate::support::SECRET).output().unwrap();
     assert_eq!(output.stdout, b"aegis.yaml: good, 2 routes\n", "{output:?}");
+}
+
+#[test]
+fn the_configs_in_the_docs_are_good() {
+    let pages = ["docs/upstreams.md"];
+    for block in pages.into_iter().flat_map(blocks_of).filter(|block| block.language == "yaml") {
+        let mut command = aegis(&["check", "-c", "aegis.yaml"]);
+        fs::write(command.get_current_dir().unwrap().join("aegis.yaml"), &block.text).unwrap();
+        let output = command.env("JWT_SECRET", crate::support::SECRET).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}\n{output:?}", block.text);
+    }
 }
 
 #[test]

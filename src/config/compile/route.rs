@@ -1,13 +1,12 @@
 //! `routes:`, with what they inherit from `defaults:`.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{Compiler, at_route};
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
-use crate::config::model::{Breaker, Plugins, Route, Timeouts};
+use crate::config::model::{Breaker, Plugins, Route, Target, Timeouts};
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
@@ -15,23 +14,31 @@ impl Compiler<'_> {
         if written.targets.is_empty() && !self.told_of(&format!("{path}.targets")) {
             self.error(written.targets.at, format!("{path}.targets"), "there is no target; write [http://HOST:PORT]");
         }
-        let mut targets = Vec::new();
+        let block = written.breaker.as_ref().or(defaults.breaker.as_ref());
+        let at_block = if written.breaker.is_some() { &path } else { "defaults" };
+        let breaker = self.breaker(block, &format!("{at_block}.breaker"));
+        let mut targets: Vec<Target> = Vec::new();
         for target in written.targets.iter() {
-            if targets.contains(&target.url) {
+            if targets.iter().any(|earlier| earlier.url == target.url) {
                 self.error(
                     target.at,
                     format!("{path}.targets[{}]", target.index),
                     format!("{} is in the list already; keep one", target.url),
                 );
             } else {
-                targets.push(target.url.clone());
+                let own = target.breaker.as_ref();
+                let own = own.map(|own| self.breaker(Some(own), &format!("{path}.targets[{}].breaker", target.index)));
+                targets.push(Target {
+                    url: target.url.clone(),
+                    has_own_breaker: own.is_some(),
+                    breaker: own.unwrap_or_else(|| breaker.clone()),
+                });
             }
         }
         let timeouts = written.timeouts.or(defaults.timeouts).unwrap_or_default();
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
         let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
         let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
-        let block = written.breaker.as_ref().or(defaults.breaker.as_ref()).map(|block| &block.value);
         Route {
             path: written.path.as_str().to_owned(),
             targets,
@@ -39,7 +46,7 @@ impl Compiler<'_> {
                 connect: timeouts.connect.map_or(Duration::from_secs(2), |period| period.0.0),
                 read: timeouts.read.map_or(Duration::from_secs(60), |period| period.0.0),
             },
-            breaker: breaker(block),
+            breaker,
             plugins: Plugins {
                 auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),
@@ -66,35 +73,20 @@ impl Compiler<'_> {
     pub(super) fn one_breaker_a_target(&mut self, written: &[Located<file::Route>], routes: &[Route]) {
         let mut first: HashMap<&str, (&Located<file::Route>, &Breaker)> = HashMap::new();
         for (written, route) in written.iter().zip(routes) {
-            let Some(breaker) = &route.breaker else { continue };
             for target in &route.targets {
-                let (theirs, other) = *first.entry(target.as_str()).or_insert((written, breaker));
+                let Some(breaker) = &target.breaker else { continue };
+                let (theirs, other) = *first.entry(target.url.as_str()).or_insert((written, breaker));
                 if other != breaker {
                     let at = written.breaker.as_ref().map_or(written.at, |breaker| breaker.at);
                     let theirs = at_route(theirs);
                     self.error(
                         at,
                         format!("{}.breaker", at_route(written)),
-                        format!("{target} is a target of {theirs} too, with another breaker; a target has one: write the same in both, or off"),
+                        format!("{} is a target of {theirs} too, with another breaker; a target has one: write the same in both, or off", target.url),
                     );
                     break;
                 }
             }
         }
     }
-}
-
-/// The breaker that a block describes; without a block, the default one.
-fn breaker(written: Option<&Switch<file::Breaker>>) -> Option<Breaker> {
-    let none = file::Breaker::default();
-    let written = match written {
-        Some(Switch::Off) => return None,
-        Some(Switch::On(written)) => written,
-        None => &none,
-    };
-    Some(Breaker {
-        failures: written.failures.map_or(const { NonZeroU32::new(3).expect("3 is not 0") }, |count| count.0),
-        cooldown: written.cooldown.map_or(Duration::from_secs(60), |period| period.0.0),
-        statuses: written.statuses.as_ref().map_or_else(Breaker::default_statuses, |ranges| ranges.0.clone()),
-    })
 }

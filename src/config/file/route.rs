@@ -5,10 +5,11 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
+use super::breaker::Breaker;
 use super::plugins::Plugins;
-use super::words::{Block, Later, Positive, Switch, choice};
+use super::words::{Later, Positive, Switch, choice};
 use crate::config::located::{Located, OneOrMany};
-use crate::config::units::{Count, RoutePath, StatusRange, TargetUrl};
+use crate::config::units::{RoutePath, TargetUrl};
 
 /// What a route does with a request. The same blocks may stand under `defaults`.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -72,6 +73,8 @@ pub struct Route {
 pub struct Target {
     /// `http://HOST:PORT`
     pub url: TargetUrl,
+    /// In place of the route's.
+    pub breaker: Option<Located<Switch<Breaker>>>,
 }
 
 /// `timeouts:`
@@ -85,31 +88,6 @@ pub struct Timeouts {
     first_byte: Later,
     total: Later,
     idle: Later,
-}
-
-/// `breaker:`
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Breaker {
-    /// Failures in a row that open it. Default: 3.
-    pub failures: Option<Count>,
-    /// How long it stays open before one request may try the target again. Default: 60s.
-    pub cooldown: Option<Positive>,
-    /// Statuses that count as failures. Default: 500-599.
-    pub statuses: Option<OneOrMany<StatusRange>>,
-    mode: Later,
-    failure_ratio: Later,
-    window: Later,
-    min_requests: Later,
-    slower_than: Later,
-    slow_ratio: Later,
-    backoff: Later,
-    probe_timeout: Later,
-}
-
-impl Block for Breaker {
-    const ON: Option<fn() -> Self> = Some(Breaker::default);
-    const EXPECTED: &'static str = "off, or a block such as { failures: 3, cooldown: 60s }";
 }
 
 choice! {
@@ -129,8 +107,7 @@ impl<'de> Deserialize<'de> for Target {
             url: TargetUrl,
             #[serde(rename = "weight")]
             _weight: Later,
-            #[serde(rename = "breaker")]
-            _breaker: Later,
+            breaker: Option<Located<Switch<Breaker>>>,
         }
         struct UrlOrBlock;
 
@@ -142,11 +119,12 @@ impl<'de> Deserialize<'de> for Target {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Target, E> {
-                text.parse().map(|url| Target { url }).map_err(E::custom)
+                text.parse().map(|url| Target { url, breaker: None }).map_err(E::custom)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
-                Full::deserialize(MapAccessDeserializer::new(map)).map(|full| Target { url: full.url })
+                let full = Full::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Target { url: full.url, breaker: full.breaker })
             }
         }
 

@@ -39,7 +39,7 @@ impl Counter {
 /// the counter after with its answer.
 fn schedules(mut check: impl FnMut(&Quota, Counter, u64, u32, Counter, Told)) {
     for algorithm in Algorithm::ALL {
-        let mut rng = Rng(42);
+        let mut rng = Rng::seeded(42);
         for _ in 0..200 {
             let quota = random_quota(algorithm, &mut rng);
             let (mut counter, mut now) = (Counter::new(algorithm), 1_000_000 + rng.below(100_000));
@@ -104,7 +104,7 @@ fn refused_requests_use_up_nothing() {
 
 /// How many passed in any stretch of time, against `bound(milliseconds of it)`.
 fn never_more(algorithm: Algorithm, bound: impl Fn(&Quota, u64) -> u64) {
-    let mut rng = Rng(7);
+    let mut rng = Rng::seeded(7);
     for _ in 0..60 {
         let quota = random_quota(algorithm, &mut rng);
         let (mut counter, mut now, mut passed) = (Counter::new(algorithm), 1_000_000, Vec::new());
@@ -143,7 +143,7 @@ fn a_token_bucket_lets_its_burst_through_and_then_its_rate() {
 
 #[test]
 fn a_quota_that_changes_while_a_counter_runs_never_underflows() {
-    let mut rng = Rng(11);
+    let mut rng = Rng::seeded(11);
     for algorithm in Algorithm::ALL {
         for _ in 0..500 {
             let mut counter = Counter::new(algorithm);
@@ -173,7 +173,7 @@ fn the_largest_quotas_do_not_overflow() {
 
 /// Random counters of random quotas and costs, at one moment, as schedules leave them.
 fn together(mut check: impl FnMut(&[Counter], &[Charge], u64, u32, u32)) {
-    let mut rng = Rng(23);
+    let mut rng = Rng::seeded(23);
     for _ in 0..400 {
         let charges: Vec<Charge> = (0..1 + rng.below(4))
             .map(|_| {
@@ -250,7 +250,7 @@ fn a_request_passes_at_the_moment_that_retry_after_says_and_not_before() {
 
 #[test]
 fn a_debt_is_one_quota_at_most_and_is_paid() {
-    let mut rng = Rng(31);
+    let mut rng = Rng::seeded(31);
     for algorithm in Algorithm::ALL {
         for _ in 0..200 {
             let quota = random_quota(algorithm, &mut rng);

@@ -93,7 +93,7 @@ pub struct Leave {
 impl Link {
     /// A link that is down until [`Link::connect`] or [`Link::maintain`] gets it up.
     pub fn new(endpoint: Endpoint, timeout: Duration, scripts: Arc<Scripts>, changed: Arc<Notify>) -> Self {
-        let policy = Policy { failures: FAILURES, cooldown: COOLDOWN, lease: LEASE };
+        let policy = Policy::in_a_row(FAILURES, COOLDOWN, LEASE);
         Link {
             endpoint,
             timeout,

@@ -93,7 +93,7 @@ impl Fleet {
 fn never_more_than_the_limit_passes_and_never_less_than_it_but_for_what_others_hold() {
     let (mut refusals, mut leased, mut most_held) = (0, 0, 0.0_f64);
     for seed in 1..=3_000 {
-        let mut rng = Rng(seed * 7_919);
+        let mut rng = Rng::seeded(seed);
         let algorithm = LimitAlgorithm::ALL[rng.below(3) as usize];
         let quota = quota(algorithm, 1 + rng.below(300) as u32, 200 + rng.below(3_000), 1 + rng.below(300) as u32);
         let mut fleet = Fleet::new(quota, 1 + rng.below(6) as usize);

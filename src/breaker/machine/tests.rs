@@ -1,12 +1,16 @@
+use std::num::NonZeroU32;
+
 use super::*;
-use crate::rng::Rng;
+use crate::breaker::policy::{Backoff, Recent, Trip};
+use crate::breaker::window::Counts;
+use crate::ratio::Ratio;
 
 const COOLDOWN: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_secs(90);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn policy() -> Policy {
-    Policy { failures: NonZeroU32::new(3).expect("3"), cooldown: COOLDOWN, lease: LEASE }
+    Policy::in_a_row(NonZeroU32::new(3).expect("3"), COOLDOWN, LEASE)
 }
 
 /// A breaker and the time it is.
@@ -18,7 +22,7 @@ struct Bench {
 impl Bench {
     fn closed() -> Self {
         let now = Instant::now();
-        Bench { breaker: Breaker::new(policy(), now), now }
+        Bench { breaker: Breaker::new(policy(), Rng::seeded(1), now), now }
     }
 
     fn open() -> Self {
@@ -49,11 +53,11 @@ impl Bench {
         self.settle(permit, outcome);
     }
 
-    fn phase(&self) -> Phase {
+    fn phase(&mut self) -> Phase {
         self.breaker.view(self.now).phase
     }
 
-    fn failures(&self) -> u32 {
+    fn failures(&mut self) -> u32 {
         self.breaker.view(self.now).failures
     }
 }
@@ -184,7 +188,7 @@ fn an_attempt_admitted_before_the_last_transition_has_no_effect() {
 fn the_head_of_a_good_answer_closes_although_the_body_goes_on() {
     let mut bench = Bench::half_open();
     let mut probe = bench.admit();
-    bench.breaker.answered(&mut probe, bench.now);
+    bench.breaker.answered(&mut probe, false, bench.now);
     assert_eq!(bench.phase(), Phase::Closed);
     bench.settle(probe, Outcome::Failure);
     assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 0), "admitted before the transition");
@@ -196,13 +200,13 @@ fn bodies_that_break_off_open_the_circuit_although_their_heads_were_good() {
     let mut bench = Bench::closed();
     for failures in [1, 2] {
         let mut permit = bench.admit();
-        bench.breaker.answered(&mut permit, bench.now);
+        bench.breaker.answered(&mut permit, false, bench.now);
         assert_eq!(bench.failures(), 0);
         bench.settle(permit, Outcome::Failure);
         assert_eq!(bench.failures(), failures);
     }
     let mut permit = bench.admit();
-    bench.breaker.answered(&mut permit, bench.now);
+    bench.breaker.answered(&mut permit, false, bench.now);
     bench.settle(permit, Outcome::Failure);
     assert_eq!(bench.phase(), Phase::Open);
 }
@@ -213,7 +217,7 @@ fn a_success_in_between_ends_the_row_of_a_body_that_breaks_off_later() {
     bench.run(Outcome::Failure);
     bench.run(Outcome::Failure);
     let mut stream = bench.admit();
-    bench.breaker.answered(&mut stream, bench.now);
+    bench.breaker.answered(&mut stream, false, bench.now);
     bench.run(Outcome::Success);
     bench.settle(stream, Outcome::Failure);
     assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 1));
@@ -224,7 +228,7 @@ fn failures_after_the_head_join_the_row_when_the_body_breaks_off() {
     let mut bench = Bench::closed();
     bench.run(Outcome::Failure);
     let mut stream = bench.admit();
-    bench.breaker.answered(&mut stream, bench.now);
+    bench.breaker.answered(&mut stream, false, bench.now);
     bench.run(Outcome::Failure);
     assert_eq!(bench.failures(), 1);
     bench.settle(stream, Outcome::Failure);
@@ -235,7 +239,7 @@ fn failures_after_the_head_join_the_row_when_the_body_breaks_off() {
 fn a_long_body_that_ends_well_says_nothing_of_the_failures_since_its_head() {
     let mut bench = Bench::closed();
     let mut download = bench.admit();
-    bench.breaker.answered(&mut download, bench.now);
+    bench.breaker.answered(&mut download, false, bench.now);
     bench.run(Outcome::Failure);
     bench.run(Outcome::Failure);
     bench.settle(download, Outcome::Success);
@@ -247,14 +251,14 @@ fn a_body_that_ends_well_cannot_be_taken_back() {
     let mut bench = Bench::closed();
     bench.run(Outcome::Failure);
     let mut permit = bench.admit();
-    bench.breaker.answered(&mut permit, bench.now);
+    bench.breaker.answered(&mut permit, false, bench.now);
     assert_eq!(bench.breaker.calm(), None, "the success may still be taken back");
     bench.settle(permit, Outcome::Success);
     assert!(bench.breaker.calm().is_some());
     // A neutral end (the client left) says nothing about the peer; the head's success stays.
     bench.run(Outcome::Failure);
     let mut permit = bench.admit();
-    bench.breaker.answered(&mut permit, bench.now);
+    bench.breaker.answered(&mut permit, false, bench.now);
     bench.settle(permit, Outcome::Neutral);
     assert_eq!(bench.failures(), 0);
 }
@@ -263,7 +267,7 @@ fn a_body_that_ends_well_cannot_be_taken_back() {
 #[test]
 fn no_schedule_breaks_the_invariants() {
     for seed in 1..=400_u64 {
-        let mut rng = Rng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut rng = Rng::seeded(seed);
         let mut bench = Bench::closed();
         // In flight: the permit, whether its head came, and (for a probe) when its lease ends.
         let mut flying: Vec<(Permit, bool, Option<Instant>)> = Vec::new();
@@ -285,7 +289,7 @@ fn no_schedule_breaks_the_invariants() {
                 }
                 4 if !flying.is_empty() => {
                     let at = rng.below(flying.len() as u64) as usize;
-                    bench.breaker.answered(&mut flying[at].0, bench.now);
+                    bench.breaker.answered(&mut flying[at].0, false, bench.now);
                     flying[at].1 = true;
                 }
                 5..=7 if !flying.is_empty() => {
@@ -322,4 +326,159 @@ fn no_schedule_breaks_the_invariants() {
         }
         assert_eq!(bench.phase(), Phase::Closed, "wedged: seed {seed}");
     }
+}
+
+fn bench(trip: Trip, backoff: Option<Backoff>) -> Bench {
+    let now = Instant::now();
+    Bench { breaker: Breaker::new(Policy { trip, backoff, ..policy() }, Rng::seeded(1), now), now }
+}
+
+fn shares(failed: Option<u32>, slow: Option<u32>) -> Trip {
+    let share = |percent: Option<u32>| percent.map(Ratio::percent);
+    let min_requests = NonZeroU32::new(10).expect("10");
+    let recent = Recent { window: 10 * SECOND, min_requests, failed: share(failed), slow: share(slow) };
+    Trip { in_a_row: None, recent: Some(recent), both: false }
+}
+
+#[test]
+fn a_share_of_failures_opens_it_once_there_are_enough_to_tell() {
+    let mut bench = bench(shares(Some(50), None), None);
+    for _ in 0..4 {
+        bench.run(Outcome::Failure);
+        bench.run(Outcome::Success);
+    }
+    bench.run(Outcome::Failure);
+    assert_eq!((bench.phase(), bench.breaker.calm()), (Phase::Closed, None), "nine say nothing");
+    let recent = bench.breaker.view(bench.now).recent;
+    assert_eq!(recent, Some(Counts { total: 9, failed: 5, slow: 0 }));
+    bench.run(Outcome::Neutral);
+    assert_eq!(bench.phase(), Phase::Closed, "who went away says nothing");
+    bench.run(Outcome::Success);
+    assert_eq!(bench.phase(), Phase::Open, "a success makes it ten");
+    bench.now += COOLDOWN;
+    bench.run(Outcome::Success);
+    assert_eq!(bench.breaker.view(bench.now).recent, Some(Counts::default()), "what was is forgotten");
+}
+
+#[test]
+fn failures_that_are_over_open_nothing() {
+    let mut bench = bench(shares(Some(50), None), None);
+    for _ in 0..9 {
+        bench.run(Outcome::Failure);
+    }
+    bench.now += 11 * SECOND;
+    for _ in 0..9 {
+        bench.run(Outcome::Failure);
+    }
+    assert_eq!(bench.phase(), Phase::Closed);
+    bench.run(Outcome::Failure);
+    assert_eq!(bench.phase(), Phase::Open);
+}
+
+#[test]
+fn a_body_that_breaks_off_is_one_failure_of_the_window() {
+    let mut bench = bench(shares(Some(50), None), None);
+    for _ in 0..9 {
+        let mut permit = bench.admit();
+        bench.breaker.answered(&mut permit, false, bench.now);
+        bench.settle(permit, Outcome::Failure);
+    }
+    assert_eq!(bench.breaker.view(bench.now).recent, Some(Counts { total: 9, failed: 9, slow: 0 }));
+}
+
+#[test]
+fn slow_answers_open_it_and_a_slow_probe_opens_it_again() {
+    let mut bench = bench(shares(None, Some(80)), None);
+    for slow in [true, true, true, true, false, true, true, true, true, false] {
+        assert_eq!(bench.phase(), Phase::Closed);
+        let mut permit = bench.admit();
+        bench.breaker.answered(&mut permit, slow, bench.now);
+        bench.settle(permit, Outcome::Success);
+    }
+    assert_eq!(bench.phase(), Phase::Open);
+    bench.now += COOLDOWN;
+    let mut probe = bench.admit();
+    bench.breaker.answered(&mut probe, true, bench.now);
+    assert_eq!((bench.phase(), bench.breaker.view(bench.now).trips), (Phase::Open, 2));
+    bench.now += COOLDOWN;
+    bench.run(Outcome::Success);
+    assert_eq!(bench.phase(), Phase::Closed);
+}
+
+#[test]
+fn cooldowns_grow_while_probes_fail_and_begin_anew_once_it_has_been_well() {
+    let backoff = Backoff { factor: 200, max: 4 * COOLDOWN, jitter: Ratio::percent(0) };
+    let mut bench = bench(policy().trip, Some(backoff));
+    let waits = |bench: &mut Bench| bench.breaker.view(bench.now).retry_at.expect("it is open") - bench.now;
+    (0..3).for_each(|_| bench.run(Outcome::Failure));
+    for times in [1, 2, 4, 4] {
+        assert_eq!(waits(&mut bench), times * COOLDOWN);
+        bench.now += times * COOLDOWN;
+        bench.run(Outcome::Failure);
+    }
+    bench.now += 4 * COOLDOWN;
+    bench.run(Outcome::Success);
+    bench.now += 4 * COOLDOWN - SECOND;
+    (0..3).for_each(|_| bench.run(Outcome::Failure));
+    assert_eq!(waits(&mut bench), 4 * COOLDOWN, "it has not been well for as long as it was left alone");
+    bench.now += 4 * COOLDOWN;
+    bench.run(Outcome::Success);
+    bench.now += 4 * COOLDOWN;
+    (0..3).for_each(|_| bench.run(Outcome::Failure));
+    assert_eq!(waits(&mut bench), COOLDOWN);
+}
+
+#[test]
+fn a_jitter_spreads_cooldowns_of_breakers_that_open_together() {
+    let backoff = Backoff { factor: 100, max: COOLDOWN, jitter: Ratio::percent(20) };
+    let wait = |seed: u64| {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(Policy { backoff: Some(backoff), ..policy() }, Rng::seeded(seed), now);
+        for _ in 0..3 {
+            let permit = breaker.admit(now).expect("closed");
+            breaker.settle(permit, Outcome::Failure, now);
+        }
+        breaker.view(now).retry_at.expect("it is open") - now
+    };
+    let waits: std::collections::BTreeSet<Duration> = (1..=100).map(wait).collect();
+    assert!(waits.len() > 90, "{waits:?}");
+    assert!(waits.iter().all(|wait| (48 * SECOND..=72 * SECOND).contains(wait)), "{waits:?}");
+    assert!(waits.last().zip(waits.first()).is_some_and(|(last, first)| *last - *first > 15 * SECOND));
+}
+
+#[test]
+fn what_is_held_by_hand_stays_so_until_it_is_reset() {
+    let mut bench = Bench::closed();
+    bench.breaker.hold(Hold::Open, bench.now);
+    assert_eq!(bench.breaker.admit(bench.now + 1_000 * COOLDOWN).expect_err("drained"), Refused::Held);
+    let view = bench.breaker.view(bench.now);
+    assert_eq!((view.phase, view.retry_at, view.held, view.trips), (Phase::Open, None, true, 0));
+    bench.breaker.reconsider(bench.now);
+    assert!(bench.breaker.admit(bench.now).is_err(), "no health check overrules who holds it");
+    let mut early = Bench::closed();
+    let permit = early.admit();
+    early.breaker.hold(Hold::Closed, early.now);
+    early.settle(permit, Outcome::Failure);
+    (0..10).for_each(|_| early.run(Outcome::Failure));
+    let view = early.breaker.view(early.now);
+    assert_eq!((view.phase, view.failures, view.held), (Phase::Closed, 0, true));
+    early.breaker.reset(early.now);
+    (0..3).for_each(|_| early.run(Outcome::Failure));
+    assert_eq!((early.phase(), early.breaker.view(early.now).held), (Phase::Open, false));
+    early.breaker.reset(early.now);
+    assert_eq!(early.phase(), Phase::Closed);
+}
+
+#[test]
+fn an_open_one_that_is_reconsidered_probes_early_and_no_other_is_changed() {
+    let mut bench = Bench::open();
+    bench.breaker.reconsider(bench.now);
+    assert_eq!(bench.phase(), Phase::HalfOpen);
+    let probe = bench.admit();
+    bench.breaker.reconsider(bench.now);
+    assert!(bench.breaker.admit(bench.now).is_err(), "the probe is still the only one");
+    bench.settle(probe, Outcome::Success);
+    bench.run(Outcome::Failure);
+    bench.breaker.reconsider(bench.now);
+    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 1));
 }
