@@ -1,6 +1,7 @@
 //! One client connection: its requests one after another, an answer in our own words to what is no HTTP at
-//! all (`guarded`), and an end that loses nothing (`linger`).
+//! all (`guarded`), an end to waiting (`alarm`), and an end that loses nothing (`linger`).
 
+mod alarm;
 mod guarded;
 mod linger;
 

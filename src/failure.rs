@@ -27,6 +27,9 @@ impl Failure {
     /// What `error` means to the client.
     pub fn of(error: &Error) -> Self {
         use ErrorType as T;
+        if *error.esource() == ErrorSource::Upstream && is_timeout(error) {
+            return Failure::Timeout;
+        }
         match (error.esource(), error.etype()) {
             (
                 ErrorSource::Upstream,
@@ -87,6 +90,12 @@ impl Failure {
             Failure::Internal => "Something went wrong in the gateway.",
         }
     }
+}
+
+/// Whether the kernel gave a connection up for being silent.
+fn is_timeout(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
 use crate::upstream::criteria::Criteria;
+use crate::upstream::peer::Peers;
 use crate::upstream::selector::RoundRobin;
 use crate::upstream::target::Target;
 
@@ -55,6 +56,8 @@ pub struct Route {
     pub plugins: Vec<Box<dyn Plugin>>,
     /// How long to wait for a target.
     pub timeouts: config::Timeouts,
+    /// How targets are connected to.
+    pub peers: Peers,
 }
 
 /// A target as one of a route's.
@@ -119,6 +122,7 @@ fn compile(
         limits,
         plugins,
         timeouts: route.timeouts,
+        peers: Peers::new(route.timeouts),
     }
 }
 
@@ -130,7 +134,7 @@ fn targets(config: &Config) -> HashMap<&str, Arc<Target>> {
         for target in &route.targets {
             let known = breakers.entry(&target.url).or_default();
             let Some(breaker) = &target.breaker else { continue };
-            let lease = route.timeouts.connect + route.timeouts.read + LEASE_MARGIN;
+            let lease = route.timeouts.attempt() + LEASE_MARGIN;
             *known = Some((breaker, known.map_or(lease, |(_, longest)| lease.max(longest))));
         }
     }

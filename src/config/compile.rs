@@ -5,6 +5,7 @@ mod breaker;
 mod rate_limit;
 mod redis;
 mod route;
+mod timeouts;
 
 use std::time::Duration;
 

@@ -9,13 +9,15 @@ mod breaker;
 mod plugins;
 mod rate_limit;
 mod route;
+mod timeouts;
 mod words;
 
 pub use self::breaker::{Backoff, Breaker, Preset};
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
 pub use self::route::{Policies, Route};
+pub use self::timeouts::Timeouts;
 use self::words::Later;
-pub use self::words::{Network, Switch};
+pub use self::words::{Network, Positive, Switch};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::located::Located;

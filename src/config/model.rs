@@ -4,6 +4,7 @@
 
 mod breaker;
 mod rate_limit;
+mod timeouts;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 pub use self::breaker::{Backoff, Breaker, Mode};
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
+pub use self::timeouts::Timeouts;
 use super::file::LogFormat;
 use super::redis::Redis;
 use super::units::{Period, Secret, TargetUrl};
@@ -144,17 +146,6 @@ pub struct Plugins {
     /// How many requests a client may make, by all of these; none: any number.
     #[serde(serialize_with = "list_or_off")]
     pub rate_limit: Vec<RateLimit>,
-}
-
-/// How long to wait for a target.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Timeouts {
-    /// For a connection to be made.
-    #[serde(serialize_with = "period")]
-    pub connect: Duration,
-    /// Between two pieces of an answer.
-    #[serde(serialize_with = "period")]
-    pub read: Duration,
 }
 
 fn period<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -20,6 +20,7 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::alarm::Alarm;
 use super::linger::linger;
 use crate::downstream::link::Link;
 use crate::downstream::request_id;
@@ -34,6 +35,9 @@ pub struct Guarded {
     link: Arc<Link>,
     /// Whether a write is waiting for the client.
     stalled: bool,
+    /// Since when there has been nothing to read.
+    silent: Option<Instant>,
+    alarm: Alarm,
     shared: Arc<Shared>,
     peer: IpAddr,
     /// Our answer in place of Pingora's, and how much of it has been written.
@@ -43,11 +47,11 @@ pub struct Guarded {
 impl Guarded {
     /// Wraps the connection of `peer`.
     pub fn new(stream: Stream, link: Arc<Link>, shared: Arc<Shared>, peer: IpAddr) -> Self {
-        Guarded { stream, link, stalled: false, shared, peer, answer: None }
+        Guarded { stream, link, stalled: false, silent: None, alarm: Alarm::default(), shared, peer, answer: None }
     }
 
     /// Remembers when the client stopped taking what it is sent, and for how long.
-    fn watch<T>(&mut self, written: Poll<T>) -> Poll<T> {
+    fn watch<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_pending() != self.stalled {
             self.stalled = written.is_pending();
             match self.stalled {
@@ -55,7 +59,20 @@ impl Guarded {
                 false => self.link.goes_on(Instant::now()),
             }
         }
+        if written.is_pending() {
+            let end = self.link.patience().end();
+            ready!(self.lasts_until(end, cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         written
+    }
+
+    /// Ready when the request has waited for too long, which is then.
+    fn lasts_until(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = due else { return Poll::Pending };
+        ready!(self.alarm.poll(due, cx));
+        self.link.patience().run_out(Instant::now());
+        Poll::Ready(())
     }
 
     fn inner(self: Pin<&mut Self>) -> Pin<&mut Stream> {
@@ -86,7 +103,7 @@ impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
             let written = self.as_mut().inner().poll_write(cx, bytes);
-            return self.watch(written);
+            return self.watch(written, cx);
         }
         if self.answer.is_none() {
             self.answer = Some((self.bad_request(), 0));
@@ -107,7 +124,7 @@ impl AsyncWrite for Guarded {
     ) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
             let written = self.as_mut().inner().poll_write_vectored(cx, slices);
-            return self.watch(written);
+            return self.watch(written, cx);
         }
         let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
         self.poll_write(cx, first)
@@ -127,8 +144,17 @@ impl AsyncWrite for Guarded {
 }
 
 impl AsyncRead for Guarded {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_read(cx, buffer)
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = self.as_mut().inner().poll_read(cx, buffer);
+        if read.is_ready() {
+            self.silent = None;
+            return read;
+        }
+        // While a request waits for its target, the connection waits for its client.
+        let this = &mut *self;
+        let due = this.link.patience().due(|| *this.silent.get_or_insert_with(Instant::now));
+        ready!(self.lasts_until(due, cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::patience::Patience;
 
 /// A client that takes nothing for so long is a slow reader.
 const STALL: Duration = Duration::from_secs(1);
@@ -19,6 +21,7 @@ pub struct Link {
     slow: AtomicBool,
     /// Since when it does so.
     stalled: Mutex<Option<Instant>>,
+    patience: Mutex<Patience>,
 }
 
 // One task reads, decides and writes: the flags order nothing.
@@ -47,6 +50,11 @@ impl Link {
         self.slow.store(false, Ordering::Relaxed);
     }
 
+    /// How long the request still waits.
+    pub fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.patience.lock()
+    }
+
     /// Whether a request has arrived.
     pub fn is_taken(&self) -> bool {
         self.taken.load(Ordering::Relaxed)
@@ -68,6 +76,8 @@ impl Link {
         if since.is_some_and(|since| now.saturating_duration_since(since) >= STALL) {
             self.slow.store(true, Ordering::Relaxed);
         }
+        // Meanwhile nobody could hear the target.
+        self.patience.lock().alive(now);
     }
 }
 

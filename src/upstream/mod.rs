@@ -1,9 +1,10 @@
 //! The services that requests are forwarded to: which peer gets the next one ([`selector`]), whether it
-//! may have it ([`crate::breaker`]), where it is ([`discovery`]), and what became of it ([`attempt`]).
+//! may have it ([`crate::breaker`]), where it is ([`discovery`]), how it is connected to ([`peer`]), and what became of it ([`attempt`]).
 
 pub mod attempt;
 pub mod criteria;
 pub mod discovery;
+pub mod peer;
 pub mod selector;
 pub mod target;
 pub mod upgrade;

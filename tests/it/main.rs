@@ -23,5 +23,6 @@ mod replicas;
 mod rules;
 mod scripts;
 mod stats;
+mod timeouts;
 mod topologies;
 mod upgrades;

@@ -168,7 +168,7 @@ fn an_answer_that_is_no_http_or_never_comes_is_the_gateways_to_explain() {
         _ => Reply::Talk(Box::new(|stream| drop(stream.read(&mut [0; 1])))),
     });
     let gateway = gateway(format!(
-        "routes: [{{ path: /, target: {}, breaker: off, timeouts: {{ read: 300ms }} }}]\n",
+        "routes: [{{ path: /, target: {}, breaker: off, timeouts: {{ firstByte: 300ms }} }}]\n",
         upstream.url()
     ));
     gateway.get("/users/garbage").is_problem(502, "upstream_bad_answer");
@@ -200,6 +200,8 @@ fn a_connection_that_died_while_it_waited_costs_nothing_where_a_request_may_be_r
         assert_eq!(repeated.status, 200, "{repeated:?}");
         assert!(gateway.log_line("[repeated]").ends_with("attempts=2"));
         assert_eq!((upstream.connections(), upstream.received().len()), (2, 3));
+        let row = &gateway.settled_stats()[0];
+        assert_eq!((&row["neutral"], &row["failed"]), (&1.into(), &0.into()), "it says nothing of the target: {row}");
         let post = connection.request("POST", "/users", &[("Content-Length", "0")]);
         post.is_problem(502, "upstream_reset");
         assert_eq!(upstream.received().len(), 4, "a POST was sent twice");

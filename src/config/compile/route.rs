@@ -1,12 +1,11 @@
 //! `routes:`, with what they inherit from `defaults:`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use super::{Compiler, at_route};
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
-use crate::config::model::{Breaker, Plugins, Route, Target, Timeouts};
+use crate::config::model::{Breaker, Plugins, Route, Target};
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
@@ -35,17 +34,16 @@ impl Compiler<'_> {
                 });
             }
         }
-        let timeouts = written.timeouts.or(defaults.timeouts).unwrap_or_default();
+        let at_timeouts = if written.timeouts.is_some() { &path } else { "defaults" };
+        let timeouts = written.timeouts.as_ref().or(defaults.timeouts.as_ref());
+        let timeouts = self.timeouts(timeouts, &format!("{at_timeouts}.timeouts"));
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
         let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
         let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
         Route {
             path: written.path.as_str().to_owned(),
             targets,
-            timeouts: Timeouts {
-                connect: timeouts.connect.map_or(Duration::from_secs(2), |period| period.0.0),
-                read: timeouts.read.map_or(Duration::from_secs(60), |period| period.0.0),
-            },
+            timeouts,
             breaker,
             plugins: Plugins {
                 auth,

@@ -7,7 +7,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::breaker::Breaker;
 use super::plugins::Plugins;
-use super::words::{Later, Positive, Switch, choice};
+use super::timeouts::Timeouts;
+use super::words::{Later, Switch, choice};
 use crate::config::located::{Located, OneOrMany};
 use crate::config::units::{RoutePath, TargetUrl};
 
@@ -75,19 +76,6 @@ pub struct Target {
     pub url: TargetUrl,
     /// In place of the route's.
     pub breaker: Option<Located<Switch<Breaker>>>,
-}
-
-/// `timeouts:`
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Timeouts {
-    /// For a connection to be made. Default: 2s.
-    pub connect: Option<Positive>,
-    /// Between two pieces of an answer, its head included. Default: 60s.
-    pub read: Option<Positive>,
-    first_byte: Later,
-    total: Later,
-    idle: Later,
 }
 
 choice! {

@@ -34,6 +34,22 @@ impl<'de> Deserialize<'de> for Positive {
     }
 }
 
+/// A duration longer than nothing, or `off` (also written `0s`).
+#[derive(Clone, Copy, Debug)]
+pub struct PositiveOrOff(pub Option<Period>);
+
+impl<'de> Deserialize<'de> for PositiveOrOff {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "off" => Ok(PositiveOrOff(None)),
+            text => {
+                let period: Period = text.parse().map_err(|wrong| D::Error::custom(format!("{wrong}, or off")))?;
+                Ok(PositiveOrOff(Some(period).filter(|period| !period.0.is_zero())))
+            }
+        }
+    }
+}
+
 /// A network such as `10.0.0.0/8`; a lone address is a network of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(pub IpNet);

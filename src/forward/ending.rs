@@ -1,0 +1,137 @@
+//! How attempts end, each once.
+
+use std::time::Instant;
+
+use pingora::{Error, ErrorSource, ErrorType};
+use pingora_proxy::Session;
+
+use crate::context::RequestCtx;
+use crate::downstream::patience::Late;
+use crate::failure::Failure;
+use crate::observe;
+use crate::upstream::attempt::Attempt;
+use crate::upstream::target::Cause;
+
+/// Connections that were closed while they waited unused can come in a row; after so many the target is
+/// given up.
+const STALE_CONNECTIONS: u32 = 3;
+
+/// No connection came about, so nothing was sent: the target's next address may be tried, and when it has no
+/// more, the attempt has failed and another target may be.
+pub fn connect_failed(ctx: &mut RequestCtx, mut error: Box<Error>, now: Instant) -> Box<Error> {
+    if ctx.attempt.as_ref().is_some_and(Attempt::has_more_addresses) {
+        error.set_retry(true);
+        return error;
+    }
+    settle(ctx, &error, now);
+    let untried = ctx.route.as_ref().is_some_and(|route| ctx.tried.len() < route.members.len());
+    error.set_retry(untried);
+    error
+}
+
+/// An attempt broke after the connection was made. It is tried again only if the connection had been idle
+/// before and the target closed it without a word (it most likely never saw the request), and if the
+/// request may be sent twice by its nature (RFC 9110, 9.2.2) and can be.
+pub fn broke(
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    mut error: Box<Error>,
+    reused: bool,
+    now: Instant,
+) -> Box<Error> {
+    let begun = session.response_written().is_some();
+    if let Some(late) = ctx.link.as_ref().and_then(|link| link.patience().take_late()) {
+        is_late(late, begun, ctx, &mut error);
+    }
+    if *error.etype() == ErrorType::ReadTimedout && !session.is_body_done() {
+        // The target waits for a request that the client does not finish.
+        error.as_down();
+    }
+    if begun && ctx.link.as_ref().is_some_and(|link| link.is_slow(now)) {
+        // The target may have given up on a client that takes its answer too slowly.
+        error.as_down();
+    }
+    let replayable = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+    error.retry.decide_reuse(reused);
+    if error.retry() && replayable && !begun && ctx.sent <= STALE_CONNECTIONS {
+        // The target may well be fine: it stays a candidate, and what is sent next will tell.
+        ctx.tried.pop();
+        if let Some(mut attempt) = ctx.attempt.take() {
+            attempt.withdraw(now);
+        }
+        return error;
+    }
+    settle(ctx, &error, now);
+    error.set_retry(false);
+    error
+}
+
+/// The connection had nothing to say but that it has waited for too long.
+fn is_late(late: Late, begun: bool, ctx: &RequestCtx, error: &mut Error) {
+    error.etype = ErrorType::ReadTimedout;
+    match late {
+        Late::Client => error.as_down(),
+        // Whoever answers as it should and is cut off for that has done nothing wrong.
+        Late::All if begun => error.as_in(),
+        Late::All | Late::Target => error.as_up(),
+    }
+    let Some(timeouts) = ctx.route.as_ref().map(|route| route.timeouts) else { return };
+    let (what, within) = match late {
+        Late::All => ("no end of its answer", timeouts.total.unwrap_or_default()),
+        Late::Target if begun => ("no more of its answer", timeouts.read),
+        Late::Target => ("no answer", timeouts.first_byte),
+        Late::Client => ("no more of the request", timeouts.read),
+    };
+    error.set_context(format!("{what} within {} ms", within.as_millis()));
+}
+
+/// Settles the attempt by what ended it.
+fn settle(ctx: &mut RequestCtx, error: &Error, now: Instant) {
+    ctx.failure = Some(Failure::of(error));
+    if let Some(link) = &ctx.link {
+        link.patience().rest();
+    }
+    let Some(mut attempt) = ctx.attempt.take() else { return };
+    match cause(error) {
+        Some(cause) => attempt.fail(cause, &ctx.request_id, now),
+        None => attempt.withdraw(now),
+    }
+    if *error.esource() == ErrorSource::Upstream && is_our_own(error) {
+        ctx.failure = Some(Failure::Internal);
+        observe::own_fault(error, now);
+    }
+}
+
+/// What the target did wrong, if it was the target.
+fn cause(error: &Error) -> Option<Cause> {
+    if *error.esource() != ErrorSource::Upstream || is_our_own(error) {
+        return None;
+    }
+    let why = match (error.etype(), &error.context) {
+        (ErrorType::ReadTimedout, Some(within)) => within.as_str().to_owned(),
+        (kind, _) => kind.as_str().to_owned(),
+    };
+    Some(match Failure::of(error) {
+        Failure::Timeout => Cause::Timeout(why),
+        Failure::Connect => Cause::Connect(why),
+        _ => Cause::Broken(why),
+    })
+}
+
+/// Whether connecting failed for want of something on this machine: file descriptors, ports, memory.
+fn is_our_own(error: &Error) -> bool {
+    const OURS: [i32; 6] = [libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL, libc::ENOBUFS, libc::ENOMEM, libc::EACCES];
+    let code = error.root_cause().downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    matches!(error.etype(), ErrorType::InternalError | ErrorType::SocketError | ErrorType::BindError)
+        || code.is_some_and(|code| OURS.contains(&code))
+}
+
+/// The request is over. An attempt that is still open ended as it should.
+pub fn finish(ctx: &mut RequestCtx, now: Instant) {
+    if let Some(link) = &ctx.link {
+        link.patience().rest();
+    }
+    if let Some(mut attempt) = ctx.attempt.take() {
+        attempt.finish(now);
+    }
+}

@@ -1,0 +1,45 @@
+//! What is sent to a target.
+
+use std::time::Instant;
+
+use http::header;
+use pingora::Result;
+use pingora::http::RequestHeader;
+
+use crate::context::RequestCtx;
+use crate::downstream::headers::{self, X_USER_ID};
+use crate::downstream::request_id::X_REQUEST_ID;
+
+/// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
+/// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
+///
+/// # Errors
+/// Should the header map refuse a field, which it does at tens of thousands.
+pub fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
+    if let Some(user_id) = &ctx.notes.user_id {
+        request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
+    }
+    // HTTP/1.0 knows requests without Host; what is sent on is HTTP/1.1, which does not (RFC 9112, 3.2).
+    if !request.headers.contains_key(header::HOST)
+        && let Some(target) = &ctx.target
+    {
+        request.insert_header(header::HOST, target.url.authority())?;
+    }
+    for (name, value) in &ctx.notes.upstream {
+        request.insert_header(name.to_bytes(), value.clone())?;
+    }
+    headers::forward(request, ctx.peer)
+}
+
+/// A piece of the request's body has come from the client, or its end: from then on the target is waited for.
+pub fn sending(ctx: &RequestCtx, end: bool, now: Instant) {
+    let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return };
+    let mut patience = link.patience();
+    match patience.is_with_client() {
+        true if end => patience.with_target(now + route.timeouts.first_byte, route.timeouts.read),
+        true => {}
+        // Tunnels, and requests that are answered before they have been sent.
+        false => patience.alive(now),
+    }
+}

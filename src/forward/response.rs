@@ -1,0 +1,68 @@
+//! What a target answers.
+
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+
+use crate::context::RequestCtx;
+use crate::downstream::{answer, hop_by_hop};
+
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// The head of a response has come: the breaker hears of it, and what is between the upstream and the
+/// gateway only is taken out.
+///
+/// # Errors
+/// The upstream switches to a protocol that nobody asked for.
+pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut RequestCtx, now: Instant) -> Result<()> {
+    let switching = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switching && !session.is_upgrade_req() {
+        return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switched protocols unasked").into_up());
+    }
+    if response.status.is_informational() && !switching {
+        return Ok(());
+    }
+    ctx.notes.answered(&response.headers, now);
+    if let (Some(link), Some(route)) = (&ctx.link, &ctx.route) {
+        let mut patience = link.patience();
+        patience.with_target(now + route.timeouts.read, route.timeouts.read);
+        if switching {
+            patience.endless();
+        }
+    }
+    if let Some(attempt) = &mut ctx.attempt {
+        attempt.answered(response.status.as_u16(), grpc_status(&response.headers), &ctx.request_id, now);
+        if switching {
+            // However a tunnel ends, and it always ends by somebody cutting it, the target did its part.
+            attempt.finish(now);
+        }
+    }
+    if !switching {
+        answer::edit(response, hop_by_hop::strip);
+    }
+    Ok(())
+}
+
+/// A piece of a response's body has come, or its end.
+pub fn receiving(ctx: &RequestCtx, end: bool, now: Instant) {
+    let Some(link) = &ctx.link else { return };
+    match end {
+        true => link.patience().rest(),
+        false => link.patience().alive(now),
+    }
+}
+
+/// The trailers of a response have come, in which gRPC says how it went.
+pub fn ended(trailers: &HeaderMap, ctx: &mut RequestCtx, now: Instant) {
+    if let (Some(attempt), Some(status)) = (&mut ctx.attempt, grpc_status(trailers)) {
+        attempt.ended(status, &ctx.request_id, now);
+    }
+}
+
+/// What `grpc-status` says, which only gRPC has.
+fn grpc_status(fields: &HeaderMap) -> Option<u8> {
+    fields.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
