@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::plugin::Notes;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::attempt::Attempt;
-use crate::upstream::target::Target;
+use crate::upstream::target::Member;
 
 /// One request.
 pub struct RequestCtx {
@@ -38,10 +38,12 @@ pub struct RequestCtx {
     pub notes: Notes,
     /// The attempt that is under way.
     pub attempt: Option<Attempt>,
-    /// Targets of the route that were tried, by index.
-    pub tried: SmallVec<[usize; 4]>,
+    /// Of what it shares with others that should go to the same target, where there is such a thing.
+    pub hash: u64,
+    /// Targets that were tried, by id.
+    pub tried: SmallVec<[u32; 4]>,
     /// The target of the last attempt.
-    pub target: Option<Arc<Target>>,
+    pub member: Option<Arc<Member>>,
     /// Connections that were tried for it or used again.
     pub sent: u32,
     /// The code of the answer, where the gateway gives it.
@@ -65,8 +67,9 @@ impl RequestCtx {
             route: None,
             notes: Notes::default(),
             attempt: None,
+            hash: 0,
             tried: SmallVec::new(),
-            target: None,
+            member: None,
             sent: 0,
             code: None,
             failure: None,

@@ -1,41 +1,44 @@
-//! The attempts of a request: which target each goes to, what is sent ([`request`]), what comes back
+//! The attempts of a request: which target each goes to (by [`affinity`], maybe), what is sent ([`request`]), what comes back
 //! ([`response`]), and how each ends, once ([`ending`]).
 
+mod affinity;
 mod ending;
 mod request;
 mod response;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::header;
 use pingora::{Error, ErrorType, Result};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::Session;
-use smallvec::SmallVec;
 
-use crate::breaker::Refused;
 use crate::context::RequestCtx;
 use crate::failure::Failure;
 use crate::refusal::Refusal;
 use crate::snapshot::Route;
 use crate::upstream::attempt::Attempt;
-use crate::upstream::target::Cause;
+use crate::upstream::pool::Unavailable;
+use crate::upstream::record::Cause;
 use crate::upstream::upgrade;
 
 pub use self::ending::{broke, connect_failed, finish};
 pub use self::request::{decorate, sending};
 pub use self::response::{answered, ended, receiving};
 
-/// What clients are told to wait while a probe decides.
-const PROBE_WAIT: Duration = Duration::from_secs(1);
-
 /// Chooses the target of the first attempt.
 ///
 /// # Errors
-/// All circuits are open.
-pub fn first_target(ctx: &mut RequestCtx, now: Instant) -> Result<(), Refusal> {
-    let Some(route) = &ctx.route else { return Err(Refusal::NoRoute) };
-    let attempt = pick(route, &mut ctx.tried, now).map_err(|retry_after| Refusal::NoTargetAvailable { retry_after })?;
+/// All circuits are open, or all targets have enough to do.
+pub fn first_target(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Result<(), Refusal> {
+    let route = ctx.route.clone().ok_or(Refusal::NoRoute)?;
+    if let Some(key) = &route.hash_key {
+        ctx.hash = affinity::hash(key, session.req_header(), ctx);
+    }
+    let attempt = pick(ctx, &route, now).map_err(|why| match why {
+        Unavailable { full: true, .. } => Refusal::Overloaded,
+        Unavailable { retry_after, .. } => Refusal::NoTargetAvailable { retry_after: retry_after.unwrap_or_default() },
+    })?;
     ctx.attempt = Some(attempt);
     Ok(())
 }
@@ -50,9 +53,9 @@ pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Resul
     loop {
         let mut attempt = match ctx.attempt.take() {
             Some(attempt) => attempt,
-            None => pick(&route, &mut ctx.tried, now).map_err(|_| nobody())?,
+            None => pick(ctx, &route, now).map_err(|_| nobody())?,
         };
-        ctx.target = Some(attempt.target().clone());
+        ctx.member = Some(attempt.member().clone());
         match attempt.next_address() {
             Ok(address) => {
                 ctx.attempt = Some(attempt);
@@ -75,28 +78,10 @@ pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Resul
     }
 }
 
-/// An attempt at the next target that was not tried yet and admits it; else how long to wait until one may.
-fn pick(route: &Route, tried: &mut SmallVec<[usize; 4]>, now: Instant) -> Result<Attempt, Duration> {
-    let mut retry_after = Duration::MAX;
-    let picked = route.turns.pick(route.members.len(), |index| {
-        if tried.contains(&index) {
-            return None;
-        }
-        match Attempt::admit(&route.members[index].target, route.members[index].guarded, now) {
-            Ok(attempt) => Some(attempt),
-            Err(refused) => {
-                let wait = match refused {
-                    Refused::Open(until) => until.saturating_duration_since(now),
-                    // Nobody knows when somebody lets it go.
-                    Refused::Probing | Refused::Held => PROBE_WAIT,
-                };
-                retry_after = retry_after.min(wait);
-                None
-            }
-        }
-    });
-    let (index, attempt) = picked.ok_or(retry_after)?;
-    tried.push(index);
+/// An attempt at the next target that was not tried yet and admits it.
+fn pick(ctx: &mut RequestCtx, route: &Route, now: Instant) -> Result<Attempt, Unavailable> {
+    let attempt = route.pool.pick(ctx.hash, &ctx.tried, now)?;
+    ctx.tried.push(attempt.member().target.id);
     Ok(attempt)
 }
 

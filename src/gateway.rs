@@ -63,7 +63,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-        if let Err(refusal) = forward::first_target(ctx, Instant::now()) {
+        if let Err(refusal) = forward::first_target(session, ctx, Instant::now()) {
             respond::refuse(session, ctx, &refusal).await?;
             return Ok(false);
         }

@@ -46,6 +46,8 @@ pub enum Refusal {
         /// Until one may be tried again.
         retry_after: Duration,
     },
+    /// Every target that might take it has as many requests under way as it may.
+    Overloaded,
     /// A plugin's own refusal.
     Custom {
         /// The status of the answer, 400 to 599.
@@ -67,7 +69,9 @@ impl Refusal {
             Refusal::NoRoute => StatusCode::NOT_FOUND,
             Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::TokenExpired => StatusCode::UNAUTHORIZED,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::LimiterUnavailable | Refusal::NoTargetAvailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::LimiterUnavailable | Refusal::NoTargetAvailable { .. } | Refusal::Overloaded => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Refusal::Custom { status, .. } => *status,
         }
     }
@@ -87,6 +91,7 @@ impl Refusal {
             Refusal::RateLimited { .. } => "rate_limited",
             Refusal::LimiterUnavailable => "limiter_unavailable",
             Refusal::NoTargetAvailable { .. } => "no_target_available",
+            Refusal::Overloaded => "overloaded",
             Refusal::Custom { code, .. } => code,
         }
     }
@@ -110,6 +115,7 @@ impl Refusal {
                 let seconds = whole_seconds(*retry_after);
                 format!("Every target of this route is failing; one is tried again in {seconds} s.").into()
             }
+            Refusal::Overloaded => "Every target of this route is as busy as it may be.".into(),
             Refusal::Custom { detail, .. } => detail.clone(),
         }
     }
@@ -127,7 +133,9 @@ impl Refusal {
             Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
             }
-            Refusal::LimiterUnavailable => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            Refusal::LimiterUnavailable | Refusal::Overloaded => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
+            }
             _ => None,
         }
     }

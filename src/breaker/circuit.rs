@@ -4,11 +4,11 @@
 //! change it. An atomic says so, and both pass it by.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Breaker, Hold, Outcome, Permit, Policy, Refused, View};
+use super::{Breaker, Hold, Outcome, Permit, Phase, Policy, Refused, View};
 use crate::rng::Rng;
 
 /// One peer's breaker.
@@ -17,6 +17,9 @@ pub struct Circuit {
     breaker: Mutex<Breaker>,
     /// The breaker's epoch plus one while it is calm, else 0. Written under the lock only.
     calm: AtomicU64,
+    origin: Instant,
+    /// When it closed the last time, in nanoseconds since `origin`; 0 if it never did.
+    closed: AtomicU64,
 }
 
 impl Circuit {
@@ -24,7 +27,7 @@ impl Circuit {
     pub fn new(policy: Policy, now: Instant) -> Self {
         let breaker = Breaker::new(policy, Rng::random(), now);
         let calm = AtomicU64::new(breaker.calm().map_or(0, |epoch| epoch + 1));
-        Circuit { breaker: Mutex::new(breaker), calm }
+        Circuit { breaker: Mutex::new(breaker), calm, origin: now, closed: AtomicU64::new(0) }
     }
 
     /// [`Breaker::admit`].
@@ -33,7 +36,7 @@ impl Circuit {
     /// Until when the breaker refuses.
     pub fn admit(&self, now: Instant) -> Result<Permit, Refused> {
         match self.calm.load(Ordering::Acquire) {
-            0 => self.with(|breaker| breaker.admit(now)),
+            0 => self.with(now, |breaker| breaker.admit(now)),
             calm => Ok(Permit::of(calm - 1)),
         }
     }
@@ -42,7 +45,7 @@ impl Circuit {
     pub fn answered(&self, permit: &mut Permit, slow: bool, now: Instant) {
         // A success during the calm changes nothing; one that comes after a failure goes the long way.
         match self.calm.load(Ordering::Acquire) {
-            0 => self.with(|breaker| breaker.answered(permit, slow, now)),
+            0 => self.with(now, |breaker| breaker.answered(permit, slow, now)),
             _ => permit.note_answer(),
         }
     }
@@ -50,23 +53,29 @@ impl Circuit {
     /// [`Breaker::settle`].
     pub fn settle(&self, permit: Permit, outcome: Outcome, now: Instant) {
         if outcome == Outcome::Failure || self.calm.load(Ordering::Acquire) == 0 {
-            self.with(|breaker| breaker.settle(permit, outcome, now));
+            self.with(now, |breaker| breaker.settle(permit, outcome, now));
         }
     }
 
     /// [`Breaker::hold`].
     pub fn hold(&self, hold: Hold, now: Instant) {
-        self.with(|breaker| breaker.hold(hold, now));
+        self.with(now, |breaker| breaker.hold(hold, now));
+    }
+
+    /// Whether somebody keeps it open.
+    pub fn is_held_open(&self, now: Instant) -> bool {
+        let view = self.view(now);
+        view.held && view.phase == Phase::Open
     }
 
     /// [`Breaker::reset`].
     pub fn reset(&self, now: Instant) {
-        self.with(|breaker| breaker.reset(now));
+        self.with(now, |breaker| breaker.reset(now));
     }
 
     /// [`Breaker::reconsider`].
     pub fn reconsider(&self, now: Instant) {
-        self.with(|breaker| breaker.reconsider(now));
+        self.with(now, |breaker| breaker.reconsider(now));
     }
 
     /// [`Breaker::view`].
@@ -74,9 +83,22 @@ impl Circuit {
         self.breaker.lock().view(now)
     }
 
-    fn with<R>(&self, act: impl FnOnce(&mut Breaker) -> R) -> R {
+    /// When it closed the last time, if it ever was anything else.
+    pub fn recovered(&self) -> Option<Instant> {
+        match self.closed.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(self.origin + Duration::from_nanos(since)),
+        }
+    }
+
+    fn with<R>(&self, now: Instant, act: impl FnOnce(&mut Breaker) -> R) -> R {
         let mut breaker = self.breaker.lock();
+        let was_closed = breaker.is_closed();
         let result = act(&mut breaker);
+        if breaker.is_closed() && !was_closed {
+            let since = now.saturating_duration_since(self.origin).as_nanos();
+            self.closed.store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        }
         self.calm.store(breaker.calm().map_or(0, |epoch| epoch + 1), Ordering::Release);
         result
     }
@@ -87,10 +109,8 @@ mod tests {
     use std::num::NonZeroU32;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize};
-    use std::time::Duration;
 
     use super::*;
-    use crate::breaker::Phase;
 
     fn circuit(cooldown: Duration) -> Circuit {
         let failures = NonZeroU32::new(3).expect("3");
@@ -111,6 +131,26 @@ mod tests {
         assert!(calm());
         circuit.settle(permits.next().expect("3"), Outcome::Failure, now);
         assert_eq!(circuit.view(now).failures, 1);
+    }
+
+    #[test]
+    fn it_has_recovered_when_it_closes_and_not_before() {
+        let circuit = circuit(Duration::from_secs(60));
+        let now = Instant::now();
+        for _ in 0..3 {
+            let permit = circuit.admit(now).expect("closed");
+            circuit.settle(permit, Outcome::Failure, now);
+        }
+        assert_eq!(circuit.recovered(), None);
+        let later = now + Duration::from_secs(60);
+        let mut probe = circuit.admit(later).expect("the probe");
+        assert_eq!(circuit.recovered(), None);
+        circuit.answered(&mut probe, false, later);
+        assert_eq!(circuit.recovered(), Some(later));
+        let held = later + Duration::from_secs(1);
+        circuit.hold(Hold::Open, held);
+        circuit.reset(held);
+        assert_eq!(circuit.recovered(), Some(held), "what was drained is cold as well");
     }
 
     /// Eight threads admit, succeed, fail, withdraw and forget; a probe is never joined by a second one.

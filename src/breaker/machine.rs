@@ -203,6 +203,11 @@ impl Breaker {
         }
     }
 
+    /// Whether requests go through.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. } | State::Held(Hold::Closed))
+    }
+
     fn number(&mut self) -> NonZeroU64 {
         let serial = self.next_serial;
         self.next_serial = serial.saturating_add(1);

@@ -1,6 +1,7 @@
 //! From the file to what runs: defaults filled in, blocks inherited, references and ranges checked.
 
 mod auth;
+mod balance;
 mod breaker;
 mod rate_limit;
 mod redis;

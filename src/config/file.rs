@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "keys of features to come are there to be refused, and never read")]
 
+mod balance;
 mod breaker;
 mod plugins;
 mod rate_limit;
@@ -12,6 +13,7 @@ mod route;
 mod timeouts;
 mod words;
 
+pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
 pub use self::route::{Policies, Route};

@@ -21,10 +21,10 @@ use std::path::Path;
 
 pub use self::redis::{Redis, Servers};
 pub use error::{LoadError, Position, Problem, Severity};
-pub use file::{Cost, KeyPart, LogFormat, Scope};
+pub use file::{Cost, HashKey, KeyPart, LogFormat, Scope};
 pub use model::{
-    AccessLog, Backoff, Breaker, Config, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, Mode, OnRedisDown, RateLimit,
-    Route, Target, Timeouts,
+    AccessLog, Backoff, Balance, BalanceAlgorithm, Breaker, Concurrency, Config, Jwt, LimitAlgorithm, LimitHeaders,
+    LimitSync, Mode, OnAllOpen, OnRedisDown, RateLimit, Route, Target, Timeouts,
 };
 
 use env::Lookup;

@@ -2,17 +2,20 @@
 //!
 //! Written out as YAML it has the shape of a config file, with secrets masked: `check --print`.
 
+mod balance;
 mod breaker;
 mod rate_limit;
 mod timeouts;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::header::HeaderName;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
 pub use self::timeouts::Timeouts;
@@ -96,11 +99,22 @@ impl Jwt {
 
 /// One route.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Route {
     /// The path prefix, `/` or without a trailing slash.
     pub path: String,
     /// Where its requests go; at least one, none twice.
     pub targets: Vec<Target>,
+    /// How they are chosen.
+    pub balance: Balance,
+    /// What happens while no circuit lets anything through.
+    pub on_all_open: OnAllOpen,
+    /// How many requests a target may have under way; `None`: any number.
+    #[serde(serialize_with = "or_off")]
+    pub concurrency: Option<Concurrency>,
+    /// How long a target that has come back gets fewer requests; `None`: it does not.
+    #[serde(serialize_with = "period_or_off")]
+    pub slow_start: Option<Duration>,
     /// How long to wait for a target.
     pub timeouts: Timeouts,
     /// When to stop sending to targets that do not say; `None`: never.
@@ -115,6 +129,8 @@ pub struct Route {
 pub struct Target {
     /// Where it is.
     pub url: TargetUrl,
+    /// How much it gets, beside the others.
+    pub weight: NonZeroU32,
     /// When to stop sending to it; `None`: never.
     pub breaker: Option<Breaker>,
     /// Whether that is its own, and not the route's.
@@ -127,12 +143,16 @@ impl Serialize for Target {
         #[derive(Serialize)]
         struct Block<'t> {
             url: &'t TargetUrl,
-            #[serde(serialize_with = "or_off")]
-            breaker: &'t Option<Breaker>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            weight: Option<NonZeroU32>,
+            #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_or_off")]
+            breaker: Option<&'t Option<Breaker>>,
         }
-        match self {
-            Target { url, has_own_breaker: false, .. } => url.serialize(serializer),
-            Target { url, breaker, .. } => Block { url, breaker }.serialize(serializer),
+        let weight = Some(self.weight).filter(|weight| *weight != NonZeroU32::MIN);
+        let breaker = self.has_own_breaker.then_some(&self.breaker);
+        match (weight, breaker) {
+            (None, None) => self.url.serialize(serializer),
+            (weight, breaker) => Block { url: &self.url, weight, breaker }.serialize(serializer),
         }
     }
 }
@@ -157,6 +177,17 @@ fn or_off<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Resu
         Some(value) => value.serialize(serializer),
         None => serializer.serialize_str("off"),
     }
+}
+
+fn shown_or_off<T: Serialize, S: Serializer>(value: &Option<&Option<T>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => or_off(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn period_or_off<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    or_off(&duration.map(Period), serializer)
 }
 
 fn list_or_off<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {

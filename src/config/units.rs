@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 pub use self::address::{ListenAddress, RoutePath, TargetUrl};
 pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
-pub use self::name::{FieldName, ScopeName};
+pub use self::name::{CookieName, FieldName, ScopeName};
 pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
 use crate::ratio::Ratio;
@@ -47,7 +47,7 @@ macro_rules! word {
     )*};
 }
 word!(Period, Count, Window, Threads, StatusRange, GrpcStatus, Prefix, Factor, Ratio);
-word!(FieldName, ScopeName, ListenAddress, TargetUrl, RoutePath);
+word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

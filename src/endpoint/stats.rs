@@ -120,21 +120,21 @@ pub fn json(snapshot: &Snapshot) -> Bytes {
     let rows: Vec<Row<'_>> = snapshot
         .routes
         .iter()
-        .flat_map(|route| route.members.iter().map(move |member| (route, &*member.target)))
+        .flat_map(|route| route.pool.members.iter().map(move |member| (route, &*member.target)))
         .map(|(route, target)| row(snapshot, route, target, &clock))
         .collect();
     serde_json::to_vec(&rows).unwrap_or_default().into()
 }
 
 fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Clock) -> Row<'s> {
-    let (view, totals) = (target.view(clock.now), target.totals());
+    let (view, totals) = (target.view(clock.now), target.record.totals());
     Row {
         path: &route.path,
         target_url: target.url.as_str(),
         failures: view.failures,
         state: state(view.phase),
         since: clock.show(view.since),
-        last_failure: target.last_failure().map(|failure| LastFailure {
+        last_failure: target.record.last_failure().map(|failure| LastFailure {
             at: timestamp(failure.at),
             cause: failure.cause.to_string(),
             request_id: failure.request_id.to_str().unwrap_or("-").to_owned(),

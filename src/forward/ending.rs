@@ -10,7 +10,7 @@ use crate::downstream::patience::Late;
 use crate::failure::Failure;
 use crate::observe;
 use crate::upstream::attempt::Attempt;
-use crate::upstream::target::Cause;
+use crate::upstream::record::Cause;
 
 /// Connections that were closed while they waited unused can come in a row; after so many the target is
 /// given up.
@@ -24,7 +24,7 @@ pub fn connect_failed(ctx: &mut RequestCtx, mut error: Box<Error>, now: Instant)
         return error;
     }
     settle(ctx, &error, now);
-    let untried = ctx.route.as_ref().is_some_and(|route| ctx.tried.len() < route.members.len());
+    let untried = ctx.route.as_ref().is_some_and(|route| ctx.tried.len() < route.pool.members.len());
     error.set_retry(untried);
     error
 }

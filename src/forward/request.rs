@@ -22,9 +22,9 @@ pub fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     }
     // HTTP/1.0 knows requests without Host; what is sent on is HTTP/1.1, which does not (RFC 9112, 3.2).
     if !request.headers.contains_key(header::HOST)
-        && let Some(target) = &ctx.target
+        && let Some(member) = &ctx.member
     {
-        request.insert_header(header::HOST, target.url.authority())?;
+        request.insert_header(header::HOST, member.target.url.authority())?;
     }
     for (name, value) in &ctx.notes.upstream {
         request.insert_header(name.to_bytes(), value.clone())?;

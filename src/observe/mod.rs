@@ -19,7 +19,7 @@ pub fn finish(session: &Session, error: Option<&Error>, ctx: &RequestCtx, log: &
     let failure = || ctx.failure.or(error.map(Failure::of)).map_or(0, Failure::status);
     log.write(&Entry {
         method: header.method.as_str(),
-        target: ctx.target.as_ref().map(|target| target.url.as_str()),
+        target: ctx.member.as_ref().map(|member| member.target.url.as_str()),
         path: header.uri.path(),
         status: final_status(session).unwrap_or_else(failure),
         elapsed: now.duration_since(ctx.started),

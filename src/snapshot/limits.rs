@@ -22,17 +22,12 @@ impl Ids {
 }
 
 /// The claims that limits of these routes go by.
-pub fn claims(routes: &[config::Route]) -> Vec<String> {
+pub fn claims(routes: &[config::Route]) -> impl Iterator<Item = String> {
     let parts = routes.iter().flat_map(|route| &route.plugins.rate_limit).flat_map(|limit| &limit.key);
-    let mut claims: Vec<String> = parts
-        .filter_map(|part| match part {
-            KeyPart::Claim(claim) => Some(claim.clone()),
-            _ => None,
-        })
-        .collect();
-    claims.sort();
-    claims.dedup();
-    claims
+    parts.filter_map(|part| match part {
+        KeyPart::Claim(claim) => Some(claim.clone()),
+        _ => None,
+    })
 }
 
 /// The limits of `route`, if it has any.

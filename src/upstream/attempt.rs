@@ -2,24 +2,43 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use http::HeaderValue;
 
+use super::addresses::Turns;
 use super::criteria::Mark;
-use super::target::{Addresses, Cause, LastFailure, Target};
-use crate::breaker::{Outcome, Permit, Refused};
+use super::record::{Cause, LastFailure};
+use super::target::{Member, Target};
+use crate::breaker::{self, Outcome, Permit};
+
+/// Why a target gets no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Its breaker says so.
+    Breaker(breaker::Refused),
+    /// It has as many under way as it may.
+    Full,
+}
+
+impl Refused {
+    /// A target that stopped answering is full before its breaker opens: what matters then is the breaker.
+    fn by_full(member: &Member, now: Instant) -> Self {
+        let until =
+            member.target.circuit.as_ref().filter(|_| member.guarded).and_then(|circuit| circuit.view(now).retry_at);
+        until.map_or(Refused::Full, |until| Refused::Breaker(breaker::Refused::Open(until)))
+    }
+}
 
 /// One request on its way to a target. Settled exactly once; dropped unsettled (a client that hung up, a
 /// task that was cancelled) it is neutral, and a probe's permit returns.
 #[derive(Debug)]
 pub struct Attempt {
-    target: Arc<Target>,
+    member: Arc<Member>,
     permit: Option<Permit>,
     state: AttemptState,
     /// Addresses that are left to be tried; `None` before the first one.
-    addresses: Option<Addresses>,
+    addresses: Option<Turns>,
     begun: Instant,
 }
 
@@ -34,22 +53,56 @@ enum AttemptState {
 }
 
 impl Attempt {
-    /// Asks leave for an attempt at `target`. With `guarded` false the breaker is neither asked nor told.
+    /// Asks leave for an attempt at a target.
     ///
     /// # Errors
-    /// Until when the breaker refuses.
-    pub fn admit(target: &Arc<Target>, guarded: bool, now: Instant) -> Result<Self, Refused> {
-        let permit = match &target.circuit {
-            Some(circuit) if guarded => Some(circuit.admit(now)?),
-            _ => None,
-        };
-        target.counts.requests.fetch_add(1, Ordering::Relaxed);
-        Ok(Attempt { target: target.clone(), permit, state: AttemptState::Sent, addresses: None, begun: now })
+    /// Why there is none.
+    pub fn admit(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
+        Attempt::enter(member, now, |member| match &member.target.circuit {
+            Some(circuit) if member.guarded => circuit.admit(now).map(Some),
+            _ => Ok(None),
+        })
+    }
+
+    /// An attempt that the breaker is neither asked about nor told of, unless somebody holds it open.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn anyway(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
+        Attempt::enter(member, now, |member| match &member.target.circuit {
+            Some(circuit) if member.guarded && circuit.is_held_open(now) => Err(breaker::Refused::Held),
+            _ => Ok(None),
+        })
+    }
+
+    fn enter(
+        member: &Arc<Member>,
+        now: Instant,
+        ask: impl FnOnce(&Member) -> Result<Option<Permit>, breaker::Refused>,
+    ) -> Result<Self, Refused> {
+        let limit = member.concurrency.as_ref().map_or(u32::MAX, |concurrency| concurrency.limit());
+        // Asking a breaker may take its probe, so it comes last.
+        member.target.enter(limit).ok_or_else(|| Refused::by_full(member, now))?;
+        let permit = ask(member).inspect_err(|_| member.target.leave()).map_err(Refused::Breaker)?;
+        if let Some(share) = &member.share {
+            share.enter();
+        }
+        member.target.record.sent();
+        Ok(Attempt { member: member.clone(), permit, state: AttemptState::Sent, addresses: None, begun: now })
     }
 
     /// Where it went.
-    pub fn target(&self) -> &Arc<Target> {
-        &self.target
+    pub fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
+    /// When it began.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    fn target(&self) -> &Target {
+        &self.member.target
     }
 
     /// The next address to try to connect to. Each address of the target comes once.
@@ -58,7 +111,7 @@ impl Attempt {
     /// Why there is none, or none any more.
     pub fn next_address(&mut self) -> Result<SocketAddr, String> {
         if self.addresses.is_none() {
-            self.addresses = Some(self.target.addresses()?);
+            self.addresses = Some(self.target().addresses.turns()?);
         }
         self.addresses.as_mut().and_then(Iterator::next).ok_or_else(|| "no address is left".to_owned())
     }
@@ -74,28 +127,37 @@ impl Attempt {
         if self.state != AttemptState::Sent {
             return;
         }
-        let mark = self.target.criteria.head(status, grpc, now.saturating_duration_since(self.begun));
+        let took = now.saturating_duration_since(self.begun);
+        let target = &self.member.target;
+        target.latency.seen(took, now);
+        if let Some(concurrency) = &self.member.concurrency {
+            concurrency.answered(took, target.in_flight(), now);
+        }
+        let mark = target.criteria.head(status, grpc, took);
         if let Mark::Failed(cause) = mark {
             return self.fail(cause, request_id, now);
         }
         self.state = AttemptState::Answered;
-        if let (Some(permit), Some(circuit)) = (&mut self.permit, &self.target.circuit) {
+        if let (Some(permit), Some(circuit)) = (&mut self.permit, &target.circuit) {
             circuit.answered(permit, mark == Mark::Slow, now);
         }
     }
 
     /// The status of gRPC has come after the body.
     pub fn ended(&mut self, grpc: u8, request_id: &HeaderValue, now: Instant) {
-        if let Some(cause) = self.target.criteria.grpc(grpc) {
+        if let Some(cause) = self.target().criteria.grpc(grpc) {
             self.fail(cause, request_id, now);
         }
     }
 
     /// The target failed.
     pub fn fail(&mut self, cause: Cause, request_id: &HeaderValue, now: Instant) {
+        if self.state == AttemptState::Sent && matches!(cause, Cause::Timeout(_)) {
+            self.target().latency.seen(now.saturating_duration_since(self.begun), now);
+        }
         if self.settle(Outcome::Failure, now) {
             let failure = LastFailure { at: SystemTime::now(), cause, request_id: request_id.clone() };
-            *self.target.last_failure.lock() = Some(failure);
+            self.target().record.failed(failure);
         }
     }
 
@@ -115,14 +177,8 @@ impl Attempt {
         if std::mem::replace(&mut self.state, AttemptState::Settled) == AttemptState::Settled {
             return false;
         }
-        let counts = &self.target.counts;
-        let count = match outcome {
-            Outcome::Success => &counts.successes,
-            Outcome::Failure => &counts.failures,
-            Outcome::Neutral => &counts.neutrals,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        if let (Some(permit), Some(circuit)) = (self.permit.take(), &self.target.circuit) {
+        self.target().record.ended(outcome);
+        if let (Some(permit), Some(circuit)) = (self.permit.take(), &self.member.target.circuit) {
             circuit.settle(permit, outcome, now);
         }
         true
@@ -134,6 +190,10 @@ impl Drop for Attempt {
         if self.state != AttemptState::Settled {
             self.withdraw(Instant::now());
         }
+        if let Some(share) = &self.member.share {
+            share.leave();
+        }
+        self.target().leave();
     }
 }
 
@@ -145,13 +205,24 @@ mod tests {
     use super::*;
     use crate::breaker::{Phase, Policy};
     use crate::config::units::GrpcStatus;
+    use crate::upstream::concurrency::Concurrency;
     use crate::upstream::criteria::Criteria;
-    use crate::upstream::target::Totals;
+    use crate::upstream::record::Totals;
 
-    fn target() -> Arc<Target> {
-        let three = NonZeroU32::new(3).expect("3");
-        let policy = Policy::in_a_row(three, Duration::from_secs(60), Duration::from_secs(90));
-        Arc::new(Target::new("http://a:1".parse().expect("a URL"), Criteria::none_but_5xx(), Some(policy)))
+    fn policy() -> Policy {
+        Policy::in_a_row(NonZeroU32::new(3).expect("3"), Duration::from_secs(60), Duration::from_secs(90))
+    }
+
+    fn member() -> Arc<Member> {
+        Arc::new(Member::of(Target::new(
+            "http://a:1".parse().expect("a URL"),
+            Criteria::none_but_5xx(),
+            Some(policy()),
+        )))
+    }
+
+    fn admit(member: &Arc<Member>, now: Instant) -> Attempt {
+        Attempt::admit(member, now).expect("closed")
     }
 
     fn id() -> HeaderValue {
@@ -160,95 +231,136 @@ mod tests {
 
     #[test]
     fn every_attempt_is_counted_once_however_often_it_is_told_to_end() {
-        let (target, now) = (target(), Instant::now());
-        let mut failed = Attempt::admit(&target, true, now).expect("closed");
+        let (member, now) = (member(), Instant::now());
+        let mut failed = admit(&member, now);
         failed.answered(500, None, &id(), now);
         failed.fail(Cause::Broken("later".into()), &id(), now);
         failed.finish(now);
         drop(failed);
-        let mut good = Attempt::admit(&target, true, now).expect("closed");
+        let mut good = admit(&member, now);
         good.answered(200, None, &id(), now);
         good.finish(now);
         good.withdraw(now);
         drop(good);
-        drop(Attempt::admit(&target, true, now).expect("closed"));
-        let totals = Totals { requests: 3, successes: 1, failures: 1, neutrals: 1 };
-        assert_eq!(target.totals(), totals);
-        let last = target.last_failure().expect("one failure");
+        drop(admit(&member, now));
+        let totals = Totals { requests: 3, successes: 1, failures: 1, neutrals: 1, retries: 0 };
+        assert_eq!(member.target.record.totals(), totals);
+        let last = member.target.record.last_failure().expect("one failure");
         assert_eq!((last.cause, last.request_id), (Cause::Status(500), id()));
     }
 
     #[test]
     fn a_dropped_probe_gives_its_permit_back() {
-        let (target, now) = (target(), Instant::now());
+        let (member, now) = (member(), Instant::now());
         for _ in 0..3 {
-            Attempt::admit(&target, true, now).expect("closed").fail(Cause::Connect("refused".into()), &id(), now);
+            admit(&member, now).fail(Cause::Connect("refused".into()), &id(), now);
         }
-        assert!(Attempt::admit(&target, true, now).is_err());
+        assert!(Attempt::admit(&member, now).is_err());
         let later = now + Duration::from_secs(60);
-        let probe = Attempt::admit(&target, true, later).expect("the probe");
-        assert!(Attempt::admit(&target, true, later).is_err());
+        let probe = Attempt::admit(&member, later).expect("the probe");
+        assert!(Attempt::admit(&member, later).is_err());
         drop(probe);
-        let mut probe = Attempt::admit(&target, true, later).expect("the next probe");
+        let mut probe = Attempt::admit(&member, later).expect("the next probe");
         probe.answered(204, None, &id(), later);
-        assert_eq!(target.view(later).phase, Phase::Closed);
+        assert_eq!(member.target.view(later).phase, Phase::Closed);
     }
 
     #[test]
     fn a_body_that_breaks_off_is_a_failure_and_an_answer_cut_by_the_client_is_none() {
-        let (target, now) = (target(), Instant::now());
-        let mut broken = Attempt::admit(&target, true, now).expect("closed");
+        let (member, now) = (member(), Instant::now());
+        let mut broken = admit(&member, now);
         broken.answered(200, None, &id(), now);
         broken.fail(Cause::Broken("reset".into()), &id(), now);
-        assert_eq!(target.view(now).failures, 1);
-        let mut left = Attempt::admit(&target, true, now).expect("closed");
+        assert_eq!(member.target.view(now).failures, 1);
+        let mut left = admit(&member, now);
         left.answered(200, None, &id(), now);
         left.withdraw(now);
-        assert_eq!(target.totals(), Totals { requests: 2, successes: 0, failures: 1, neutrals: 1 });
+        assert_eq!(
+            member.target.record.totals(),
+            Totals { requests: 2, successes: 0, failures: 1, neutrals: 1, retries: 0 }
+        );
     }
 
     #[test]
     fn a_status_of_grpc_after_the_body_takes_the_success_back() {
-        let policy = Policy::in_a_row(NonZeroU32::new(3).expect("3"), Duration::from_secs(60), Duration::from_secs(90));
         let criteria = Criteria { grpc_statuses: vec![GrpcStatus::INTERNAL], ..Criteria::none_but_5xx() };
-        let target = Arc::new(Target::new("http://a:1".parse().expect("a URL"), criteria, Some(policy)));
+        let target = Target::new("http://a:1".parse().expect("a URL"), criteria, Some(policy()));
+        let member = Arc::new(Member::of(target));
         let now = Instant::now();
         for (status, failures) in [(13, 1), (0, 0), (13, 1), (13, 2)] {
-            let mut attempt = Attempt::admit(&target, true, now).expect("closed");
+            let mut attempt = admit(&member, now);
             attempt.answered(200, None, &id(), now);
             attempt.ended(status, &id(), now);
             attempt.finish(now);
-            assert_eq!(target.view(now).failures, failures);
+            assert_eq!(member.target.view(now).failures, failures);
         }
-        assert_eq!(target.last_failure().map(|last| last.cause), Some(Cause::Grpc(GrpcStatus::INTERNAL)));
-        assert_eq!((target.totals().successes, target.totals().failures), (1, 3));
+        assert_eq!(member.target.record.last_failure().map(|last| last.cause), Some(Cause::Grpc(GrpcStatus::INTERNAL)));
+        assert_eq!((member.target.record.totals().successes, member.target.record.totals().failures), (1, 3));
     }
 
     #[test]
     fn unguarded_attempts_are_counted_and_the_breaker_hears_nothing() {
-        let (target, now) = (target(), Instant::now());
+        let target = Target::new("http://a:1".parse().expect("a URL"), Criteria::none_but_5xx(), Some(policy()));
+        let (member, now) = (Arc::new(Member { guarded: false, ..Member::of(target) }), Instant::now());
         for _ in 0..5 {
-            Attempt::admit(&target, false, now).expect("not asked").fail(Cause::Connect("refused".into()), &id(), now);
-            Attempt::admit(&target, false, now).expect("not asked").answered(500, None, &id(), now);
+            admit(&member, now).fail(Cause::Connect("refused".into()), &id(), now);
+            admit(&member, now).answered(500, None, &id(), now);
         }
-        assert_eq!((target.view(now).phase, target.view(now).failures), (Phase::Closed, 0));
-        assert_eq!(target.totals().failures, 10);
+        assert_eq!((member.target.view(now).phase, member.target.view(now).failures), (Phase::Closed, 0));
+        assert_eq!(member.target.record.totals().failures, 10);
     }
 
     #[test]
     fn several_addresses_take_turns() {
-        let target = target();
-        let now = Instant::now();
-        assert!(Attempt::admit(&target, true, now).expect("closed").next_address().is_err());
+        let (member, now) = (member(), Instant::now());
+        assert!(admit(&member, now).next_address().is_err());
         let addresses: Vec<SocketAddr> =
             ["10.0.0.1:1", "10.0.0.2:1"].iter().map(|a| a.parse().expect("an address")).collect();
-        target.resolved(Ok(addresses.clone()));
+        member.target.addresses.found(Ok(addresses.clone()), "a");
         for first in [0, 1, 0, 1] {
-            let mut attempt = Attempt::admit(&target, true, now).expect("closed");
+            let mut attempt = admit(&member, now);
             assert_eq!(attempt.next_address(), Ok(addresses[first]));
             assert!(attempt.has_more_addresses());
             assert_eq!(attempt.next_address(), Ok(addresses[1 - first]));
             assert!(!attempt.has_more_addresses() && attempt.next_address().is_err());
         }
+    }
+
+    #[test]
+    fn what_is_under_way_is_given_back_however_it_ends() {
+        let (member, now) = (member(), Instant::now());
+        let mut flying: Vec<Attempt> = (0..3).map(|_| admit(&member, now)).collect();
+        assert_eq!(member.target.in_flight(), 3);
+        flying[0].answered(200, None, &id(), now);
+        flying[1].fail(Cause::Broken("reset".into()), &id(), now);
+        assert_eq!(member.target.in_flight(), 3, "a body may still come");
+        drop(flying);
+        assert_eq!(member.target.in_flight(), 0);
+        let target = Target::new("http://a:1".parse().expect("a URL"), Criteria::none_but_5xx(), Some(policy()));
+        let one = Some(Arc::new(Concurrency::Fixed(1)));
+        let member = Arc::new(Member { concurrency: one, ..Member::of(target) });
+        let only = admit(&member, now);
+        assert_eq!(Attempt::admit(&member, now).expect_err("full"), Refused::Full);
+        assert_eq!((member.target.in_flight(), member.target.record.totals().requests), (1, 1));
+        drop(only);
+        for _ in 0..3 {
+            admit(&member, now).fail(Cause::Connect("refused".into()), &id(), now);
+        }
+        let _stuck = member.target.enter(u32::MAX);
+        assert!(matches!(Attempt::admit(&member, now), Err(Refused::Breaker(_))), "full, but that is not why");
+        member.target.leave();
+        assert!(matches!(Attempt::admit(&member, now), Err(Refused::Breaker(_))));
+        assert_eq!(member.target.in_flight(), 0, "what a breaker refuses is not under way");
+    }
+
+    #[test]
+    fn an_attempt_that_is_made_anyway_passes_a_breaker_by_but_not_whoever_holds_it() {
+        let (member, now) = (member(), Instant::now());
+        (0..3).for_each(|_| admit(&member, now).fail(Cause::Connect("refused".into()), &id(), now));
+        let mut anyway = Attempt::anyway(&member, now).expect("whatever the breaker says");
+        anyway.answered(200, None, &id(), now);
+        assert_eq!(member.target.view(now).phase, Phase::Open, "it says nothing to the breaker");
+        member.target.circuit.as_ref().expect("one").hold(crate::breaker::Hold::Open, now);
+        assert!(Attempt::anyway(&member, now).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::target::Cause;
+use super::record::Cause;
 use crate::config::units::{GrpcStatus, StatusRange};
 
 /// What counts as a failure of a target.

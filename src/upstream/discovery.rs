@@ -89,9 +89,9 @@ async fn resolve(target: &Target) {
         };
         backends.into_iter().filter_map(inet).collect()
     });
-    target.resolved(
-        found.map_err(|e| e.context.as_ref().map_or_else(|| e.to_string(), |context| context.as_str().to_owned())),
-    );
+    let found =
+        found.map_err(|e| e.context.as_ref().map_or_else(|| e.to_string(), |context| context.as_str().to_owned()));
+    target.addresses.found(found, target.url.as_str());
 }
 
 #[cfg(test)]
@@ -112,12 +112,12 @@ mod tests {
             target("http://no-such-host.invalid:4"),
         ];
         resolve_all(&targets).await;
-        let known = |target: &Target| target.addresses().expect("it is known").collect::<Vec<_>>();
+        let known = |target: &Target| target.addresses.turns().expect("it is known").collect::<Vec<_>>();
         assert_eq!(known(&targets[0]), ["127.0.0.1:1".parse().expect("an address")]);
         assert_eq!(known(&targets[1]), ["[::1]:2".parse().expect("an address")]);
         let named = known(&targets[2]);
         assert!(named.iter().all(|address| address.ip().is_loopback() && address.port() == 3), "{named:?}");
-        let reason = targets[3].addresses().expect_err("it does not exist");
+        let reason = targets[3].addresses.turns().expect_err("it does not exist");
         assert!(reason.contains("no-such-host.invalid"), "{reason}");
     }
 
@@ -125,7 +125,7 @@ mod tests {
     async fn a_failing_lookup_keeps_the_last_good_addresses() {
         let target = target("http://127.0.0.1:1");
         resolve(&target).await;
-        target.resolved(Err("gone".into()));
-        assert!(target.addresses().is_ok());
+        target.addresses.found(Err("gone".into()), "a");
+        assert!(target.addresses.turns().is_ok());
     }
 }

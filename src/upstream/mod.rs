@@ -1,10 +1,16 @@
 //! The services that requests are forwarded to: which peer gets the next one ([`selector`]), whether it
 //! may have it ([`crate::breaker`]), where it is ([`discovery`]), how it is connected to ([`peer`]), and what became of it ([`attempt`]).
 
+pub mod addresses;
 pub mod attempt;
+pub mod balance;
+pub mod concurrency;
 pub mod criteria;
 pub mod discovery;
+pub mod ewma;
+pub mod hash;
 pub mod peer;
-pub mod selector;
+pub mod pool;
+pub mod record;
 pub mod target;
 pub mod upgrade;

@@ -1,182 +1,131 @@
-//! One target: its addresses, its circuit, and a record of how attempts at it ended.
+//! One target: where it is, its circuit, what it has to do, and a record of how attempts at it ended.
 
-use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
-use http::HeaderValue;
-use parking_lot::Mutex;
-
+use super::addresses::Addresses;
+use super::concurrency::Concurrency;
 use super::criteria::Criteria;
+use super::ewma::Latency;
+use super::record::Record;
 use crate::breaker::circuit::Circuit;
 use crate::breaker::{Phase, Policy, View};
-use crate::config::units::{GrpcStatus, TargetUrl};
+use crate::config::units::TargetUrl;
 
 /// One target URL. All routes that name it share it, its circuit included.
 #[derive(Debug)]
 pub struct Target {
+    /// By which it is told from others in this process.
+    pub id: u32,
     /// As the config spells it.
     pub url: TargetUrl,
     /// What counts as a failure.
     pub(super) criteria: Criteria,
-    pub(super) circuit: Option<Circuit>,
+    /// Its breaker, if it has one.
+    pub circuit: Option<Circuit>,
     created: Instant,
-    addresses: ArcSwap<Resolution>,
-    /// Which of several addresses is next.
-    next: AtomicUsize,
-    pub(super) counts: Counts,
-    pub(super) last_failure: Mutex<Option<LastFailure>>,
+    /// Where it is.
+    pub addresses: Addresses,
+    /// How long it takes to answer.
+    pub latency: Latency,
+    /// How attempts ended.
+    pub record: Record,
+    in_flight: AtomicU32,
 }
 
+/// A target as one of a route's.
 #[derive(Debug)]
-enum Resolution {
-    Known(Arc<[SocketAddr]>),
-    /// Why not.
-    Unknown(String),
+pub struct Member {
+    /// The target.
+    pub target: Arc<Target>,
+    /// Whether its breaker is asked and told.
+    pub guarded: bool,
+    /// How much it gets, beside the others. Not 0.
+    pub weight: u32,
+    /// How many requests it may have under way, if that is limited.
+    pub concurrency: Option<Arc<Concurrency>>,
+    /// How long it is given to warm up when it comes back.
+    pub slow_start: Option<Duration>,
+    /// How many requests it may leave unanswered while others answer.
+    pub leeway: u32,
+    /// What it has of the route's requests, where that is counted.
+    pub share: Option<Share>,
 }
 
-/// [`Totals`], as they grow.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) requests: AtomicU64,
-    pub(super) successes: AtomicU64,
-    pub(super) failures: AtomicU64,
-    pub(super) neutrals: AtomicU64,
-}
-
-/// The addresses of a target, each once, beginning with the one whose turn it is.
+/// What a target has of a route's requests.
 #[derive(Debug)]
-pub struct Addresses {
-    known: Arc<[SocketAddr]>,
-    first: usize,
-    given: usize,
+pub struct Share {
+    /// Under way to this one.
+    pub mine: AtomicU32,
+    /// Under way to all.
+    pub all: Arc<AtomicU32>,
 }
 
-impl Iterator for Addresses {
-    type Item = SocketAddr;
-
-    fn next(&mut self) -> Option<SocketAddr> {
-        let at = (self.first + self.given).checked_rem(self.known.len())?;
-        let left = self.size_hint().0 > 0;
-        self.given += usize::from(left);
-        left.then(|| self.known[at])
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.known.len() - self.given;
-        (left, Some(left))
+#[cfg(test)]
+impl Member {
+    /// An ordinary one.
+    pub fn of(target: Target) -> Self {
+        let target = Arc::new(target);
+        Member { target, guarded: true, weight: 1, concurrency: None, slow_start: None, leeway: 3, share: None }
     }
 }
 
-impl ExactSizeIterator for Addresses {}
-
-/// How often attempts ended how, since the target is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Totals {
-    /// Attempts sent, those still under way included.
-    pub requests: u64,
-    /// Attempts that ended well.
-    pub successes: u64,
-    /// Attempts that failed.
-    pub failures: u64,
-    /// Attempts that say nothing about the target.
-    pub neutrals: u64,
-}
-
-/// Why an attempt failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// Its host name has no address.
-    Unresolved(String),
-    /// No connection came about.
-    Connect(String),
-    /// It took too long, to connect or to answer.
-    Timeout(String),
-    /// The connection broke, or what came was no HTTP.
-    Broken(String),
-    /// It answered with a failing status.
-    Status(u16),
-    /// And with one of gRPC.
-    Grpc(GrpcStatus),
-    /// It answered, after so long.
-    Slow(Duration),
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cause::Unresolved(why) => f.write_str(why),
-            Cause::Connect(why) => write!(f, "cannot connect: {why}"),
-            Cause::Timeout(why) => write!(f, "timed out: {why}"),
-            Cause::Broken(why) => write!(f, "broken answer: {why}"),
-            Cause::Status(status) => write!(f, "status {status}"),
-            Cause::Grpc(status) => write!(f, "gRPC status {status}"),
-            Cause::Slow(took) => write!(f, "slow answer: {} ms", took.as_millis()),
-        }
+impl Share {
+    /// One more is under way.
+    pub(super) fn enter(&self) {
+        self.mine.fetch_add(1, Ordering::Relaxed);
+        self.all.fetch_add(1, Ordering::Relaxed);
     }
-}
 
-/// The most recent failure.
-#[derive(Clone, Debug)]
-pub struct LastFailure {
-    /// When it was noticed.
-    pub at: SystemTime,
-    /// What happened.
-    pub cause: Cause,
-    /// The request that met it.
-    pub request_id: HeaderValue,
+    /// One of those is over.
+    pub(super) fn leave(&self) {
+        self.mine.fetch_sub(1, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Target {
     /// A target that is not resolved yet. Without a policy it has no breaker.
     pub fn new(url: TargetUrl, criteria: Criteria, policy: Option<Policy>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let now = Instant::now();
-        let unresolved = format!("\"{}\" has not been resolved yet", url.host);
         Target {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             criteria,
             circuit: policy.map(|policy| Circuit::new(policy, now)),
             created: now,
-            addresses: ArcSwap::from_pointee(Resolution::Unknown(unresolved)),
-            next: AtomicUsize::new(0),
-            counts: Counts::default(),
-            last_failure: Mutex::new(None),
+            addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
+            latency: Latency::new(now),
+            record: Record::default(),
+            in_flight: AtomicU32::new(0),
             url,
         }
     }
 
-    /// The addresses to try; of several, each is first in turn.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn addresses(&self) -> Result<Addresses, String> {
-        let known = match &**self.addresses.load() {
-            Resolution::Known(known) => known.clone(),
-            Resolution::Unknown(why) => return Err(why.clone()),
-        };
-        let first = if known.len() > 1 { self.next.fetch_add(1, Ordering::Relaxed) % known.len() } else { 0 };
-        Ok(Addresses { known, first, given: 0 })
+    /// Requests that are under way to it.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Takes the result of a lookup: addresses, of which there is at least one, or why there are none.
-    pub(super) fn resolved(&self, found: Result<Vec<SocketAddr>, String>) {
-        let known = self.addresses.load();
-        match (found, &**known) {
-            (Ok(addresses), Resolution::Known(same)) if addresses[..] == **same => {}
-            (Ok(addresses), _) => {
-                log::debug!("{}: resolved to {addresses:?}", self.url);
-                self.addresses.store(Arc::new(Resolution::Known(addresses.into())));
-            }
-            (Err(why), Resolution::Known(_)) => log::debug!("{}: {why}; its known addresses stay in use", self.url),
-            (Err(why), Resolution::Unknown(same)) => {
-                if why != *same {
-                    log::warn!("{}: {why}", self.url);
-                }
-                self.addresses.store(Arc::new(Resolution::Unknown(why)));
-            }
+    /// One more is under way, if there are fewer than `limit`. How many there were.
+    pub(super) fn enter(&self, limit: u32) -> Option<u32> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if before >= limit {
+            self.leave();
+            return None;
         }
+        Some(before)
+    }
+
+    /// One of those is over.
+    pub(super) fn leave(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// When it came back the last time, if it ever was away.
+    pub fn recovered(&self) -> Option<Instant> {
+        self.circuit.as_ref().and_then(Circuit::recovered)
     }
 
     /// The breaker at `now`; without one it shows as closed for ever.
@@ -193,21 +142,5 @@ impl Target {
                 held: false,
             },
         }
-    }
-
-    /// The counters.
-    pub fn totals(&self) -> Totals {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Totals {
-            requests: read(&self.counts.requests),
-            successes: read(&self.counts.successes),
-            failures: read(&self.counts.failures),
-            neutrals: read(&self.counts.neutrals),
-        }
-    }
-
-    /// The most recent failure, if there was any.
-    pub fn last_failure(&self) -> Option<LastFailure> {
-        self.last_failure.lock().clone()
     }
 }

@@ -148,6 +148,27 @@ fn what_is_printed_of_breakers_reads_back_to_the_same() {
 }
 
 #[test]
+fn what_is_printed_of_ways_to_choose_reads_back_to_the_same() {
+    let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/balance-good.yaml")).unwrap();
+    let first = String::from_utf8(check(&text, &["--print"]).stdout).unwrap();
+    for shown in [
+        "balance: leastRequest",
+        "cookie: Session",
+        "loadFactor: '1.5'",
+        "weight: 95",
+        "concurrency: 100",
+        "initial: 20",
+        "slowStart: 30s",
+        "onAllOpen: tryAnyway",
+    ] {
+        assert!(first.contains(shown), "{shown} in {first}");
+    }
+    // Secrets are masked, so they have to be there again.
+    let again = first.replace("secret: '********'", "secret: 0123456789abcdef0123456789abcdef");
+    assert_eq!(String::from_utf8(check(again.as_bytes(), &["--print"]).stdout).unwrap(), first);
+}
+
+#[test]
 fn dotenv_is_read_and_the_environment_wins() {
     let run = |env: &[(&str, &str)]| {
         let mut command = aegis(&["check", "-c", "aegis.yaml", "--print"]);

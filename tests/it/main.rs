@@ -6,6 +6,7 @@
 mod support;
 
 mod auth;
+mod balance;
 mod breaker;
 mod cli;
 mod config;

@@ -1,6 +1,7 @@
 //! `routes:`, with what they inherit from `defaults:`.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use super::{Compiler, at_route};
 use crate::config::file::{self, Policies, Switch};
@@ -13,9 +14,10 @@ impl Compiler<'_> {
         if written.targets.is_empty() && !self.told_of(&format!("{path}.targets")) {
             self.error(written.targets.at, format!("{path}.targets"), "there is no target; write [http://HOST:PORT]");
         }
+        // A block that the route does not have stands under `defaults`.
+        let place = |own: bool, key: &str| if own { format!("{path}.{key}") } else { format!("defaults.{key}") };
         let block = written.breaker.as_ref().or(defaults.breaker.as_ref());
-        let at_block = if written.breaker.is_some() { &path } else { "defaults" };
-        let breaker = self.breaker(block, &format!("{at_block}.breaker"));
+        let breaker = self.breaker(block, &place(written.breaker.is_some(), "breaker"));
         let mut targets: Vec<Target> = Vec::new();
         for target in written.targets.iter() {
             if targets.iter().any(|earlier| earlier.url == target.url) {
@@ -29,20 +31,31 @@ impl Compiler<'_> {
                 let own = own.map(|own| self.breaker(Some(own), &format!("{path}.targets[{}].breaker", target.index)));
                 targets.push(Target {
                     url: target.url.clone(),
+                    weight: target.weight.map_or(NonZeroU32::MIN, |weight| weight.0),
                     has_own_breaker: own.is_some(),
                     breaker: own.unwrap_or_else(|| breaker.clone()),
                 });
             }
         }
-        let at_timeouts = if written.timeouts.is_some() { &path } else { "defaults" };
         let timeouts = written.timeouts.as_ref().or(defaults.timeouts.as_ref());
-        let timeouts = self.timeouts(timeouts, &format!("{at_timeouts}.timeouts"));
+        let timeouts = self.timeouts(timeouts, &place(written.timeouts.is_some(), "timeouts"));
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
         let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
         let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
         Route {
             path: written.path.as_str().to_owned(),
             targets,
+            balance: self.balance(
+                written.balance.as_ref().or(defaults.balance.as_ref()),
+                &place(written.balance.is_some(), "balance"),
+                auth,
+            ),
+            on_all_open: written.on_all_open.or(defaults.on_all_open).unwrap_or_default(),
+            concurrency: self.concurrency(
+                written.concurrency.as_ref().or(defaults.concurrency.as_ref()),
+                &place(written.concurrency.is_some(), "concurrency"),
+            ),
+            slow_start: written.slow_start.or(defaults.slow_start).and_then(|period| period.0).map(|period| period.0),
             timeouts,
             breaker,
             plugins: Plugins {

@@ -1,14 +1,12 @@
 //! `plugins.rateLimit:`
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroU32;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess};
 use serde::{Serialize, Serializer};
 
-use super::words::{Block, Switch};
+use super::words::{Block, Switch, Word, one};
 use crate::config::located::{Located, OneOrMany};
 use crate::config::model::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown};
 use crate::config::units::{Count, FieldName, Prefix, ScopeName, Window};
@@ -149,44 +147,6 @@ impl Block for Override {
     const EXPECTED: &'static str = "a block such as { max: 1000 }, or off";
 }
 
-/// A word, or a block with one key whose value is a word.
-enum Word {
-    Alone(String),
-    Of(String, String),
-}
-
-impl Word {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<Self, D::Error> {
-        struct Either(&'static str);
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Word;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.0)
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Word, E> {
-                Ok(Word::Alone(number.to_string()))
-            }
-
-            fn visit_str<E: Error>(self, word: &str) -> Result<Word, E> {
-                Ok(Word::Alone(word.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Word, A::Error> {
-                let mut block: BTreeMap<String, String> = BTreeMap::deserialize(MapAccessDeserializer::new(map))?;
-                match (block.pop_first(), block.is_empty()) {
-                    (Some((key, value)), true) => Ok(Word::Of(key, value)),
-                    _ => Err(A::Error::custom(format!("found a block of several keys, expected {}", self.0))),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(Either(expected))
-    }
-}
-
 impl<'de> Deserialize<'de> for KeyPart {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const EXPECTED: &str = "ip, user, route, { claim: NAME } or { header: NAME }";
@@ -227,10 +187,6 @@ impl<'de> Deserialize<'de> for Cost {
             Word::Of(word, _) => Err(D::Error::custom(format!("\"{word}\" is no cost; write {EXPECTED}"))),
         }
     }
-}
-
-fn one<S: Serializer>(serializer: S, key: &str, value: &impl Serialize) -> Result<S::Ok, S::Error> {
-    serializer.collect_map([(key, value)])
 }
 
 impl Serialize for KeyPart {

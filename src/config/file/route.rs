@@ -5,19 +5,27 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
+use super::balance::{Balance, Concurrency};
 use super::breaker::Breaker;
 use super::plugins::Plugins;
 use super::timeouts::Timeouts;
-use super::words::{Later, Switch, choice};
+use super::words::{Later, PositiveOrOff, Switch};
 use crate::config::located::{Located, OneOrMany};
-use crate::config::units::{RoutePath, TargetUrl};
+use crate::config::model::OnAllOpen;
+use crate::config::units::{Count, RoutePath, TargetUrl};
 
 /// What a route does with a request. The same blocks may stand under `defaults`.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Policies {
-    /// How targets take turns: `roundRobin`.
+    /// How targets are chosen: `roundRobin` (default) or another.
     pub balance: Option<Balance>,
+    /// How many requests a target may have under way: a number, `adaptive`, or `off` (default).
+    pub concurrency: Option<Located<Switch<Concurrency>>>,
+    /// How long a target that has come back gets fewer requests than the others. Default: off.
+    pub slow_start: Option<PositiveOrOff>,
+    /// What happens while no circuit lets anything through: `fail` (default) or `tryAnyway`.
+    pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
     pub timeouts: Option<Timeouts>,
     /// When to stop sending to a target: a block, or `off`.
@@ -27,9 +35,6 @@ pub struct Policies {
     pub plugins: Plugins,
     retry: Later,
     health_check: Later,
-    on_all_open: Later,
-    slow_start: Later,
-    concurrency: Later,
     mirror: Later,
 }
 
@@ -42,8 +47,14 @@ pub struct Route {
     /// Where its requests go; one URL or a list.
     #[serde(alias = "target")]
     pub targets: Located<OneOrMany<Located<Target>>>,
-    /// How targets take turns: `roundRobin`.
+    /// How targets are chosen: `roundRobin` (default) or another.
     pub balance: Option<Balance>,
+    /// How many requests a target may have under way: a number, `adaptive`, or `off` (default).
+    pub concurrency: Option<Located<Switch<Concurrency>>>,
+    /// How long a target that has come back gets fewer requests than the others. Default: off.
+    pub slow_start: Option<PositiveOrOff>,
+    /// What happens while no circuit lets anything through: `fail` (default) or `tryAnyway`.
+    pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
     pub timeouts: Option<Timeouts>,
     /// When to stop sending to a target: a block, or `off`.
@@ -62,9 +73,6 @@ pub struct Route {
     groups: Later,
     retry: Later,
     health_check: Later,
-    on_all_open: Later,
-    slow_start: Later,
-    concurrency: Later,
     mirror: Later,
     limits: Later,
 }
@@ -74,17 +82,10 @@ pub struct Route {
 pub struct Target {
     /// `http://HOST:PORT`
     pub url: TargetUrl,
+    /// How much it gets, beside the others. Default: 1.
+    pub weight: Option<Count>,
     /// In place of the route's.
     pub breaker: Option<Located<Switch<Breaker>>>,
-}
-
-choice! {
-    /// How targets take turns.
-    Balance {
-        /// One after the other.
-        RoundRobin = "roundRobin"
-    }
-    later ["leastRequest", "peakEwma", "consistentHash", "random"]
 }
 
 impl<'de> Deserialize<'de> for Target {
@@ -93,8 +94,7 @@ impl<'de> Deserialize<'de> for Target {
         #[serde(deny_unknown_fields, rename_all = "camelCase")]
         struct Full {
             url: TargetUrl,
-            #[serde(rename = "weight")]
-            _weight: Later,
+            weight: Option<Count>,
             breaker: Option<Located<Switch<Breaker>>>,
         }
         struct UrlOrBlock;
@@ -107,12 +107,12 @@ impl<'de> Deserialize<'de> for Target {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Target, E> {
-                text.parse().map(|url| Target { url, breaker: None }).map_err(E::custom)
+                text.parse().map(|url| Target { url, weight: None, breaker: None }).map_err(E::custom)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
                 let full = Full::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Target { url: full.url, breaker: full.breaker })
+                Ok(Target { url: full.url, weight: full.weight, breaker: full.breaker })
             }
         }
 

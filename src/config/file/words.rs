@@ -1,10 +1,12 @@
 //! What blocks are made of: keys and words that mean nothing yet, switches, durations, networks.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ipnet::IpNet;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::{Serialize, Serializer};
 
 use crate::config::units::Period;
 
@@ -64,6 +66,55 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
+/// A word, or a block with one key whose value is a word.
+pub enum Word {
+    /// The word.
+    Alone(String),
+    /// The key and its word.
+    Of(String, String),
+}
+
+impl Word {
+    /// Reads one; `expected` is what to write, for messages.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn read<'de, D: Deserializer<'de>>(deserializer: D, expected: &'static str) -> Result<Self, D::Error> {
+        struct Either(&'static str);
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Word, E> {
+                Ok(Word::Alone(number.to_string()))
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Word, E> {
+                Ok(Word::Alone(word.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Word, A::Error> {
+                let mut block: BTreeMap<String, String> = BTreeMap::deserialize(MapAccessDeserializer::new(map))?;
+                match (block.pop_first(), block.is_empty()) {
+                    (Some((key, value)), true) => Ok(Word::Of(key, value)),
+                    _ => Err(A::Error::custom(format!("found a block of several keys, expected {}", self.0))),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Either(expected))
+    }
+}
+
+/// Writes a block with one key.
+pub fn one<S: Serializer>(serializer: S, key: &str, value: &impl Serialize) -> Result<S::Ok, S::Error> {
+    serializer.collect_map([(key, value)])
+}
+
 /// A choice with one word so far; the others that are known are answered with "not available yet".
 macro_rules! choice {
     ($(#[$doc:meta])* $type:ident { $(#[$value_doc:meta])* $value:ident = $word:literal } later $later:expr) => {
@@ -103,6 +154,11 @@ pub trait Block: Sized {
     /// What to write, for messages.
     const EXPECTED: &'static str;
 
+    /// What any other word means, where it means anything.
+    fn from_word<E: Error>(_: &str) -> Option<Result<Self, E>> {
+        None
+    }
+
     /// What a list means, where it means anything.
     ///
     /// # Errors
@@ -135,7 +191,17 @@ impl<'de, T: Block + Deserialize<'de>> Deserialize<'de> for Switch<T> {
                 match word {
                     "off" => self.visit_bool(false),
                     "on" => self.visit_bool(true),
-                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+                    other => match T::from_word(other) {
+                        Some(block) => block.map(Switch::On),
+                        None => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+                    },
+                }
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Switch<T>, E> {
+                match T::from_word(&number.to_string()) {
+                    Some(block) => block.map(Switch::On),
+                    None => Err(E::invalid_type(serde::de::Unexpected::Unsigned(number), &self)),
                 }
             }
 

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::{or_off, period};
-use crate::config::units::Period;
+use super::{period, period_or_off};
 
 /// How long to wait for a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,8 +33,4 @@ impl Timeouts {
         let parts = self.connect + self.first_byte;
         self.total.map_or(parts, |total| parts.min(total))
     }
-}
-
-fn period_or_off<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    or_off(&duration.map(Period), serializer)
 }

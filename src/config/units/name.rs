@@ -24,6 +24,35 @@ impl fmt::Display for FieldName {
     }
 }
 
+/// The name of a cookie: a token (RFC 6265, section 4.1.1), with its case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieName(String);
+
+impl CookieName {
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CookieName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A token is what a header name is.
+        match HeaderName::try_from(text) {
+            Ok(_) => Ok(CookieName(text.to_owned())),
+            Err(_) => Err(format!("\"{text}\" is no name of a cookie; write one such as session")),
+        }
+    }
+}
+
+impl fmt::Display for CookieName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The name of a quota that routes share: up to 64 letters, digits, `.`, `_` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeName(String);
@@ -55,6 +84,8 @@ mod tests {
         assert_eq!("X-Tenant".parse::<FieldName>().map(|name| name.to_string()), Ok("x-tenant".into()));
         assert_eq!("back.end_1-a".parse::<ScopeName>().map(|name| name.to_string()), Ok("back.end_1-a".into()));
         assert!(["", "a b", "x:", "é"].iter().all(|text| text.parse::<FieldName>().is_err()));
+        assert_eq!("Session.Id".parse::<CookieName>().map(|name| name.to_string()), Ok("Session.Id".into()));
+        assert!(["", "a b", "a=b", "a;"].iter().all(|text| text.parse::<CookieName>().is_err()));
         let long = "a".repeat(65);
         assert!(["", "a b", "{", &long].iter().all(|text| text.parse::<ScopeName>().is_err()));
     }

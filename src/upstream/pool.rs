@@ -1,0 +1,210 @@
+//! The targets of a route, and which of them gets the next request.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::attempt::{Attempt, Refused};
+use super::balance::{self, Answer, Balance, Circumstances};
+use super::hash;
+use super::target::Member;
+use crate::breaker;
+use crate::rng::Rng;
+
+thread_local!(static RNG: RefCell<Rng> = RefCell::new(Rng::random()));
+
+/// What clients are told to wait while a probe decides, or until somebody is done.
+const SOON: Duration = Duration::from_secs(1);
+/// A target that warms up gets at least this share of what it would get.
+const LUKEWARM: f64 = 0.1;
+
+/// How targets are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// In turn.
+    RoundRobin,
+    /// Of two by chance, the one with fewer requests under way.
+    LeastRequest,
+    /// Of two by chance, the one that will most likely answer first.
+    PeakEwma,
+    /// By a hash of the request, unless a target has so many times its fair share under way, in hundredths.
+    ConsistentHash {
+        /// More than 100.
+        load_factor: u32,
+    },
+    /// By chance.
+    Random,
+}
+
+/// What happens to a request that no circuit lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnAllOpen {
+    /// It is refused at once.
+    Fail,
+    /// It is sent as if all were closed.
+    TryAnyway,
+}
+
+/// The targets of a route.
+#[derive(Debug)]
+pub struct Pool {
+    /// In the order of the config.
+    pub members: Vec<Arc<Member>>,
+    algorithm: Algorithm,
+    balance: Balance,
+    on_all_open: OnAllOpen,
+    /// Whose turn it is.
+    turn: AtomicUsize,
+    /// The sum of all weights.
+    weights: u64,
+}
+
+/// Why no target takes a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unavailable {
+    /// When to come back, as far as anything is known.
+    pub retry_after: Option<Duration>,
+    /// One of them would take it, were it not for all that it is doing already.
+    pub full: bool,
+}
+
+impl Unavailable {
+    fn note(&mut self, refused: Refused, now: Instant) {
+        let wait = match refused {
+            Refused::Breaker(breaker::Refused::Open(until)) => until.saturating_duration_since(now),
+            // Nobody knows when a probe ends, or when somebody lets go of what he holds.
+            Refused::Breaker(breaker::Refused::Probing | breaker::Refused::Held) | Refused::Full => SOON,
+        };
+        self.full |= refused == Refused::Full;
+        self.retry_after = Some(self.retry_after.map_or(wait, |least| least.min(wait)));
+    }
+}
+
+impl Pool {
+    /// Members that are chosen in this way.
+    pub fn new(members: Vec<Arc<Member>>, algorithm: Algorithm, on_all_open: OnAllOpen) -> Self {
+        let known: Vec<(u128, u32)> =
+            members.iter().map(|member| (hash::wide(member.target.url.as_str()), member.weight)).collect();
+        let balance = Balance::new(algorithm.order(), &known);
+        let weights = members.iter().map(|member| u64::from(member.weight)).sum();
+        Pool { members, algorithm, balance, on_all_open, turn: AtomicUsize::new(0), weights }
+    }
+
+    /// An attempt at the target whose turn it is, of those that were not `tried` and admit it. `hash` is that of
+    /// the request's key.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn pick(&self, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
+        let mut why = Unavailable::default();
+        let picked = self.pick_by(hash, now, |at, has_to, chance| {
+            let member = &self.members[at];
+            if tried.contains(&member.target.id) {
+                return Answer::No;
+            }
+            if !has_to && self.rather_not(at, chance, now) {
+                return Answer::RatherNot;
+            }
+            Attempt::admit(member, now).map_or_else(
+                |refused| {
+                    why.note(refused, now);
+                    Answer::No
+                },
+                Answer::Yes,
+            )
+        });
+        match (picked, self.on_all_open) {
+            (Some(attempt), _) => Ok(attempt),
+            (None, OnAllOpen::Fail) => Err(why),
+            (None, OnAllOpen::TryAnyway) => {
+                let by_chance = |rng: &mut Rng| {
+                    self.balance.pick_by_chance(rng, |at, _| {
+                        let member = &self.members[at];
+                        match tried.contains(&member.target.id) {
+                            true => Answer::No,
+                            false => Attempt::anyway(member, now).map_or(Answer::No, Answer::Yes),
+                        }
+                    })
+                };
+                RNG.with_borrow_mut(by_chance).map(|(_, attempt)| attempt).ok_or(why)
+            }
+        }
+    }
+
+    fn pick_by(
+        &self,
+        hash: u64,
+        now: Instant,
+        mut ask: impl FnMut(usize, bool, u64) -> Answer<Attempt>,
+    ) -> Option<Attempt> {
+        RNG.with_borrow_mut(|rng| {
+            let chance = rng.below(1 << 30);
+            let load = |target: usize| self.load(&self.members[target], now);
+            let circumstances = Circumstances { turn: &self.turn, rng, hash, load };
+            self.balance.pick(circumstances, |target, has_to| ask(target, has_to, chance))
+        })
+        .map(|(_, attempt)| attempt)
+    }
+
+    /// How much a member has to do, as the algorithm sees it.
+    fn load(&self, member: &Member, now: Instant) -> f64 {
+        let (under_way, latency) = (member.target.in_flight(), &member.target.latency);
+        let each = match (self.algorithm, under_way) {
+            (Algorithm::PeakEwma, 0) => latency.mean(now),
+            // While it keeps somebody waiting, it is not forgotten how long it takes; and a target of which
+            // nothing is known is tried once at a time.
+            (Algorithm::PeakEwma, _) => latency.last().unwrap_or(f64::MAX),
+            _ => 1.0,
+        };
+        each * (f64::from(under_way) + 1.0) / f64::from(member.weight)
+    }
+
+    /// Whether somebody else should have the request, if there is anybody.
+    fn rather_not(&self, at: usize, chance: u64, now: Instant) -> bool {
+        let member = &self.members[at];
+        match (self.algorithm, &member.share) {
+            (Algorithm::ConsistentHash { load_factor }, Some(share)) => {
+                let (mine, all) = (share.mine.load(Ordering::Relaxed), share.all.load(Ordering::Relaxed));
+                let is_over = || balance::is_over(mine, all, member.weight, self.weights, load_factor);
+                return mine >= member.leeway && is_over();
+            }
+            (Algorithm::RoundRobin | Algorithm::Random, _) if self.is_crowded(at, chance) => return true,
+            _ => {}
+        }
+        is_cold(member, chance, now)
+    }
+
+    /// Whether a member has enough under way to open its circuit, and more than twice as much as others: it has
+    /// stopped answering, most likely, and whatever it gets until its breaker knows would wait for nothing.
+    fn is_crowded(&self, at: usize, chance: u64) -> bool {
+        let (member, count) = (&self.members[at], self.members.len());
+        if member.target.in_flight() < member.leeway || count < 2 {
+            return false;
+        }
+        let busy = |member: &Member| f64::from(member.target.in_flight()) / f64::from(member.weight);
+        let other = |chance: u64| &self.members[(at + 1 + chance as usize % (count - 1)) % count];
+        busy(member) > 2.0 * busy(other(chance)).max(busy(other(chance >> 15)))
+    }
+}
+
+impl Algorithm {
+    fn order(self) -> balance::Algorithm {
+        match self {
+            Algorithm::RoundRobin => balance::Algorithm::RoundRobin,
+            Algorithm::LeastRequest | Algorithm::PeakEwma => balance::Algorithm::TwoChoices,
+            Algorithm::ConsistentHash { .. } => balance::Algorithm::Hash,
+            Algorithm::Random => balance::Algorithm::Random,
+        }
+    }
+}
+
+/// Whether a member that has come back is still given time, and this request to somebody else.
+fn is_cold(member: &Member, chance: u64, now: Instant) -> bool {
+    let Some((span, since)) = member.slow_start.zip(member.target.recovered()) else { return false };
+    let warm = now.saturating_duration_since(since).as_secs_f64() / span.as_secs_f64();
+    warm < 1.0 && chance as f64 / (1 << 30) as f64 >= warm.max(LUKEWARM)
+}
+
+#[cfg(test)]
+mod tests;

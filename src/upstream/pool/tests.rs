@@ -1,0 +1,224 @@
+use std::num::NonZeroU32;
+use std::sync::atomic::AtomicU32;
+
+use http::HeaderValue;
+
+use super::*;
+use crate::breaker::{Hold, Phase, Policy};
+use crate::upstream::concurrency::Concurrency;
+use crate::upstream::criteria::Criteria;
+use crate::upstream::record::Cause;
+use crate::upstream::target::{Share, Target};
+
+const COOLDOWN: Duration = Duration::from_secs(60);
+const ALL: [Algorithm; 5] = [
+    Algorithm::RoundRobin,
+    Algorithm::LeastRequest,
+    Algorithm::PeakEwma,
+    Algorithm::ConsistentHash { load_factor: 125 },
+    Algorithm::Random,
+];
+
+fn members(count: usize, change: impl Fn(usize, &mut Member)) -> Vec<Arc<Member>> {
+    let all = Arc::new(AtomicU32::new(0));
+    let member = |number: usize| {
+        let policy = Policy::in_a_row(NonZeroU32::new(3).expect("3"), COOLDOWN, COOLDOWN);
+        let url = format!("http://t{number}:1").parse().expect("a URL");
+        let mut member = Member::of(Target::new(url, Criteria::none_but_5xx(), Some(policy)));
+        member.share = Some(Share { mine: AtomicU32::new(0), all: all.clone() });
+        change(number, &mut member);
+        Arc::new(member)
+    };
+    (0..count).map(member).collect()
+}
+
+fn pool(count: usize, algorithm: Algorithm, change: impl Fn(usize, &mut Member)) -> Pool {
+    Pool::new(members(count, change), algorithm, OnAllOpen::Fail)
+}
+
+fn id() -> HeaderValue {
+    HeaderValue::from_static("id")
+}
+
+/// Opens the circuits of these members.
+fn open(pool: &Pool, which: impl IntoIterator<Item = usize>, now: Instant) {
+    for number in which {
+        for _ in 0..3 {
+            let mut attempt = Attempt::admit(&pool.members[number], now).expect("closed");
+            attempt.fail(Cause::Broken("reset".into()), &id(), now);
+        }
+    }
+}
+
+/// How many of so many requests, each over at once, go to each.
+fn shares(pool: &Pool, requests: u64, now: Instant) -> Vec<u64> {
+    let before: Vec<u64> = pool.members.iter().map(|member| member.target.record.totals().requests).collect();
+    for request in 0..requests {
+        let hash = hash::of(&request.to_be_bytes());
+        let mut attempt = pool.pick(hash, &[], now).expect("one admits it");
+        attempt.answered(200, None, &id(), now);
+        attempt.finish(now);
+    }
+    let after = pool.members.iter().map(|member| member.target.record.totals().requests);
+    after.zip(before).map(|(after, before)| after - before).collect()
+}
+
+#[test]
+fn every_algorithm_looks_past_open_circuits() {
+    let now = Instant::now();
+    for algorithm in ALL {
+        let pool = pool(5, algorithm, |_, _| {});
+        open(&pool, [1, 3], now);
+        let shares = shares(&pool, 900, now);
+        assert!(
+            shares[1] == 0 && shares[3] == 0 && [0, 2, 4].iter().all(|at| shares[*at] > 150),
+            "{algorithm:?}: {shares:?}"
+        );
+        open(&pool, [0, 2, 4], now);
+        let refused = pool.pick(7, &[], now + Duration::from_secs(20)).expect_err("all are open");
+        assert_eq!(refused, Unavailable { retry_after: Some(Duration::from_secs(40)), full: false });
+    }
+}
+
+#[test]
+fn half_open_admits_one_probe_whoever_asks() {
+    let now = Instant::now();
+    for algorithm in ALL {
+        let pool = pool(1, algorithm, |_, _| {});
+        open(&pool, [0], now);
+        let later = now + COOLDOWN;
+        let probe = pool.pick(1, &[], later).expect("the probe");
+        for hash in 0..1_000 {
+            let refused = pool.pick(hash, &[], later).expect_err("the probe is under way");
+            assert_eq!(refused.retry_after, Some(SOON));
+        }
+        drop(probe);
+        let mut probe = pool.pick(1, &[], later).expect("the next probe");
+        probe.answered(200, None, &id(), later);
+        assert_eq!(pool.members[0].target.view(later).phase, Phase::Closed);
+    }
+}
+
+#[test]
+fn what_was_tried_is_not_tried_again() {
+    let now = Instant::now();
+    for algorithm in ALL {
+        let pool = pool(4, algorithm, |_, _| {});
+        for hash in 0..50 {
+            let mut tried = Vec::new();
+            while let Ok(attempt) = pool.pick(hash, &tried, now) {
+                tried.push(attempt.member().target.id);
+            }
+            assert_eq!(tried.len(), 4, "{algorithm:?}");
+        }
+    }
+}
+
+#[test]
+fn when_all_are_open_one_is_tried_anyway_where_the_config_says_so() {
+    let now = Instant::now();
+    let members = members(3, |_, _| {});
+    let pool = Pool::new(members, Algorithm::RoundRobin, OnAllOpen::TryAnyway);
+    open(&pool, [0, 1, 2], now);
+    let near = |share: u64, expected: u64| share.abs_diff(expected) < 150;
+    assert!(shares(&pool, 3_000, now).iter().all(|share| near(*share, 1_000)));
+    assert!(pool.members.iter().all(|member| member.target.view(now).phase == Phase::Open), "nobody is told");
+    pool.members[1].target.circuit.as_ref().expect("one").hold(Hold::Open, now);
+    let shares = shares(&pool, 3_000, now);
+    assert!(near(shares[0], 1_500) && shares[1] == 0 && near(shares[2], 1_500), "but not who is drained: {shares:?}");
+}
+
+#[test]
+fn who_is_full_is_passed_over_and_when_all_are_that_is_said() {
+    let now = Instant::now();
+    for algorithm in ALL {
+        let two = Some(Arc::new(Concurrency::Fixed(2)));
+        let pool = pool(3, algorithm, |_, member| member.concurrency = two.clone());
+        let taken: Vec<Attempt> = (0..6).map(|hash| pool.pick(hash, &[], now).expect("room")).collect();
+        assert!(pool.members.iter().all(|member| member.target.in_flight() == 2), "{algorithm:?}");
+        assert_eq!(pool.pick(0, &[], now).expect_err("no room"), Unavailable { retry_after: Some(SOON), full: true });
+        drop(taken);
+        assert!(pool.pick(0, &[], now).is_ok());
+    }
+}
+
+/// One of three stops answering without a word, while the others answer at once.
+#[test]
+fn who_stops_answering_gets_no_more_than_opens_its_circuit() {
+    let now = Instant::now();
+    for algorithm in [Algorithm::RoundRobin, Algorithm::LeastRequest, Algorithm::PeakEwma, Algorithm::Random] {
+        let pool = pool(3, algorithm, |_, _| {});
+        let mut stuck = Vec::new();
+        for _ in 0..1_000 {
+            let mut attempt = pool.pick(0, &[], now).expect("two are well");
+            if attempt.member().target.id == pool.members[0].target.id {
+                stuck.push(attempt);
+                continue;
+            }
+            attempt.answered(200, None, &id(), now);
+        }
+        assert!(stuck.len() <= 3, "{algorithm:?}: {}", stuck.len());
+    }
+}
+
+#[test]
+fn a_busy_target_among_busy_ones_is_not_crowded() {
+    let now = Instant::now();
+    let pool = pool(3, Algorithm::RoundRobin, |_, _| {});
+    let under_way: Vec<Attempt> = (0..90).map(|_| pool.pick(0, &[], now).expect("room")).collect();
+    assert!(pool.members.iter().all(|member| member.target.in_flight() == 30));
+    drop(under_way);
+    let pool = self::pool(1, Algorithm::RoundRobin, |_, _| {});
+    let alone: Vec<Attempt> = (0..90).map(|_| pool.pick(0, &[], now).expect("nobody else is there")).collect();
+    assert_eq!(alone.len(), 90);
+}
+
+#[test]
+fn who_comes_back_is_given_time_to_warm_up() {
+    let now = Instant::now();
+    for algorithm in [Algorithm::RoundRobin, Algorithm::LeastRequest, Algorithm::Random] {
+        let pool = pool(2, algorithm, |_, member| member.slow_start = Some(Duration::from_secs(40)));
+        assert!(shares(&pool, 2_000, now)[0].abs_diff(1_000) < 150, "who was never away is warm: {algorithm:?}");
+        open(&pool, [0], now);
+        let back = now + COOLDOWN;
+        let probe = std::iter::from_fn(|| pool.pick(0, &[], back).ok());
+        let mut probe = probe.take(100).find(|attempt| attempt.member().target.id == pool.members[0].target.id);
+        probe.as_mut().expect("the probe").answered(200, None, &id(), back);
+        drop(probe);
+        let share = |after: u64| shares(&pool, 4_000, back + Duration::from_secs(after))[0] as f64 / 4_000.0;
+        let (cold, half, warm) = (share(0), share(20), share(40));
+        assert!((0.01..0.15).contains(&cold) && (0.2..0.45).contains(&half), "{algorithm:?}: {cold} {half}");
+        assert!((0.4..0.6).contains(&warm), "{algorithm:?}: {warm}");
+        open(&pool, [1], now);
+        assert!(pool.pick(0, &[], back).is_ok(), "when nobody else is there, the cold one has to do");
+    }
+}
+
+#[test]
+fn the_quick_one_gets_more_and_the_slow_one_is_not_forgotten() {
+    let start = Instant::now();
+    let pool = pool(2, Algorithm::PeakEwma, |_, _| {});
+    let mut now = start;
+    let mut count = [0_u32; 2];
+    for _ in 0..5_000 {
+        let mut attempt = pool.pick(0, &[], now).expect("both are well");
+        let slow = attempt.member().target.id == pool.members[1].target.id;
+        count[usize::from(slow)] += 1;
+        let took = Duration::from_millis(if slow { 50 } else { 5 });
+        attempt.answered(200, None, &id(), now + took);
+        now += Duration::from_millis(10);
+    }
+    assert!(count[0] > 10 * count[1] && count[1] > 0, "{count:?}");
+}
+
+#[test]
+fn a_popular_key_does_not_drown_its_target() {
+    let now = Instant::now();
+    let pool = pool(4, Algorithm::ConsistentHash { load_factor: 125 }, |_, _| {});
+    let under_way: Vec<Attempt> = (0..100).map(|_| pool.pick(42, &[], now).expect("room")).collect();
+    let most = pool.members.iter().map(|member| member.target.in_flight()).max().expect("four");
+    assert!((25..=32).contains(&most), "{most}");
+    drop(under_way);
+    let first = pool.pick(42, &[], now).expect("room").member().target.id;
+    assert!((0..50).all(|_| pool.pick(42, &[], now).expect("room").member().target.id == first));
+}
