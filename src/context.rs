@@ -45,7 +45,11 @@ pub struct RequestCtx {
     /// The target of the last attempt.
     pub member: Option<Arc<Member>>,
     /// Connections that were tried for it or used again.
+    pub tries: u32,
+    /// How often it was sent, as far as it got.
     pub sent: u32,
+    /// It is going to be sent again, in place of handing on an answer.
+    pub again: bool,
     /// The code of the answer, where the gateway gives it.
     pub code: Option<&'static str>,
     /// Why the last attempt failed, as far as the client is concerned.
@@ -70,7 +74,9 @@ impl RequestCtx {
             hash: 0,
             tried: SmallVec::new(),
             member: None,
+            tries: 0,
             sent: 0,
+            again: false,
             code: None,
             failure: None,
             _in_flight: in_flight,

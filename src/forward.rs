@@ -1,11 +1,13 @@
 //! The attempts of a request: which target each goes to (by [`affinity`], maybe), what is sent ([`request`]), what comes back
-//! ([`response`]), and how each ends, once ([`ending`]).
+//! ([`response`]), how each ends, once ([`ending`]), and whether the request goes out again ([`retry`]).
 
 mod affinity;
 mod ending;
 mod request;
 mod response;
+mod retry;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use http::header;
@@ -20,6 +22,7 @@ use crate::snapshot::Route;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::pool::Unavailable;
 use crate::upstream::record::Cause;
+use crate::upstream::retry::Trouble;
 use crate::upstream::upgrade;
 
 pub use self::ending::{broke, connect_failed, finish};
@@ -35,6 +38,9 @@ pub fn first_target(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Re
     if let Some(key) = &route.hash_key {
         ctx.hash = affinity::hash(key, session.req_header(), ctx);
     }
+    if let Some(retries) = &route.retries {
+        retries.request(now);
+    }
     let attempt = pick(ctx, &route, now).map_err(|why| match why {
         Unavailable { full: true, .. } => Refusal::Overloaded,
         Unavailable { retry_after, .. } => Refusal::NoTargetAvailable { retry_after: retry_after.unwrap_or_default() },
@@ -43,39 +49,43 @@ pub fn first_target(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Re
     Ok(())
 }
 
-/// The peer of the next attempt: at the target that was chosen first, or after a failure at another one.
+/// The peer of the attempt that has been chosen.
 ///
 /// # Errors
-/// No target is left, or none admits a request.
+/// Its target has no address, and neither has any other.
 pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Result<Box<HttpPeer>> {
     let nobody = || Error::explain(ErrorType::InternalError, "no target is left to be tried");
     let route = ctx.route.clone().ok_or_else(nobody)?;
     loop {
-        let mut attempt = match ctx.attempt.take() {
-            Some(attempt) => attempt,
-            None => pick(ctx, &route, now).map_err(|_| nobody())?,
-        };
+        let mut attempt = ctx.attempt.take().ok_or_else(nobody)?;
         ctx.member = Some(attempt.member().clone());
         match attempt.next_address() {
             Ok(address) => {
                 ctx.attempt = Some(attempt);
-                ctx.sent += 1;
-                let end = route.timeouts.total.map(|total| ctx.started + total);
-                if let Some(link) = &ctx.link {
-                    link.patience().with_client(route.timeouts.read, end);
-                }
-                let mut peer = route.peers.at(address, end.map(|end| end.saturating_duration_since(now)));
-                if wants_tunnel(session) {
-                    upgrade::prepare(&mut peer);
-                }
-                return Ok(Box::new(peer));
+                return Ok(Box::new(peer(session, ctx, &route, address, now)));
             }
             Err(why) => {
                 ctx.failure = Some(Failure::Connect);
                 attempt.fail(Cause::Unresolved(why), &ctx.request_id, now);
+                retry::after(Trouble::Connect, session, ctx, now);
             }
         }
     }
+}
+
+fn peer(session: &Session, ctx: &mut RequestCtx, route: &Route, address: SocketAddr, now: Instant) -> HttpPeer {
+    ctx.tries += 1;
+    let end = route.timeouts.total.map(|total| ctx.started + total);
+    if let Some(link) = &ctx.link {
+        link.patience().with_client(route.timeouts.read, end);
+    }
+    let left = end.map(|end| end.saturating_duration_since(now));
+    let per_try = retry::per_try_timeout(Trouble::Connect, session, ctx);
+    let mut peer = route.peers.at(address, left.into_iter().chain(per_try).min());
+    if wants_tunnel(session) {
+        upgrade::prepare(&mut peer);
+    }
+    peer
 }
 
 /// An attempt at the next target that was not tried yet and admits it.

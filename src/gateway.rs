@@ -85,12 +85,12 @@ impl ProxyHttp for Gateway {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: &mut Option<Bytes>,
         end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::sending(ctx, end, Instant::now());
+        forward::sending(session, ctx, end, Instant::now());
         Ok(())
     }
 
@@ -133,8 +133,14 @@ impl ProxyHttp for Gateway {
         respond::decorate(response, ctx)
     }
 
-    fn fail_to_connect(&self, _: &mut Session, _: &HttpPeer, ctx: &mut RequestCtx, error: Box<Error>) -> Box<Error> {
-        forward::connect_failed(ctx, error, Instant::now())
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut RequestCtx,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        forward::connect_failed(session, ctx, error, Instant::now())
     }
 
     fn error_while_proxy(

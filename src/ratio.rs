@@ -20,6 +20,11 @@ impl Ratio {
         u64::from(part) * u64::from(WHOLE) >= u64::from(self.0) * u64::from(whole)
     }
 
+    /// So much of `whole`, rounded down.
+    pub fn of(self, whole: u64) -> u64 {
+        (u128::from(whole) * u128::from(self.0) / u128::from(WHOLE)) as u64
+    }
+
     /// As a number: 0.2 for `20%`.
     pub fn as_f64(self) -> f64 {
         f64::from(self.0) / f64::from(WHOLE)
@@ -73,5 +78,6 @@ mod tests {
         assert!(Ratio::percent(100).is_reached(u32::MAX, u32::MAX));
         assert!(!Ratio::percent(100).is_reached(u32::MAX - 1, u32::MAX));
         assert!((half.as_f64() - 0.5).abs() < 1e-9);
+        assert_eq!((half.of(7), Ratio::percent(100).of(u64::MAX)), (3, u64::MAX));
     }
 }

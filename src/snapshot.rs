@@ -5,6 +5,7 @@ mod limits;
 mod targets;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ipnet::IpNet;
 
@@ -19,6 +20,7 @@ use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
 use crate::upstream::peer::Peers;
 use crate::upstream::pool::Pool;
+use crate::upstream::retry::Retries;
 use crate::upstream::target::Target;
 
 /// Everything a request needs to know.
@@ -48,6 +50,8 @@ pub struct Route {
     pub limits: Option<Arc<Limits>>,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
+    /// When a request is sent again, if ever.
+    pub retries: Option<Retries>,
     /// How long to wait for a target.
     pub timeouts: config::Timeouts,
     /// How targets are connected to.
@@ -116,6 +120,7 @@ fn compile<'c>(
         hash_key: hashed.then(|| route.balance.key.clone()),
         limits,
         plugins,
+        retries: route.retry.clone().map(|policy| Retries::new(policy, Instant::now())),
         timeouts: route.timeouts,
         peers: Peers::new(route.timeouts),
     }
@@ -123,8 +128,6 @@ fn compile<'c>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     fn snapshot(text: &str) -> Snapshot {

@@ -5,6 +5,7 @@ mod balance;
 mod breaker;
 mod rate_limit;
 mod redis;
+mod retry;
 mod route;
 mod timeouts;
 

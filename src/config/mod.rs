@@ -21,10 +21,10 @@ use std::path::Path;
 
 pub use self::redis::{Redis, Servers};
 pub use error::{LoadError, Position, Problem, Severity};
-pub use file::{Cost, HashKey, KeyPart, LogFormat, Scope};
+pub use file::{BudgetBlock, Cost, HashKey, KeyPart, LogFormat, Scope};
 pub use model::{
     AccessLog, Backoff, Balance, BalanceAlgorithm, Breaker, Concurrency, Config, Jwt, LimitAlgorithm, LimitHeaders,
-    LimitSync, Mode, OnAllOpen, OnRedisDown, RateLimit, Route, Target, Timeouts,
+    LimitSync, Mode, OnAllOpen, OnRedisDown, RateLimit, Retry, Route, Target, Timeouts,
 };
 
 use env::Lookup;

@@ -5,6 +5,7 @@
 mod balance;
 mod breaker;
 mod rate_limit;
+mod retry;
 mod timeouts;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
+pub use self::retry::Retry;
 pub use self::timeouts::Timeouts;
 use super::file::LogFormat;
 use super::redis::Redis;
@@ -117,6 +119,9 @@ pub struct Route {
     pub slow_start: Option<Duration>,
     /// How long to wait for a target.
     pub timeouts: Timeouts,
+    /// When a request is sent again; `None`: never.
+    #[serde(serialize_with = "or_off")]
+    pub retry: Option<Retry>,
     /// When to stop sending to targets that do not say; `None`: never.
     #[serde(serialize_with = "or_off")]
     pub breaker: Option<Breaker>,

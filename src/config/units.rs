@@ -4,6 +4,7 @@ mod address;
 mod factor;
 mod grpc;
 mod name;
+mod retry;
 mod secret;
 mod sentinel;
 
@@ -18,6 +19,7 @@ pub use self::address::{ListenAddress, RoutePath, TargetUrl};
 pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
 pub use self::name::{CookieName, FieldName, ScopeName};
+pub use self::retry::{Repeatable, RetryOn};
 pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
 use crate::ratio::Ratio;
@@ -46,6 +48,7 @@ macro_rules! word {
         }
     )*};
 }
+word!(RetryOn, Repeatable);
 word!(Period, Count, Window, Threads, StatusRange, GrpcStatus, Prefix, Factor, Ratio);
 word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath);
 

@@ -33,6 +33,10 @@ struct Row<'s> {
     succeeded: u64,
     failed: u64,
     neutral: u64,
+    /// After how many of them the request went out again.
+    retried: u64,
+    /// Requests under way.
+    in_flight: u32,
     /// How often the circuit opened.
     trips: u64,
     /// What came in the window that the breaker goes by, if it goes by one.
@@ -144,6 +148,8 @@ fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Cl
         succeeded: totals.successes,
         failed: totals.failures,
         neutral: totals.neutrals,
+        retried: totals.retries,
+        in_flight: target.in_flight(),
         trips: view.trips,
         recent: view.recent.map(|Counts { total, failed, slow }| Recent { requests: total, failed, slow }),
         held: view.held,

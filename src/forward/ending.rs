@@ -5,12 +5,14 @@ use std::time::Instant;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
+use super::{pick, retry};
 use crate::context::RequestCtx;
 use crate::downstream::patience::Late;
 use crate::failure::Failure;
 use crate::observe;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::record::Cause;
+use crate::upstream::retry::Trouble;
 
 /// Connections that were closed while they waited unused can come in a row; after so many the target is
 /// given up.
@@ -18,20 +20,14 @@ const STALE_CONNECTIONS: u32 = 3;
 
 /// No connection came about, so nothing was sent: the target's next address may be tried, and when it has no
 /// more, the attempt has failed and another target may be.
-pub fn connect_failed(ctx: &mut RequestCtx, mut error: Box<Error>, now: Instant) -> Box<Error> {
-    if ctx.attempt.as_ref().is_some_and(Attempt::has_more_addresses) {
-        error.set_retry(true);
-        return error;
-    }
-    settle(ctx, &error, now);
-    let untried = ctx.route.as_ref().is_some_and(|route| ctx.tried.len() < route.pool.members.len());
-    error.set_retry(untried);
+pub fn connect_failed(session: &Session, ctx: &mut RequestCtx, mut error: Box<Error>, now: Instant) -> Box<Error> {
+    let another = ctx.attempt.as_ref().is_some_and(Attempt::has_more_addresses)
+        || settle(ctx, &error, now) && retry::after(Trouble::Connect, session, ctx, now);
+    error.set_retry(another);
     error
 }
 
-/// An attempt broke after the connection was made. It is tried again only if the connection had been idle
-/// before and the target closed it without a word (it most likely never saw the request), and if the
-/// request may be sent twice by its nature (RFC 9110, 9.2.2) and can be.
+/// An attempt broke after the connection was made, or its answer is not handed on.
 pub fn broke(
     session: &mut Session,
     ctx: &mut RequestCtx,
@@ -39,6 +35,10 @@ pub fn broke(
     reused: bool,
     now: Instant,
 ) -> Box<Error> {
+    if std::mem::take(&mut ctx.again) {
+        error.set_retry(true);
+        return error;
+    }
     let begun = session.response_written().is_some();
     if let Some(late) = ctx.link.as_ref().and_then(|link| link.patience().take_late()) {
         is_late(late, begun, ctx, &mut error);
@@ -51,19 +51,42 @@ pub fn broke(
         // The target may have given up on a client that takes its answer too slowly.
         error.as_down();
     }
-    let replayable = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
     error.retry.decide_reuse(reused);
-    if error.retry() && replayable && !begun && ctx.sent <= STALE_CONNECTIONS {
-        // The target may well be fine: it stays a candidate, and what is sent next will tell.
-        ctx.tried.pop();
-        if let Some(mut attempt) = ctx.attempt.take() {
-            attempt.withdraw(now);
-        }
-        return error;
-    }
-    settle(ctx, &error, now);
-    error.set_retry(false);
+    let again = if error.retry() && !begun && was_stale(session, ctx) {
+        next_connection(ctx, now)
+    } else {
+        settle(ctx, &error, now) && trouble(&error).is_some_and(|trouble| retry::after(trouble, session, ctx, now))
+    };
+    error.set_retry(again);
     error
+}
+
+/// Whether an attempt most likely never got to its target, since that closed the connection while it waited
+/// unused; and the request may be sent twice by its nature (RFC 9110, 9.2.2) and can be.
+fn was_stale(session: &Session, ctx: &RequestCtx) -> bool {
+    let repeatable = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+    repeatable && ctx.tries <= STALE_CONNECTIONS
+}
+
+/// The target may well be fine: it stays a candidate, and what is sent next will tell.
+fn next_connection(ctx: &mut RequestCtx, now: Instant) -> bool {
+    ctx.tried.pop();
+    ctx.sent = ctx.sent.saturating_sub(1);
+    if let Some(mut attempt) = ctx.attempt.take() {
+        attempt.withdraw(now);
+    }
+    let Some(route) = ctx.route.clone() else { return false };
+    ctx.attempt = pick(ctx, &route, now).ok();
+    ctx.attempt.is_some()
+}
+
+/// What went wrong, as far as the policy of retries is concerned.
+fn trouble(error: &Error) -> Option<Trouble> {
+    match Failure::of(error) {
+        Failure::Timeout => Some(Trouble::Timeout),
+        Failure::Reset | Failure::BadAnswer => Some(Trouble::Reset),
+        _ => None,
+    }
 }
 
 /// The connection had nothing to say but that it has waited for too long.
@@ -85,14 +108,16 @@ fn is_late(late: Late, begun: bool, ctx: &RequestCtx, error: &mut Error) {
     error.set_context(format!("{what} within {} ms", within.as_millis()));
 }
 
-/// Settles the attempt by what ended it.
-fn settle(ctx: &mut RequestCtx, error: &Error, now: Instant) {
+/// Settles the attempt by what ended it. Whether that was its target.
+fn settle(ctx: &mut RequestCtx, error: &Error, now: Instant) -> bool {
     ctx.failure = Some(Failure::of(error));
     if let Some(link) = &ctx.link {
         link.patience().rest();
     }
-    let Some(mut attempt) = ctx.attempt.take() else { return };
-    match cause(error) {
+    let Some(mut attempt) = ctx.attempt.take() else { return false };
+    let cause = cause(error);
+    let its_own = cause.is_some();
+    match cause {
         Some(cause) => attempt.fail(cause, &ctx.request_id, now),
         None => attempt.withdraw(now),
     }
@@ -100,6 +125,7 @@ fn settle(ctx: &mut RequestCtx, error: &Error, now: Instant) {
         ctx.failure = Some(Failure::Internal);
         observe::own_fault(error, now);
     }
+    its_own
 }
 
 /// What the target did wrong, if it was the target.

@@ -5,17 +5,21 @@ use std::time::Instant;
 use http::header;
 use pingora::Result;
 use pingora::http::RequestHeader;
+use pingora_proxy::Session;
 
+use super::retry;
 use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
 use crate::downstream::request_id::X_REQUEST_ID;
+use crate::upstream::retry::Trouble;
 
 /// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
 /// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
 ///
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
-pub fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+pub fn decorate(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()> {
+    ctx.sent += 1;
     request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
     if let Some(user_id) = &ctx.notes.user_id {
         request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
@@ -33,11 +37,15 @@ pub fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
 }
 
 /// A piece of the request's body has come from the client, or its end: from then on the target is waited for.
-pub fn sending(ctx: &RequestCtx, end: bool, now: Instant) {
+pub fn sending(session: &Session, ctx: &RequestCtx, end: bool, now: Instant) {
     let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return };
     let mut patience = link.patience();
     match patience.is_with_client() {
-        true if end => patience.with_target(now + route.timeouts.first_byte, route.timeouts.read),
+        true if end => {
+            let per_try = retry::per_try_timeout(Trouble::Timeout, session, ctx);
+            let span = per_try.map_or(route.timeouts.first_byte, |per_try| per_try.min(route.timeouts.first_byte));
+            patience.with_target(now + span, route.timeouts.read);
+        }
         true => {}
         // Tunnels, and requests that are answered before they have been sent.
         false => patience.alive(now),

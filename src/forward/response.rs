@@ -7,6 +7,7 @@ use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
+use super::retry;
 use crate::context::RequestCtx;
 use crate::downstream::{answer, hop_by_hop};
 
@@ -25,19 +26,23 @@ pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut Requ
     if response.status.is_informational() && !switching {
         return Ok(());
     }
+    let status = response.status.as_u16();
+    if let Some(attempt) = &mut ctx.attempt {
+        attempt.answered(status, grpc_status(&response.headers), &ctx.request_id, now);
+        if switching {
+            // However a tunnel ends, and it always ends by somebody cutting it, the target did its part.
+            attempt.finish(now);
+        }
+    }
+    if retry::instead_of(status, session, ctx, now) {
+        return Err(Error::explain(ErrorType::HTTPStatus(status), "another target is asked").into_up());
+    }
     ctx.notes.answered(&response.headers, now);
     if let (Some(link), Some(route)) = (&ctx.link, &ctx.route) {
         let mut patience = link.patience();
         patience.with_target(now + route.timeouts.read, route.timeouts.read);
         if switching {
             patience.endless();
-        }
-    }
-    if let Some(attempt) = &mut ctx.attempt {
-        attempt.answered(response.status.as_u16(), grpc_status(&response.headers), &ctx.request_id, now);
-        if switching {
-            // However a tunnel ends, and it always ends by somebody cutting it, the target did its part.
-            attempt.finish(now);
         }
     }
     if !switching {

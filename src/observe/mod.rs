@@ -25,7 +25,7 @@ pub fn finish(session: &Session, error: Option<&Error>, ctx: &RequestCtx, log: &
         elapsed: now.duration_since(ctx.started),
         request_id: ctx.request_id.to_str().unwrap_or("-"),
         client: ctx.client,
-        attempts: ctx.sent,
+        attempts: ctx.tries,
         code: ctx.code,
     });
 }

@@ -12,5 +12,6 @@ pub mod hash;
 pub mod peer;
 pub mod pool;
 pub mod record;
+pub mod retry;
 pub mod target;
 pub mod upgrade;

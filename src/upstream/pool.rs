@@ -98,7 +98,10 @@ impl Pool {
     /// Why there is none.
     pub fn pick(&self, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
         let mut why = Unavailable::default();
-        let picked = self.pick_by(hash, now, |at, has_to, chance| {
+        // Were retries to take turns, first attempts would have the others: all of them those of a target that
+        // fails, where there are two.
+        let in_turn = tried.is_empty() || self.algorithm != Algorithm::RoundRobin;
+        let picked = self.pick_by(in_turn, hash, now, |at, has_to, chance| {
             let member = &self.members[at];
             if tried.contains(&member.target.id) {
                 return Answer::No;
@@ -134,15 +137,19 @@ impl Pool {
 
     fn pick_by(
         &self,
+        in_turn: bool,
         hash: u64,
         now: Instant,
         mut ask: impl FnMut(usize, bool, u64) -> Answer<Attempt>,
     ) -> Option<Attempt> {
         RNG.with_borrow_mut(|rng| {
             let chance = rng.below(1 << 30);
+            let ask = |target, has_to| ask(target, has_to, chance);
+            if !in_turn {
+                return self.balance.pick_by_chance(rng, ask);
+            }
             let load = |target: usize| self.load(&self.members[target], now);
-            let circumstances = Circumstances { turn: &self.turn, rng, hash, load };
-            self.balance.pick(circumstances, |target, has_to| ask(target, has_to, chance))
+            self.balance.pick(Circumstances { turn: &self.turn, rng, hash, load }, ask)
         })
         .map(|(_, attempt)| attempt)
     }

@@ -21,6 +21,7 @@ mod outages;
 mod process;
 mod readme;
 mod replicas;
+mod retries;
 mod rules;
 mod scripts;
 mod stats;

@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use super::balance::{Balance, Concurrency};
 use super::breaker::Breaker;
 use super::plugins::Plugins;
+use super::retry::Retry;
 use super::timeouts::Timeouts;
 use super::words::{Later, PositiveOrOff, Switch};
 use crate::config::located::{Located, OneOrMany};
@@ -30,10 +31,11 @@ pub struct Policies {
     pub timeouts: Option<Timeouts>,
     /// When to stop sending to a target: a block, or `off`.
     pub breaker: Option<Located<Switch<Breaker>>>,
+    /// When a request is sent again: a block, or `off`.
+    pub retry: Option<Located<Switch<Retry>>>,
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
-    retry: Later,
     health_check: Later,
     mirror: Later,
 }
@@ -59,6 +61,8 @@ pub struct Route {
     pub timeouts: Option<Timeouts>,
     /// When to stop sending to a target: a block, or `off`.
     pub breaker: Option<Located<Switch<Breaker>>>,
+    /// When a request is sent again: a block, or `off`.
+    pub retry: Option<Located<Switch<Retry>>>,
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
@@ -71,7 +75,6 @@ pub struct Route {
     redirect: Later,
     compress: Later,
     groups: Later,
-    retry: Later,
     health_check: Later,
     mirror: Later,
     limits: Later,

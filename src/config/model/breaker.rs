@@ -85,6 +85,6 @@ pub struct Backoff {
     pub jitter: Ratio,
 }
 
-fn period_shown<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn period_shown<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration.map(Period).serialize(serializer)
 }

@@ -114,6 +114,18 @@ fn what_was_tried_is_not_tried_again() {
     }
 }
 
+/// Of two targets, the one that failed got every first attempt, since the other's turn went to retries.
+#[test]
+fn retries_take_nobodys_turn() {
+    let now = Instant::now();
+    let pool = pool(2, Algorithm::RoundRobin, |_, _| {});
+    for turn in 0..20 {
+        let first = pool.pick(0, &[], now).expect("room").member().target.id;
+        assert_eq!(first, pool.members[turn % 2].target.id);
+        assert!(pool.pick(0, &[first], now).is_ok());
+    }
+}
+
 #[test]
 fn when_all_are_open_one_is_tried_anyway_where_the_config_says_so() {
     let now = Instant::now();

@@ -1,0 +1,75 @@
+//! Whether a request goes out again, and to whom.
+
+use std::time::{Duration, Instant};
+
+use http::HeaderName;
+use pingora_proxy::Session;
+
+use super::pick;
+use crate::context::RequestCtx;
+use crate::upstream::retry::{Retries, Trouble};
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Chooses another target after a trouble with the last one, if the request may go out again and somebody takes
+/// it: the attempt is in `ctx` then. Whether there is one.
+pub fn after(trouble: Trouble, session: &Session, ctx: &mut RequestCtx, now: Instant) -> bool {
+    let Some(route) = ctx.route.clone() else { return false };
+    if route.timeouts.total.is_some_and(|total| now >= ctx.started + total) {
+        return false;
+    }
+    let Some(retries) = route.retries.as_ref().filter(|retries| is_possible(retries, trouble, session, ctx)) else {
+        return false;
+    };
+    // What has not been sent is not sent again.
+    let is_free = trouble == Trouble::Connect;
+    if !is_free && !retries.can_pay(now) {
+        return false;
+    }
+    let Ok(attempt) = pick(ctx, &route, now) else { return false };
+    if !is_free {
+        retries.pay(now);
+    }
+    if let Some(last) = &ctx.member {
+        last.target.record.retried();
+    }
+    ctx.attempt = Some(attempt);
+    true
+}
+
+/// Chooses another target in place of handing on an answer with such a status. The attempt that got it is over then.
+pub fn instead_of(status: u16, session: &Session, ctx: &mut RequestCtx, now: Instant) -> bool {
+    let retries = ctx.route.as_ref().and_then(|route| route.retries.as_ref());
+    if !retries.is_some_and(|retries| retries.covers(Trouble::Status(status))) {
+        return false;
+    }
+    let answered = ctx.attempt.take();
+    ctx.again = after(Trouble::Status(status), session, ctx, now);
+    match answered {
+        Some(mut answered) if ctx.again => answered.finish(now),
+        answered => ctx.attempt = answered,
+    }
+    ctx.again
+}
+
+fn is_possible(retries: &Retries, trouble: Trouble, session: &Session, ctx: &RequestCtx) -> bool {
+    if !retries.covers(trouble) || session.response_written().is_some() {
+        return false;
+    }
+    if trouble == Trouble::Connect {
+        return true;
+    }
+    let request = session.req_header();
+    let mut keys = request.headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let has_key = keys.next().is_some_and(|key| !key.is_empty()) && keys.next().is_none();
+    retries.may_repeat(&request.method, has_key, ctx.sent) && !session.as_ref().retry_buffer_truncated()
+}
+
+/// How long an attempt may take where the route says so, unless it is the last one that the request has.
+pub fn per_try_timeout(trouble: Trouble, session: &Session, ctx: &RequestCtx) -> Option<Duration> {
+    let route = ctx.route.as_ref()?;
+    let retries = route.retries.as_ref()?;
+    let timeout = retries.per_try_timeout()?;
+    let is_last = ctx.tried.len() >= route.pool.members.len();
+    (!is_last && is_possible(retries, trouble, session, ctx)).then_some(timeout)
+}

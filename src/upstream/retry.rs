@@ -1,0 +1,194 @@
+//! When a request is sent again, and how often that may be.
+//!
+//! A retry helps against one target that fails and harms when all do: each request is several then, just
+//! when there is least room for it. So retries are paid from a budget, a share of the requests that come
+//! (Finagle and linkerd do it so), whatever a single request would be allowed.
+
+mod recent;
+
+use std::time::Instant;
+
+use http::Method;
+
+use self::recent::Recent;
+use crate::config;
+use crate::config::units::RetryOn;
+use crate::ratio::Ratio;
+
+/// What went wrong with an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No connection came about, so nothing was sent.
+    Connect,
+    /// The connection broke before there was an answer.
+    Reset,
+    /// There was no answer in time.
+    Timeout,
+    /// The answer has this status.
+    Status(u16),
+}
+
+/// The retries of one route.
+#[derive(Debug)]
+pub struct Retries {
+    policy: config::Retry,
+    budget: Budget,
+}
+
+impl Retries {
+    /// Retries by this policy.
+    pub fn new(policy: config::Retry, now: Instant) -> Self {
+        let budget = Budget::new(policy.budget.share, policy.budget.min, now);
+        Retries { policy, budget }
+    }
+
+    /// A request has come, from which the budget grows.
+    pub fn request(&self, now: Instant) {
+        self.budget.request(now);
+    }
+
+    /// Whether the policy has something to say to such a trouble.
+    pub fn covers(&self, trouble: Trouble) -> bool {
+        self.policy.on.iter().any(|on| match (on, trouble) {
+            (RetryOn::Connect, Trouble::Connect)
+            | (RetryOn::Reset, Trouble::Reset)
+            | (RetryOn::Timeout, Trouble::Timeout) => true,
+            (RetryOn::Status(range), Trouble::Status(status)) => (range.first..=range.last).contains(&status),
+            _ => false,
+        })
+    }
+
+    /// Whether such a request may be sent once more, having been `sent` so often.
+    pub fn may_repeat(&self, method: &Method, has_key: bool, sent: u32) -> bool {
+        let repeatable = self.policy.methods.iter().any(|repeatable| repeatable.0 == *method);
+        sent < self.policy.attempts.get() && (repeatable || self.policy.idempotency_key && has_key)
+    }
+
+    /// How long an attempt may take to begin to answer while there is another target.
+    pub fn per_try_timeout(&self) -> Option<std::time::Duration> {
+        self.policy.per_try_timeout
+    }
+
+    /// Whether the budget has one more.
+    pub fn can_pay(&self, now: Instant) -> bool {
+        self.budget.has_one(now)
+    }
+
+    /// Takes one from the budget.
+    pub fn pay(&self, now: Instant) {
+        self.budget.spend(now);
+    }
+}
+
+/// How many retries there may be.
+#[derive(Debug)]
+pub struct Budget {
+    share: Ratio,
+    floor: u32,
+    requests: Recent,
+    retries: Recent,
+}
+
+impl Budget {
+    /// In any ten seconds, a `share` of the requests and `floor` more.
+    pub fn new(share: Ratio, floor: u32, now: Instant) -> Self {
+        Budget { share, floor, requests: Recent::new(now), retries: Recent::new(now) }
+    }
+
+    /// A request has come.
+    pub fn request(&self, now: Instant) {
+        self.requests.add(now);
+    }
+
+    /// Whether there is one more. Threads that ask at the same moment may all be told so.
+    pub fn has_one(&self, now: Instant) -> bool {
+        let allowed = self.share.of(self.requests.count(now)) + u64::from(self.floor);
+        self.retries.count(now) < allowed
+    }
+
+    /// Takes one.
+    pub fn spend(&self, now: Instant) {
+        self.retries.add(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::parse;
+
+    fn retries(block: &str) -> Retries {
+        let text = format!("routes: [{{ path: /, targets: [http://a:1, http://b:1, http://c:1], retry: {block} }}]\n");
+        let config = parse("test", &text, &|_| None).expect("valid").config;
+        Retries::new(config.routes[0].retry.clone().expect("retries"), Instant::now())
+    }
+
+    #[test]
+    fn troubles_are_covered_as_the_policy_says() {
+        let standard = retries("on");
+        assert!(standard.covers(Trouble::Connect) && standard.covers(Trouble::Reset));
+        assert!(!standard.covers(Trouble::Timeout) && !standard.covers(Trouble::Status(503)));
+        let own = retries("{ on: [timeout, 502, 503-504] }");
+        assert!(
+            own.covers(Trouble::Timeout) && [502, 503, 504].iter().all(|status| own.covers(Trouble::Status(*status)))
+        );
+        assert!(!own.covers(Trouble::Connect) && !own.covers(Trouble::Status(500)));
+    }
+
+    #[test]
+    fn post_is_not_repeated_unless_it_has_a_key_and_the_config_says_so() {
+        let (standard, keys) = (retries("on"), retries("{ attempts: 3, idempotencyKey: true, methods: [PUT] }"));
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+            assert!(standard.may_repeat(&method, false, 1) && !standard.may_repeat(&method, false, 2));
+            assert!(!keys.may_repeat(&method, false, 1));
+        }
+        for method in [Method::POST, Method::PATCH, Method::DELETE] {
+            assert!(!standard.may_repeat(&method, true, 1), "the config says nothing of keys");
+            assert!(!keys.may_repeat(&method, false, 1) && keys.may_repeat(&method, true, 2));
+            assert!(!keys.may_repeat(&method, true, 3));
+        }
+        assert!(keys.may_repeat(&Method::PUT, false, 2));
+    }
+
+    #[test]
+    fn a_budget_is_a_share_of_what_comes_and_a_floor() {
+        let start = Instant::now();
+        let budget = Budget::new(Ratio::percent(20), 10, start);
+        let pay = |at: Instant| {
+            budget.has_one(at) && {
+                budget.spend(at);
+                true
+            }
+        };
+        let paid = |at: Instant| (0..1_000).filter(|_| pay(at)).count();
+        assert_eq!(paid(start), 10, "the floor");
+        (0..1_000).for_each(|_| budget.request(start));
+        assert_eq!(paid(start), 200);
+        let later = start + Duration::from_secs(9);
+        (0..100).for_each(|_| budget.request(later));
+        assert_eq!(paid(later), 20);
+        let much_later = start + Duration::from_secs(15);
+        assert_eq!(paid(much_later), 10, "20 of 100 are spent, and the floor is there again");
+        assert_eq!(paid(start + Duration::from_secs(60)), 10);
+    }
+
+    /// Every request fails and wants to be sent again, as in an outage: what goes out is bounded.
+    #[test]
+    fn retries_cannot_multiply_an_outage() {
+        let start = Instant::now();
+        let budget = Budget::new(Ratio::percent(20), 10, start);
+        let mut sent = 0;
+        for request in 0..60_000_u32 {
+            let now = start + Duration::from_millis(u64::from(request));
+            budget.request(now);
+            sent += 1;
+            if budget.has_one(now) {
+                budget.spend(now);
+                sent += 1;
+            }
+        }
+        assert!(sent <= 60_000 * 12 / 10 + 10 * 7, "{sent}");
+    }
+}
