@@ -25,7 +25,7 @@ use crate::plugin::rate_limit::Store;
 use crate::plugin::rate_limit::redis::Redis;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::upstream::discovery;
+use crate::upstream::{discovery, health};
 
 /// How long requests that are under way may go on after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -173,5 +173,6 @@ impl Front {
         // Too late is no failure: both go on in the background.
         let _ = tokio::time::timeout(START_TIMEOUT, prepared).await;
         discovery::keep_resolved(&snapshot.targets, self.resolve);
+        health::watch::keep_checked(&snapshot.targets);
     }
 }

@@ -3,6 +3,7 @@
 mod auth;
 mod balance;
 mod breaker;
+mod health;
 mod rate_limit;
 mod redis;
 mod retry;
@@ -38,6 +39,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     }
     compiler.unique_paths(&file.routes);
     compiler.one_breaker_a_target(&file.routes, &routes);
+    compiler.one_check_a_target(&file.routes, &routes);
     compiler.shared_limits_agree(&file.routes, &routes);
     let redis = compiler.redis(&file.redis.unwrap_or_default());
     compiler.cluster_has_one_slot(redis.as_ref(), &file.routes, &routes);

@@ -7,6 +7,7 @@
 
 mod balance;
 mod breaker;
+mod health;
 mod plugins;
 mod rate_limit;
 mod retry;
@@ -16,6 +17,7 @@ mod words;
 
 pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
+pub use self::health::HealthCheck;
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
 pub use self::retry::{BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};

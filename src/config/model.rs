@@ -4,6 +4,7 @@
 
 mod balance;
 mod breaker;
+mod health;
 mod rate_limit;
 mod retry;
 mod timeouts;
@@ -18,6 +19,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
+pub use self::health::{CheckKind, HealthCheck};
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
 pub use self::retry::Retry;
 pub use self::timeouts::Timeouts;
@@ -125,6 +127,9 @@ pub struct Route {
     /// When to stop sending to targets that do not say; `None`: never.
     #[serde(serialize_with = "or_off")]
     pub breaker: Option<Breaker>,
+    /// How targets are asked whether they are well; `None`: they are not.
+    #[serde(serialize_with = "or_off")]
+    pub health_check: Option<HealthCheck>,
     /// What runs before a request is forwarded.
     pub plugins: Plugins,
 }

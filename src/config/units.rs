@@ -4,12 +4,12 @@ mod address;
 mod factor;
 mod grpc;
 mod name;
+mod number;
 mod retry;
 mod secret;
 mod sentinel;
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ pub use self::address::{ListenAddress, RoutePath, TargetUrl};
 pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
 pub use self::name::{CookieName, FieldName, ScopeName};
+pub use self::number::{Count, Port, Prefix, Threads};
 pub use self::retry::{Repeatable, RetryOn};
 pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
@@ -49,7 +50,8 @@ macro_rules! word {
     )*};
 }
 word!(RetryOn, Repeatable);
-word!(Period, Count, Window, Threads, StatusRange, GrpcStatus, Prefix, Factor, Ratio);
+word!(Count, Port, Threads, Prefix);
+word!(Period, Window, StatusRange, GrpcStatus, Factor, Ratio);
 word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
@@ -88,26 +90,6 @@ impl fmt::Display for Period {
     }
 }
 
-/// A whole number that is not 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count(pub NonZeroU32);
-
-impl FromStr for Count {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map(Count)
-            .map_err(|_| format!("\"{text}\" is out of range; write a whole number from 1 to {}", u32::MAX))
-    }
-}
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// How long the window of a limit is: 100ms to 366d. Shorter cannot be told from the delays of a network,
 /// longer is a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,27 +111,6 @@ impl FromStr for Window {
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Period(self.0).fmt(f)
-    }
-}
-
-/// A number of threads: 1 to 1024.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Threads(pub usize);
-
-impl FromStr for Threads {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(threads @ 1..=1024) => Ok(Threads(threads)),
-            _ => Err(format!("\"{text}\" is out of range; write 1 to 1024, or leave it out for one a core")),
-        }
-    }
-}
-
-impl fmt::Display for Threads {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 
@@ -182,27 +143,6 @@ impl fmt::Display for StatusRange {
     }
 }
 
-/// How many bits of an address: 1 to 128.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prefix(pub u8);
-
-impl FromStr for Prefix {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(bits @ 1..=128) => Ok(Prefix(bits)),
-            _ => Err(format!("\"{text}\" is out of range; write 1 to 32 for ipv4, 1 to 128 for ipv6")),
-        }
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,15 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn numbers_know_their_ranges() {
-        assert_eq!("7".parse::<Count>().map(|count| count.to_string()), Ok("7".into()));
+    fn windows_know_their_range() {
         assert_eq!("1m".parse::<Window>().map(|window| window.to_string()), Ok("60s".into()));
-        assert_eq!("4".parse::<Threads>().map(|threads| threads.to_string()), Ok("4".into()));
-        assert!(["0", "-1", "1.5", "4294967296", "many", ""].iter().all(|text| text.parse::<Count>().is_err()));
         assert!(["0", "99ms", "367d", "soon"].iter().all(|text| text.parse::<Window>().is_err()));
-        assert_eq!("56".parse::<Prefix>().map(|bits| bits.to_string()), Ok("56".into()));
-        assert!(["0", "129", "-1", "/24"].iter().all(|text| text.parse::<Prefix>().is_err()));
-        assert!(["0", "1025", "two"].iter().all(|text| text.parse::<Threads>().is_err()));
     }
 
     #[test]

@@ -9,9 +9,10 @@ use serde::Serialize;
 use crate::breaker::Phase;
 use crate::breaker::window::Counts;
 use crate::config::OnRedisDown;
-use crate::plugin::rate_limit::redis::Health;
+use crate::plugin::rate_limit::redis::Health as RedisHealth;
 use crate::plugin::rate_limit::rule::{Limits, Rule};
 use crate::snapshot::{Route, Snapshot};
+use crate::upstream::health;
 use crate::upstream::target::Target;
 
 #[derive(Serialize)]
@@ -44,6 +45,9 @@ struct Row<'s> {
     recent: Option<Recent>,
     /// Whether the circuit is kept in its state by hand.
     held: bool,
+    /// What its checks say, if it is checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
     /// Where the limit of the route is counted; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<Counting>,
@@ -55,6 +59,20 @@ struct LastFailure {
     at: String,
     cause: String,
     request_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+    /// `HEALTHY`, `UNHEALTHY`, or `UNKNOWN` before the first check.
+    state: &'static str,
+    since: String,
+    last_check: Option<String>,
+    /// Why the last check was bad.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    checks: u64,
+    failed: u64,
 }
 
 #[derive(Serialize)]
@@ -153,7 +171,23 @@ fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Cl
         trips: view.trips,
         recent: view.recent.map(|Counts { total, failed, slow }| Recent { requests: total, failed, slow }),
         held: view.held,
+        health: target.checks.as_ref().map(|checks| health(checks.view())),
         rate_limit: route.limits.as_ref().map(|limits| counting(limits, snapshot.store.redis_health(), clock)),
+    }
+}
+
+fn health(view: health::View) -> Health {
+    Health {
+        state: match view.healthy {
+            Some(true) => "HEALTHY",
+            Some(false) => "UNHEALTHY",
+            None => "UNKNOWN",
+        },
+        since: timestamp(view.since),
+        last_check: view.last.map(timestamp),
+        reason: view.reason,
+        checks: view.checks,
+        failed: view.failed,
     }
 }
 
@@ -165,7 +199,7 @@ fn state(phase: Phase) -> &'static str {
     }
 }
 
-fn counting(limits: &Limits, redis: Option<Vec<Health>>, clock: &Clock) -> Counting {
+fn counting(limits: &Limits, redis: Option<Vec<RedisHealth>>, clock: &Clock) -> Counting {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let stands_in = limits.rules.iter().any(|rule| rule.on_redis_down == OnRedisDown::Local);
     let limit = |(rule, refused): (&Rule, &AtomicU64)| Limit {
@@ -176,7 +210,7 @@ fn counting(limits: &Limits, redis: Option<Vec<Health>>, clock: &Clock) -> Count
         refused: count(refused),
     };
     let servers = redis.as_deref().unwrap_or_default();
-    let is_up = |health: &&Health| health.up == Some(true);
+    let is_up = |health: &&RedisHealth| health.up == Some(true);
     Counting {
         store: match servers.iter().filter(is_up).count() {
             up if up > 0 && up == servers.len() => "redis",
@@ -194,7 +228,7 @@ fn counting(limits: &Limits, redis: Option<Vec<Health>>, clock: &Clock) -> Count
     }
 }
 
-fn server(health: &Health, clock: &Clock) -> Server {
+fn server(health: &RedisHealth, clock: &Clock) -> Server {
     Server {
         address: health.address.clone(),
         connected: health.up == Some(true),

@@ -18,6 +18,14 @@ const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// How many requests a target without a breaker may leave unanswered while others answer.
 const LEEWAY: u32 = 3;
 
+/// What guards a target, of what its routes say.
+#[derive(Default)]
+struct Guards<'c> {
+    /// And how long a probe may take where the config does not say.
+    breaker: Option<(&'c config::Breaker, Duration)>,
+    check: Option<&'c config::HealthCheck>,
+}
+
 /// One target for each URL.
 #[derive(Debug, Default)]
 pub struct Targets<'c> {
@@ -30,17 +38,18 @@ impl<'c> Targets<'c> {
     /// Those that `config` names. The routes that have a breaker for a target agree on it; a probe's lease covers
     /// the most patient of them.
     pub fn new(config: &'c config::Config) -> Self {
-        let mut breakers: HashMap<&TargetUrl, Option<(&config::Breaker, Duration)>> = HashMap::new();
+        let mut found: HashMap<&TargetUrl, Guards<'_>> = HashMap::new();
         for route in &config.routes {
             for target in &route.targets {
-                let known = breakers.entry(&target.url).or_default();
-                let Some(breaker) = &target.breaker else { continue };
-                let lease = route.timeouts.attempt() + LEASE_MARGIN;
-                *known = Some((breaker, known.map_or(lease, |(_, longest)| lease.max(longest))));
+                let guards = found.entry(&target.url).or_default();
+                guards.check = guards.check.or(route.health_check.as_ref());
+                if let Some(breaker) = &target.breaker {
+                    let lease = route.timeouts.attempt() + LEASE_MARGIN;
+                    guards.breaker = Some((breaker, guards.breaker.map_or(lease, |(_, longest)| lease.max(longest))));
+                }
             }
         }
-        let by_url =
-            breakers.into_iter().map(|(url, breaker)| (url.as_str(), Arc::new(target(url, breaker)))).collect();
+        let by_url = found.into_iter().map(|(url, guards)| (url.as_str(), Arc::new(target(url, &guards)))).collect();
         Targets { by_url, adaptive: HashMap::new() }
     }
 
@@ -79,6 +88,7 @@ impl<'c> Targets<'c> {
         Some(Member {
             target,
             guarded: written.breaker.is_some(),
+            checked: route.health_check.is_some(),
             weight: written.weight.get(),
             concurrency: route.concurrency.map(|concurrency| self.concurrency(written.url.as_str(), concurrency)),
             slow_start: route.slow_start,
@@ -99,8 +109,8 @@ impl<'c> Targets<'c> {
     }
 }
 
-fn target(url: &TargetUrl, breaker: Option<(&config::Breaker, Duration)>) -> Target {
-    let criteria = match breaker {
+fn target(url: &TargetUrl, guards: &Guards<'_>) -> Target {
+    let criteria = match guards.breaker {
         Some((breaker, _)) => Criteria {
             statuses: breaker.statuses.clone(),
             grpc_statuses: breaker.grpc_statuses.clone(),
@@ -115,7 +125,8 @@ fn target(url: &TargetUrl, breaker: Option<(&config::Breaker, Duration)>) -> Tar
             slow_fails: false,
         },
     };
-    Target::new(url.clone(), criteria, breaker.map(|(breaker, lease)| policy(breaker, lease)))
+    let policy = guards.breaker.map(|(breaker, lease)| policy(breaker, lease));
+    Target::new(url.clone(), criteria, policy, guards.check.cloned())
 }
 
 /// `lease` is what a probe may take where the config does not say.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::HeaderValue;
 
@@ -19,6 +19,8 @@ pub enum Refused {
     Breaker(breaker::Refused),
     /// It has as many under way as it may.
     Full,
+    /// Its checks are bad; the next one may say otherwise, which comes in so long a time.
+    Ill(Duration),
 }
 
 impl Refused {
@@ -58,13 +60,16 @@ impl Attempt {
     /// # Errors
     /// Why there is none.
     pub fn admit(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
+        if let Some(checks) = member.target.checks.as_ref().filter(|checks| member.checked && checks.is_ill()) {
+            return Err(Refused::Ill(checks.interval()));
+        }
         Attempt::enter(member, now, |member| match &member.target.circuit {
             Some(circuit) if member.guarded => circuit.admit(now).map(Some),
             _ => Ok(None),
         })
     }
 
-    /// An attempt that the breaker is neither asked about nor told of, unless somebody holds it open.
+    /// An attempt that neither breaker nor checks are asked about, and that the breaker is not told of, unless somebody holds it open.
     ///
     /// # Errors
     /// Why there is none.
@@ -200,7 +205,6 @@ impl Drop for Attempt {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
-    use std::time::Duration;
 
     use super::*;
     use crate::breaker::{Phase, Policy};
@@ -213,12 +217,12 @@ mod tests {
         Policy::in_a_row(NonZeroU32::new(3).expect("3"), Duration::from_secs(60), Duration::from_secs(90))
     }
 
+    fn target() -> Target {
+        Target::new("http://a:1".parse().expect("a URL"), Criteria::none_but_5xx(), Some(policy()), None)
+    }
+
     fn member() -> Arc<Member> {
-        Arc::new(Member::of(Target::new(
-            "http://a:1".parse().expect("a URL"),
-            Criteria::none_but_5xx(),
-            Some(policy()),
-        )))
+        Arc::new(Member::of(target()))
     }
 
     fn admit(member: &Arc<Member>, now: Instant) -> Attempt {
@@ -284,7 +288,7 @@ mod tests {
     #[test]
     fn a_status_of_grpc_after_the_body_takes_the_success_back() {
         let criteria = Criteria { grpc_statuses: vec![GrpcStatus::INTERNAL], ..Criteria::none_but_5xx() };
-        let target = Target::new("http://a:1".parse().expect("a URL"), criteria, Some(policy()));
+        let target = Target::new("http://a:1".parse().expect("a URL"), criteria, Some(policy()), None);
         let member = Arc::new(Member::of(target));
         let now = Instant::now();
         for (status, failures) in [(13, 1), (0, 0), (13, 1), (13, 2)] {
@@ -300,7 +304,7 @@ mod tests {
 
     #[test]
     fn unguarded_attempts_are_counted_and_the_breaker_hears_nothing() {
-        let target = Target::new("http://a:1".parse().expect("a URL"), Criteria::none_but_5xx(), Some(policy()));
+        let target = target();
         let (member, now) = (Arc::new(Member { guarded: false, ..Member::of(target) }), Instant::now());
         for _ in 0..5 {
             admit(&member, now).fail(Cause::Connect("refused".into()), &id(), now);
@@ -336,7 +340,7 @@ mod tests {
         assert_eq!(member.target.in_flight(), 3, "a body may still come");
         drop(flying);
         assert_eq!(member.target.in_flight(), 0);
-        let target = Target::new("http://a:1".parse().expect("a URL"), Criteria::none_but_5xx(), Some(policy()));
+        let target = target();
         let one = Some(Arc::new(Concurrency::Fixed(1)));
         let member = Arc::new(Member { concurrency: one, ..Member::of(target) });
         let only = admit(&member, now);

@@ -100,7 +100,7 @@ mod tests {
     use crate::upstream::criteria::Criteria;
 
     fn target(url: &str) -> Arc<Target> {
-        Arc::new(Target::new(url.parse().expect("a URL"), Criteria::none_but_5xx(), None))
+        Arc::new(Target::new(url.parse().expect("a URL"), Criteria::none_but_5xx(), None, None))
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ pub mod criteria;
 pub mod discovery;
 pub mod ewma;
 pub mod hash;
+pub mod health;
 pub mod peer;
 pub mod pool;
 pub mod record;

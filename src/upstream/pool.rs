@@ -72,6 +72,7 @@ pub struct Unavailable {
 impl Unavailable {
     fn note(&mut self, refused: Refused, now: Instant) {
         let wait = match refused {
+            Refused::Ill(interval) => interval,
             Refused::Breaker(breaker::Refused::Open(until)) => until.saturating_duration_since(now),
             // Nobody knows when a probe ends, or when somebody lets go of what he holds.
             Refused::Breaker(breaker::Refused::Probing | breaker::Refused::Held) | Refused::Full => SOON,

@@ -8,9 +8,11 @@ use super::addresses::Addresses;
 use super::concurrency::Concurrency;
 use super::criteria::Criteria;
 use super::ewma::Latency;
+use super::health::Checks;
 use super::record::Record;
 use crate::breaker::circuit::Circuit;
 use crate::breaker::{Phase, Policy, View};
+use crate::config::HealthCheck;
 use crate::config::units::TargetUrl;
 
 /// One target URL. All routes that name it share it, its circuit included.
@@ -25,6 +27,8 @@ pub struct Target {
     /// Its breaker, if it has one.
     pub circuit: Option<Circuit>,
     created: Instant,
+    /// What it says of itself, if it is asked.
+    pub checks: Option<Checks>,
     /// Where it is.
     pub addresses: Addresses,
     /// How long it takes to answer.
@@ -41,6 +45,8 @@ pub struct Member {
     pub target: Arc<Target>,
     /// Whether its breaker is asked and told.
     pub guarded: bool,
+    /// Whether its checks matter.
+    pub checked: bool,
     /// How much it gets, beside the others. Not 0.
     pub weight: u32,
     /// How many requests it may have under way, if that is limited.
@@ -67,7 +73,16 @@ impl Member {
     /// An ordinary one.
     pub fn of(target: Target) -> Self {
         let target = Arc::new(target);
-        Member { target, guarded: true, weight: 1, concurrency: None, slow_start: None, leeway: 3, share: None }
+        Member {
+            target,
+            guarded: true,
+            checked: true,
+            weight: 1,
+            concurrency: None,
+            slow_start: None,
+            leeway: 3,
+            share: None,
+        }
     }
 }
 
@@ -86,14 +101,15 @@ impl Share {
 }
 
 impl Target {
-    /// A target that is not resolved yet. Without a policy it has no breaker.
-    pub fn new(url: TargetUrl, criteria: Criteria, policy: Option<Policy>) -> Self {
+    /// A target that is not resolved yet. Without a policy it has no breaker, without a check it is not asked.
+    pub fn new(url: TargetUrl, criteria: Criteria, policy: Option<Policy>, check: Option<HealthCheck>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let now = Instant::now();
         Target {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             criteria,
             circuit: policy.map(|policy| Circuit::new(policy, now)),
+            checks: check.map(|plan| Checks::new(plan, url.authority(), now)),
             created: now,
             addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
             latency: Latency::new(now),
@@ -125,7 +141,8 @@ impl Target {
 
     /// When it came back the last time, if it ever was away.
     pub fn recovered(&self) -> Option<Instant> {
-        self.circuit.as_ref().and_then(Circuit::recovered)
+        let closed = self.circuit.as_ref().and_then(Circuit::recovered);
+        closed.max(self.checks.as_ref().and_then(Checks::recovered))
     }
 
     /// The breaker at `now`; without one it shows as closed for ever.

@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod examples;
 mod headers;
+mod health;
 mod limits;
 mod log;
 mod messages;

@@ -56,6 +56,10 @@ impl Compiler<'_> {
                 &place(written.concurrency.is_some(), "concurrency"),
             ),
             slow_start: written.slow_start.or(defaults.slow_start).and_then(|period| period.0).map(|period| period.0),
+            health_check: self.health_check(
+                written.health_check.as_ref().or(defaults.health_check.as_ref()),
+                &place(written.health_check.is_some(), "healthCheck"),
+            ),
             retry: self.retry(
                 written.retry.as_ref().or(defaults.retry.as_ref()),
                 (&place(written.retry.is_some(), "retry"), written.retry.is_some()),

@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::balance::{Balance, Concurrency};
 use super::breaker::Breaker;
+use super::health::HealthCheck;
 use super::plugins::Plugins;
 use super::retry::Retry;
 use super::timeouts::Timeouts;
@@ -33,10 +34,11 @@ pub struct Policies {
     pub breaker: Option<Located<Switch<Breaker>>>,
     /// When a request is sent again: a block, or `off`.
     pub retry: Option<Located<Switch<Retry>>>,
+    /// How targets are asked whether they are well: a block, or `off` (default).
+    pub health_check: Option<Located<Switch<HealthCheck>>>,
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
-    health_check: Later,
     mirror: Later,
 }
 
@@ -63,6 +65,8 @@ pub struct Route {
     pub breaker: Option<Located<Switch<Breaker>>>,
     /// When a request is sent again: a block, or `off`.
     pub retry: Option<Located<Switch<Retry>>>,
+    /// How targets are asked whether they are well: a block, or `off` (default).
+    pub health_check: Option<Located<Switch<HealthCheck>>>,
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
@@ -75,7 +79,6 @@ pub struct Route {
     redirect: Later,
     compress: Later,
     groups: Later,
-    health_check: Later,
     mirror: Later,
     limits: Later,
 }

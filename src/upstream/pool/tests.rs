@@ -24,7 +24,7 @@ fn members(count: usize, change: impl Fn(usize, &mut Member)) -> Vec<Arc<Member>
     let member = |number: usize| {
         let policy = Policy::in_a_row(NonZeroU32::new(3).expect("3"), COOLDOWN, COOLDOWN);
         let url = format!("http://t{number}:1").parse().expect("a URL");
-        let mut member = Member::of(Target::new(url, Criteria::none_but_5xx(), Some(policy)));
+        let mut member = Member::of(Target::new(url, Criteria::none_but_5xx(), Some(policy), None));
         member.share = Some(Share { mine: AtomicU32::new(0), all: all.clone() });
         change(number, &mut member);
         Arc::new(member)

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod cluster;
 pub mod gateway;
+pub mod grpc;
 pub mod redis;
 pub mod sentinels;
 pub mod tls;

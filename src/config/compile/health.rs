@@ -1,0 +1,98 @@
+//! `healthCheck:`
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::{Compiler, at_route};
+use crate::config::Position;
+use crate::config::file::{self, Switch};
+use crate::config::located::Located;
+use crate::config::model::{CheckKind, HealthCheck, Route};
+use crate::config::units::StatusRange;
+use crate::ratio::Ratio;
+
+const TWO: NonZeroU32 = NonZeroU32::new(2).expect("2 is not 0");
+const THREE: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
+/// More often is a load, and no check.
+const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+
+impl Compiler<'_> {
+    /// The check that a block at `path` describes.
+    pub(super) fn health_check(
+        &mut self,
+        written: Option<&Located<Switch<file::HealthCheck>>>,
+        path: &str,
+    ) -> Option<HealthCheck> {
+        let Switch::On(written) = &written?.value else { return None };
+        let kind = written.kind;
+        self.belongs(written.path.as_ref().map(|path| path.at), kind == CheckKind::Http, path, "path", "http");
+        self.belongs(written.statuses.as_ref().map(|s| s.at), kind == CheckKind::Http, path, "statuses", "http");
+        self.belongs(written.service.as_ref().map(|s| s.at), kind == CheckKind::Grpc, path, "service", "grpc");
+        self.belongs(written.host.as_ref().map(|host| host.at), kind != CheckKind::Tcp, path, "host", "http");
+        let http_path = written.path.as_ref().map_or("/", |path| path.as_str());
+        if let Some(at) = written.path.as_ref().map(|path| path.at)
+            && (!http_path.starts_with('/') || http::uri::PathAndQuery::try_from(http_path).is_err())
+        {
+            self.error(at, format!("{path}.path"), format!("\"{http_path}\" is no path; write one such as /health"));
+        }
+        if let Some(host) = written.host.as_ref().filter(|host| http::uri::Authority::try_from(host.as_str()).is_err())
+        {
+            let message = format!("\"{}\" is no host; write one such as users.internal", host.value);
+            self.error(host.at, format!("{path}.host"), message);
+        }
+        let interval = written.interval.map_or(Duration::from_secs(5), |period| period.value.0.0);
+        if let Some(written) = written.interval.filter(|_| interval < LEAST_INTERVAL) {
+            let message = format!("{} is too often; write 50ms or more", written.value.0);
+            self.error(written.at, format!("{path}.interval"), message);
+        }
+        let http = kind == CheckKind::Http;
+        let well = || vec![StatusRange { first: 200, last: 399 }];
+        Some(HealthCheck {
+            kind,
+            path: http.then(|| http_path.to_owned()),
+            host: written.host.as_ref().map(|host| host.value.clone()),
+            statuses: match &written.statuses {
+                Some(statuses) => statuses.value.0.clone(),
+                None if http => well(),
+                None => Vec::new(),
+            },
+            service: written.service.as_ref().map(|service| service.value.clone()),
+            port: written.port.map(|port| port.0),
+            interval,
+            jitter: written.jitter.unwrap_or(Ratio::percent(10)),
+            timeout: written.timeout.map_or(Duration::from_secs(2), |period| period.0.0),
+            healthy_after: written.healthy_after.map_or(TWO, |count| count.0),
+            unhealthy_after: written.unhealthy_after.map_or(THREE, |count| count.0),
+            reopens: written.reopens,
+        })
+    }
+
+    fn belongs(&mut self, at: Option<Position>, does: bool, path: &str, key: &str, kind: &str) {
+        if let (Some(at), false) = (at, does) {
+            let message = format!("it belongs to type: {kind}; write that, or remove it");
+            self.error(at, format!("{path}.{key}"), message);
+        }
+    }
+
+    /// A target is checked in one way, whichever routes name it, so they have to agree on it.
+    pub(super) fn one_check_a_target(&mut self, written: &[Located<file::Route>], routes: &[Route]) {
+        let mut first: HashMap<&str, (&Located<file::Route>, &HealthCheck)> = HashMap::new();
+        for (written, route) in written.iter().zip(routes) {
+            let Some(check) = &route.health_check else { continue };
+            for target in &route.targets {
+                let (theirs, other) = *first.entry(target.url.as_str()).or_insert((written, check));
+                if other != check {
+                    let at = written.health_check.as_ref().map_or(written.at, |check| check.at);
+                    let (url, theirs) = (&target.url, at_route(theirs));
+                    self.error(
+                        at,
+                        format!("{}.healthCheck", at_route(written)),
+                        format!("{url} is a target of {theirs} too, which checks it in another way; write the same in both, or off"),
+                    );
+                    break;
+                }
+            }
+        }
+    }
+}

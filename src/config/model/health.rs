@@ -1,0 +1,61 @@
+//! How targets are asked whether they are well, as it runs.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::period;
+use crate::config::units::StatusRange;
+use crate::ratio::Ratio;
+
+/// How a target is asked whether it is well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// How it is asked.
+    #[serde(rename = "type")]
+    pub kind: CheckKind,
+    /// What is asked for, of [`CheckKind::Http`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The `Host` it is asked with, if not its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The statuses that are well, of [`CheckKind::Http`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<StatusRange>,
+    /// The service that is asked about, of [`CheckKind::Grpc`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The port that is asked, if not the target's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// How often.
+    #[serde(serialize_with = "period")]
+    pub interval: Duration,
+    /// By how much shorter or longer by chance.
+    pub jitter: Ratio,
+    /// How long an answer may take.
+    #[serde(serialize_with = "period")]
+    pub timeout: Duration,
+    /// Good checks in a row that make an ill target well.
+    pub healthy_after: NonZeroU32,
+    /// Bad checks in a row that make a well target ill.
+    pub unhealthy_after: NonZeroU32,
+    /// Whether good checks let an open circuit probe early.
+    pub reopens: bool,
+}
+
+/// How a target is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CheckKind {
+    /// By a `GET`.
+    #[default]
+    Http,
+    /// By connecting.
+    Tcp,
+    /// By gRPC's own protocol for it.
+    Grpc,
+}

@@ -1,0 +1,173 @@
+//! Targets that are asked whether they are well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::grpc::Grpc;
+use crate::support::{Gateway, Reply, Upstream, eventually, gateway, nobody};
+
+fn over(targets: &[String], extra: &str) -> Gateway {
+    gateway(format!("routes: [{{ path: /, targets: [{}], {extra} }}]\n", targets.join(", ")))
+}
+
+/// One that answers `/health` as it is told, and everything else well.
+fn checked(well: &Arc<AtomicBool>) -> Upstream {
+    let well = well.clone();
+    Upstream::with(move |request| match request.path() {
+        "/health" if !well.load(Ordering::SeqCst) => Reply::status(503, "ill"),
+        _ => Reply::ok(),
+    })
+}
+
+fn health(gateway: &Gateway, row: usize) -> Value {
+    gateway.stats()[row]["health"].clone()
+}
+
+fn await_state(gateway: &Gateway, row: usize, state: &str) {
+    eventually(state, || (health(gateway, row)["state"] == state).then_some(()));
+}
+
+fn requests(upstream: &Upstream) -> usize {
+    upstream.received().iter().filter(|request| request.path() == "/").count()
+}
+
+#[test]
+fn a_target_that_says_it_is_ill_gets_nothing_until_it_says_otherwise() {
+    let well = Arc::new(AtomicBool::new(true));
+    let (one, other) = (checked(&well), Upstream::start());
+    let gateway = over(&[one.url(), other.url()], "healthCheck: { path: /health, interval: 50ms }");
+    await_state(&gateway, 0, "HEALTHY");
+    (0..4).for_each(|_| assert_eq!(gateway.get("/").status, 200));
+    assert_eq!(requests(&one), 2);
+    well.store(false, Ordering::SeqCst);
+    await_state(&gateway, 0, "UNHEALTHY");
+    let row = &gateway.stats()[0];
+    assert_eq!((&row["state"], &row["health"]["reason"]), (&"CLOSED".into(), &"status 503".into()), "{row}");
+    let before = requests(&one);
+    (0..10).for_each(|_| assert_eq!(gateway.get("/").status, 200));
+    assert_eq!(requests(&one), before);
+    well.store(true, Ordering::SeqCst);
+    await_state(&gateway, 0, "HEALTHY");
+    (0..4).for_each(|_| assert_eq!(gateway.get("/").status, 200));
+    assert_eq!(requests(&one), before + 2);
+    let said = gateway.stderr();
+    assert_eq!(
+        (said.matches("checks are bad: status 503").count(), said.matches("checks are good again").count()),
+        (1, 1)
+    );
+    let asked = one.received().into_iter().find(|request| request.path() == "/health").unwrap();
+    assert_eq!(asked.header("host"), Some(one.address.to_string().as_str()));
+    assert!(asked.header("user-agent").is_some_and(|agent| agent.starts_with("aegis/")), "{asked:?}");
+}
+
+#[test]
+fn when_all_are_ill_the_answer_is_503_and_says_when_they_are_asked_again() {
+    let well = Arc::new(AtomicBool::new(false));
+    let upstream = checked(&well);
+    let gateway = over(&[upstream.url()], "healthCheck: { path: /health, interval: 3s, jitter: 0% }");
+    await_state(&gateway, 0, "UNHEALTHY");
+    let refused = gateway.get("/");
+    refused.is_problem(503, "no_target_available");
+    assert_eq!(refused.header("retry-after"), Some("3"));
+    let anyway = over(&[upstream.url()], "healthCheck: { path: /health, interval: 3s }, onAllOpen: tryAnyway");
+    await_state(&anyway, 0, "UNHEALTHY");
+    assert_eq!(anyway.get("/").status, 200);
+}
+
+#[test]
+fn checks_by_connecting_and_by_grpc() {
+    let upstream = Upstream::start();
+    let (tcp, dead) = (upstream.url(), format!("http://{}", nobody()));
+    let gateway = over(&[tcp, dead], "healthCheck: { type: tcp, interval: 50ms }");
+    await_state(&gateway, 0, "HEALTHY");
+    await_state(&gateway, 1, "UNHEALTHY");
+    assert!(upstream.received().is_empty() && upstream.connections() > 0);
+    let mut grpc = Grpc::start();
+    grpc.says("users", true);
+    let gateway = over(&[grpc.url()], "healthCheck: { type: grpc, service: users, interval: 50ms }");
+    await_state(&gateway, 0, "HEALTHY");
+    grpc.says("users", false);
+    await_state(&gateway, 0, "UNHEALTHY");
+    assert_eq!(health(&gateway, 0)["reason"], "it says that it is not serving");
+    grpc.says("users", true);
+    await_state(&gateway, 0, "HEALTHY");
+    let gateway = over(&[grpc.url()], "healthCheck: { type: grpc, service: orders, interval: 50ms }");
+    await_state(&gateway, 0, "UNHEALTHY");
+    assert_eq!(health(&gateway, 0)["reason"], "it knows of no service \"orders\"");
+    let gateway = over(&[grpc.url()], "healthCheck: { type: grpc, interval: 50ms }");
+    await_state(&gateway, 0, "HEALTHY");
+}
+
+#[test]
+fn an_answer_that_comes_late_or_never_ends_is_bad() {
+    let silent = Upstream::with(|_| Reply::Talk(Box::new(|stream| drop(std::io::Read::read(stream, &mut [0; 1])))));
+    let endless = Upstream::with(|_| {
+        Reply::Bytes([b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n".to_vec(), vec![b'x'; 1_000_000]].concat())
+    });
+    let gateway = over(&[silent.url(), endless.url()], "healthCheck: { interval: 300ms, timeout: 200ms }");
+    await_state(&gateway, 0, "UNHEALTHY");
+    assert_eq!(health(&gateway, 0)["reason"], "no answer within 200 ms");
+    await_state(&gateway, 1, "UNHEALTHY");
+    assert_eq!(health(&gateway, 1)["reason"], "the answer is longer than 64 KiB");
+}
+
+#[test]
+fn one_loop_asks_a_target_however_many_routes_name_it() {
+    let upstream = Upstream::start();
+    let routes: String = (0..5).map(|n| format!("  - {{ path: /{n}, target: {} }}\n", upstream.url())).collect();
+    let gateway = gateway(format!(
+        "defaults: {{ healthCheck: {{ path: /health, interval: 100ms, jitter: 0% }} }}\nroutes:\n{routes}  - {{ path: /unchecked, target: {}, healthCheck: off }}\n",
+        upstream.url()
+    ));
+    await_state(&gateway, 0, "HEALTHY");
+    let (start, before) = (Instant::now(), upstream.received().len());
+    std::thread::sleep(Duration::from_millis(1_000));
+    let (asked, due) = (upstream.received().len() - before, start.elapsed().as_millis() / 100);
+    assert!((1..=due as usize + 1).contains(&asked), "{asked} in {due} intervals");
+}
+
+/// The target broke and is well again long before its cooldown is over.
+#[test]
+fn good_checks_let_an_open_circuit_probe_early_where_the_config_says_so() {
+    let failing = Arc::new(AtomicBool::new(true));
+    let is_failing = failing.clone();
+    let upstream = Upstream::with(move |request| match request.path() {
+        "/" if is_failing.load(Ordering::SeqCst) => Reply::status(500, "broken"),
+        _ => Reply::ok(),
+    });
+    let trip = |gateway: &Gateway| {
+        failing.store(true, Ordering::SeqCst);
+        (0..3).for_each(|_| assert_eq!(gateway.get("/").status, 500));
+        failing.store(false, Ordering::SeqCst);
+        assert_eq!(gateway.stats()[0]["trips"], 1);
+    };
+    let patient = over(&[upstream.url()], "healthCheck: { path: /health, interval: 50ms }");
+    let eager = over(&[upstream.url()], "healthCheck: { path: /health, interval: 50ms, reopens: true }");
+    for gateway in [&patient, &eager] {
+        await_state(gateway, 0, "HEALTHY");
+        trip(gateway);
+    }
+    eventually("the probe", || (eager.get("/").status == 200).then_some(()));
+    assert_eq!(eager.states(), ["CLOSED"]);
+    assert_eq!(patient.states(), ["OPEN"]);
+    patient.get("/").is_problem(503, "no_target_available");
+}
+
+#[test]
+fn another_port_and_host_can_be_asked() {
+    let (service, probe) = (Upstream::start(), Upstream::with(|_| Reply::status(204, "")));
+    let gateway = over(
+        &[service.url()],
+        &format!(
+            "healthCheck: {{ path: '/ready?deep=1', host: probe.internal, port: {}, statuses: 204, interval: 50ms }}",
+            probe.address.port()
+        ),
+    );
+    await_state(&gateway, 0, "HEALTHY");
+    let asked = &probe.received()[0];
+    assert_eq!((asked.path(), asked.header("host")), ("/ready?deep=1", Some("probe.internal")));
+    assert!(service.received().is_empty());
+}
