@@ -103,6 +103,17 @@ pub enum Phase {
     HalfOpen,
 }
 
+impl Phase {
+    /// As stats write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Closed => "CLOSED",
+            Phase::Open => "OPEN",
+            Phase::HalfOpen => "HALF_OPEN",
+        }
+    }
+}
+
 /// A breaker at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {

@@ -5,6 +5,7 @@
 //! sends it, [`respond`] answers where the gateway answers itself, [`observe`] remembers. [`gateway`] is
 //! the table of contents.
 
+pub mod admin;
 pub mod admission;
 pub mod breaker;
 pub mod cli;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pingora_core::apps::HttpServerOptions;
+use pingora_core::apps::{HttpServerOptions, ServerApp};
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownWatch};
@@ -17,6 +17,7 @@ use pingora_core::services::listening;
 use pingora_proxy::http_proxy;
 
 pub use self::listen::{ListenError, Listening};
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::connection::Connections;
 use crate::gateway::Gateway;
@@ -63,6 +64,7 @@ pub enum StartError {
 pub struct Ready {
     shared: Arc<Shared>,
     sockets: Vec<Listening>,
+    admin: Option<(Listening, Admin)>,
     threads: usize,
     resolve: Duration,
 }
@@ -78,17 +80,22 @@ impl Ready {
             .map_err(|reason| StartError::AccessLog { file: config.access_log.file.clone(), reason })?;
         let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
         let snapshot = Snapshot::new(config, Arc::new(Store::new(redis, Instant::now())));
-        Ok(Ready {
-            shared: Arc::new(Shared::new(snapshot, access_log)),
-            sockets,
-            threads: config.threads,
-            resolve: config.resolve,
-        })
+        let shared = Arc::new(Shared::new(snapshot, access_log));
+        let admin = config.admin.as_ref().map(|admin| {
+            let socket = Listening::open(admin.listen)?;
+            Ok::<_, ListenError>((socket, Admin::new(shared.clone(), admin.token.clone())))
+        });
+        Ok(Ready { shared, sockets, admin: admin.transpose()?, threads: config.threads, resolve: config.resolve })
     }
 
     /// Where it listens, ports that were left to the system filled in.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.iter().map(|socket| socket.address).collect()
+    }
+
+    /// Where operators find it, if anywhere.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(socket, _)| socket.address)
     }
 
     /// Serves until a signal ends the process.
@@ -114,44 +121,55 @@ impl Ready {
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
         let connections = Connections { proxy: Arc::new(proxy), shared: self.shared.clone() };
-        let mut service = listening::Service::new("gateway".into(), connections);
-        for socket in &self.sockets {
-            let buffers = L4BufferSettings::default().read(READ_BUFFER);
-            service.add_listener(ListenerConfig::tcp(&socket.name).l4_buffer(buffers));
+        let tasks = Tasks { shared: self.shared.clone(), resolve: self.resolve };
+        server.add_service(Front::new("gateway", connections, self.sockets, Some(tasks)));
+        if let Some((socket, admin)) = self.admin {
+            let mut front = Front::new("admin", admin, vec![socket], None);
+            front.service.threads = Some(1);
+            server.add_service(front);
         }
-        server.add_service(Front {
-            service,
-            sockets: self.sockets,
-            shared: self.shared.clone(),
-            resolve: self.resolve,
-        });
         shutdown::end_when_drained(&server, self.shared.clone())?;
         server.run(RunArgs { shutdown_signal: Box::new(door) });
         shutdown::exit(&self.shared)
     }
 }
 
-/// The proxy service with its own sockets, and with the tasks that belong on its threads: a connection to
-/// Redis that is driven by another runtime would cost every call two wake-ups.
-struct Front {
-    service: listening::Service<Connections>,
+/// A service with its own sockets.
+struct Front<A> {
+    service: listening::Service<A>,
     sockets: Vec<Listening>,
-    shared: Arc<Shared>,
-    resolve: Duration,
+    tasks: Option<Tasks>,
+}
+
+impl<A> Front<A> {
+    fn new(name: &str, app: A, sockets: Vec<Listening>, tasks: Option<Tasks>) -> Self {
+        let mut service = listening::Service::new(name.to_owned(), app);
+        for socket in &sockets {
+            let buffers = L4BufferSettings::default().read(READ_BUFFER);
+            service.add_listener(ListenerConfig::tcp(&socket.name).l4_buffer(buffers));
+        }
+        Front { service, sockets, tasks }
+    }
 }
 
 #[async_trait]
-impl Service for Front {
+impl<A: ServerApp + Send + Sync + 'static> Service for Front<A> {
     async fn start_service(&mut self, fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
         if let Some(fds) = &fds {
             self.sockets.drain(..).for_each(|socket| socket.hand_over(&mut fds.lock()));
         }
-        self.prepare().await;
+        if let Some(tasks) = self.tasks.take() {
+            tasks.start().await;
+        }
         Service::start_service(&mut self.service, fds, shutdown, listeners_per_fd).await;
     }
 
     fn name(&self) -> &str {
-        "gateway"
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads
     }
 
     fn listen_addresses(&self) -> Option<Vec<String>> {
@@ -159,9 +177,17 @@ impl Service for Front {
     }
 }
 
-impl Front {
-    /// Gets names resolved and Redis connected, as far as that goes in a short time, and keeps both so.
-    async fn prepare(&self) {
+/// The tasks that belong on the threads of the proxy: a connection to Redis that is driven by another runtime
+/// would cost every call two wake-ups.
+struct Tasks {
+    shared: Arc<Shared>,
+    resolve: Duration,
+}
+
+impl Tasks {
+    /// Gets names resolved and Redis connected, as far as that goes in a short time, and keeps both so; has
+    /// targets checked.
+    async fn start(self) {
         let snapshot = self.shared.snapshot.load_full();
         let redis = snapshot.store.redis().cloned();
         let connect = async {

@@ -64,8 +64,11 @@ impl Circuit {
 
     /// Whether somebody keeps it open.
     pub fn is_held_open(&self, now: Instant) -> bool {
-        let view = self.view(now);
-        view.held && view.phase == Phase::Open
+        // While it is calm, nobody does.
+        self.calm.load(Ordering::Acquire) == 0 && {
+            let view = self.view(now);
+            view.held && view.phase == Phase::Open
+        }
     }
 
     /// [`Breaker::reset`].

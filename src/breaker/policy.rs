@@ -62,6 +62,12 @@ impl Policy {
         Policy { trip, cooldown, backoff: None, lease }
     }
 
+    /// What is usual: three in a row, a minute.
+    pub fn standard() -> Self {
+        const THREE: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
+        Policy::in_a_row(THREE, Duration::from_secs(60), Duration::from_secs(60))
+    }
+
     /// The cooldown of the trip that is number `streak`, from 0, of those between which the peer did not get
     /// well; `chance` is from 0 to 1.
     pub fn cooldown(&self, streak: u32, chance: f64) -> Duration {

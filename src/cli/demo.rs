@@ -67,6 +67,7 @@ fn config(users: &[String], products: &[String]) -> Result<Config, String> {
         concat!(
             "listen: 0.0.0.0:${{PORT:-8000}}\n",
             "redis: {{ url: '' }}\n",
+            "admin: {{ listen: 127.0.0.1:{admin} }}\n",
             "auth: {{ jwt: {{ secret: '${{JWT_SECRET:-{secret}}}' }} }}\n",
             "routes:\n",
             "  - path: /users\n",
@@ -78,12 +79,19 @@ fn config(users: &[String], products: &[String]) -> Result<Config, String> {
         ),
         // Made anew for each run: a demo that somebody leaves running is no open door.
         secret = format_args!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()),
+        admin = admin_port(),
         users = users.join(", "),
         products = products.join(", "),
     );
     config::parse("demo", &text, &|name| std::env::var(name).ok())
         .map(|loaded| loaded.config)
         .map_err(|e| e.to_string())
+}
+
+/// 8001 where it is free and the gateway has the port before it, else any.
+fn admin_port() -> u16 {
+    let usual = std::env::var("PORT").is_err() && TcpListener::bind((Ipv4Addr::LOCALHOST, 8001)).is_ok();
+    if usual { 8001 } else { 0 }
 }
 
 fn tour(config: &Config) -> Result<(), String> {

@@ -44,6 +44,9 @@ pub fn serve(config: &Config) -> Exit {
     for address in ready.addresses() {
         log::info!("listening on http://{address}");
     }
+    if let Some(address) = ready.admin_address() {
+        log::info!("admin on http://{address}");
+    }
     match ready.run() {
         Ok(never) => match never {},
         Err(error) => {

@@ -1,5 +1,6 @@
 //! From the file to what runs: defaults filled in, blocks inherited, references and ranges checked.
 
+mod admin;
 mod auth;
 mod balance;
 mod breaker;
@@ -44,8 +45,10 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     let redis = compiler.redis(&file.redis.unwrap_or_default());
     compiler.cluster_has_one_slot(redis.as_ref(), &file.routes, &routes);
     compiler.secret_is_there(&jwt, &file.routes, &routes);
+    let listen = compiler.listen(file.listen.as_deref());
     Config {
-        listen: compiler.listen(file.listen.as_deref()),
+        admin: compiler.admin(file.admin.as_ref(), &listen),
+        listen,
         threads: file.threads.map_or_else(cores, |threads| threads.0),
         redis,
         trusted_proxies: compiler.trusted_proxies(&file.trusted_proxies),

@@ -51,6 +51,8 @@ pub struct File {
     /// Who the users are. Needed by routes with `auth: true`.
     #[serde(default)]
     pub auth: Auth,
+    /// What operators see and do, on a listener of its own. Default: none.
+    pub admin: Option<Admin>,
     /// Blocks that every route inherits unless it brings its own.
     #[serde(default)]
     pub defaults: Policies,
@@ -58,7 +60,6 @@ pub struct File {
     pub routes: Vec<Located<Route>>,
     h2c: Later,
     tls: Later,
-    admin: Later,
     limits: Later,
 }
 
@@ -79,6 +80,16 @@ pub struct Redis {
     pub cert_file: Option<Located<String>>,
     /// And its key.
     pub key_file: Option<Located<String>>,
+}
+
+/// `admin:`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Admin {
+    /// Where it listens: beyond loopback only with a token. Default: 127.0.0.1:8001.
+    pub listen: Option<Located<ListenAddress>>,
+    /// The file with the token that requests have to show. Default: none.
+    pub token_file: Option<Located<String>>,
 }
 
 /// `accessLog:`

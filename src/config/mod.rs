@@ -23,7 +23,7 @@ pub use self::redis::{Redis, Servers};
 pub use error::{LoadError, Position, Problem, Severity};
 pub use file::{BudgetBlock, Cost, HashKey, KeyPart, LogFormat, Scope};
 pub use model::{
-    AccessLog, Backoff, Balance, BalanceAlgorithm, Breaker, CheckKind, Concurrency, Config, HealthCheck, Jwt,
+    AccessLog, Admin, Backoff, Balance, BalanceAlgorithm, Breaker, CheckKind, Concurrency, Config, HealthCheck, Jwt,
     LimitAlgorithm, LimitHeaders, LimitSync, Mode, OnAllOpen, OnRedisDown, RateLimit, Retry, Route, Target, Timeouts,
 };
 

@@ -45,6 +45,9 @@ pub struct Config {
     pub resolve: Duration,
     /// Where access-log lines go.
     pub access_log: AccessLog,
+    /// What operators see and do, if there is a listener for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
     /// How tokens are checked; there is one if any route needs it.
     #[serde(rename = "auth", serialize_with = "under_jwt", skip_serializing_if = "Option::is_none")]
     pub jwt: Option<Jwt>,
@@ -53,6 +56,20 @@ pub struct Config {
     pub identity_headers: Vec<HeaderName>,
     /// The routes in the order of the file.
     pub routes: Vec<Route>,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Admin {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where the token is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<String>,
+    /// What requests have to show; there if there is a file.
+    #[serde(skip)]
+    pub token: Option<Secret>,
 }
 
 /// The access log.

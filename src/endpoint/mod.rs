@@ -1,6 +1,6 @@
 //! `/gateway/*`: what the gateway tells about itself on its main port.
 
-mod stats;
+pub mod stats;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};

@@ -6,7 +6,6 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::breaker::Phase;
 use crate::breaker::window::Counts;
 use crate::config::OnRedisDown;
 use crate::plugin::rate_limit::redis::Health as RedisHealth;
@@ -154,7 +153,7 @@ fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Cl
         path: &route.path,
         target_url: target.url.as_str(),
         failures: view.failures,
-        state: state(view.phase),
+        state: view.phase.name(),
         since: clock.show(view.since),
         last_failure: target.record.last_failure().map(|failure| LastFailure {
             at: timestamp(failure.at),
@@ -191,14 +190,6 @@ fn health(view: health::View) -> Health {
     }
 }
 
-fn state(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Closed => "CLOSED",
-        Phase::Open => "OPEN",
-        Phase::HalfOpen => "HALF_OPEN",
-    }
-}
-
 fn counting(limits: &Limits, redis: Option<Vec<RedisHealth>>, clock: &Clock) -> Counting {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let stands_in = limits.rules.iter().any(|rule| rule.on_redis_down == OnRedisDown::Local);
@@ -232,7 +223,7 @@ fn server(health: &RedisHealth, clock: &Clock) -> Server {
     Server {
         address: health.address.clone(),
         connected: health.up == Some(true),
-        state: state(health.breaker.phase),
+        state: health.breaker.phase.name(),
         failures: health.breaker.failures,
         since: timestamp(health.since),
         reason: health.reason.clone(),

@@ -14,7 +14,7 @@ const BACKLOG: i32 = 65_535;
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listening {
-    /// The address as configured, by which Pingora knows the socket.
+    /// By which Pingora knows the socket: its address, so that two that were left to the system differ.
     pub name: String,
     /// The address it has, a port that was left to the system filled in.
     pub address: SocketAddr,
@@ -73,7 +73,7 @@ impl Listening {
             _ => ListenError::Other { address, reason },
         })?;
         let actual = socket.local_addr().map_err(|reason| ListenError::Other { address, reason })?;
-        Ok(Listening { name: address.to_string(), address: actual, socket })
+        Ok(Listening { name: actual.to_string(), address: actual, socket })
     }
 
     /// Gives the socket to Pingora, which looks for it under its name before it opens one.

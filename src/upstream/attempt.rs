@@ -26,8 +26,7 @@ pub enum Refused {
 impl Refused {
     /// A target that stopped answering is full before its breaker opens: what matters then is the breaker.
     fn by_full(member: &Member, now: Instant) -> Self {
-        let until =
-            member.target.circuit.as_ref().filter(|_| member.guarded).and_then(|circuit| circuit.view(now).retry_at);
+        let until = member.guarded.then(|| member.target.view(now).retry_at).flatten();
         until.map_or(Refused::Full, |until| Refused::Breaker(breaker::Refused::Open(until)))
     }
 }
@@ -63,9 +62,9 @@ impl Attempt {
         if let Some(checks) = member.target.checks.as_ref().filter(|checks| member.checked && checks.is_ill()) {
             return Err(Refused::Ill(checks.interval()));
         }
-        Attempt::enter(member, now, |member| match &member.target.circuit {
-            Some(circuit) if member.guarded => circuit.admit(now).map(Some),
-            _ => Ok(None),
+        Attempt::enter(member, now, |member| match member.guarded {
+            true => member.target.circuit.admit(now).map(Some),
+            false => not_held(member, now),
         })
     }
 
@@ -74,10 +73,7 @@ impl Attempt {
     /// # Errors
     /// Why there is none.
     pub fn anyway(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
-        Attempt::enter(member, now, |member| match &member.target.circuit {
-            Some(circuit) if member.guarded && circuit.is_held_open(now) => Err(breaker::Refused::Held),
-            _ => Ok(None),
-        })
+        Attempt::enter(member, now, |member| not_held(member, now))
     }
 
     fn enter(
@@ -143,8 +139,8 @@ impl Attempt {
             return self.fail(cause, request_id, now);
         }
         self.state = AttemptState::Answered;
-        if let (Some(permit), Some(circuit)) = (&mut self.permit, &target.circuit) {
-            circuit.answered(permit, mark == Mark::Slow, now);
+        if let Some(permit) = &mut self.permit {
+            target.circuit.answered(permit, mark == Mark::Slow, now);
         }
     }
 
@@ -183,10 +179,18 @@ impl Attempt {
             return false;
         }
         self.target().record.ended(outcome);
-        if let (Some(permit), Some(circuit)) = (self.permit.take(), &self.member.target.circuit) {
-            circuit.settle(permit, outcome, now);
+        if let Some(permit) = self.permit.take() {
+            self.member.target.circuit.settle(permit, outcome, now);
         }
         true
+    }
+}
+
+/// No permit: nobody is told how it ends.
+fn not_held(member: &Member, now: Instant) -> Result<Option<Permit>, breaker::Refused> {
+    match member.target.circuit.is_held_open(now) {
+        true => Err(breaker::Refused::Held),
+        false => Ok(None),
     }
 }
 
@@ -364,7 +368,7 @@ mod tests {
         let mut anyway = Attempt::anyway(&member, now).expect("whatever the breaker says");
         anyway.answered(200, None, &id(), now);
         assert_eq!(member.target.view(now).phase, Phase::Open, "it says nothing to the breaker");
-        member.target.circuit.as_ref().expect("one").hold(crate::breaker::Hold::Open, now);
+        member.target.circuit.hold(crate::breaker::Hold::Open, now);
         assert!(Attempt::anyway(&member, now).is_err());
     }
 }

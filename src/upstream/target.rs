@@ -11,7 +11,7 @@ use super::ewma::Latency;
 use super::health::Checks;
 use super::record::Record;
 use crate::breaker::circuit::Circuit;
-use crate::breaker::{Phase, Policy, View};
+use crate::breaker::{Policy, View};
 use crate::config::HealthCheck;
 use crate::config::units::TargetUrl;
 
@@ -24,9 +24,8 @@ pub struct Target {
     pub url: TargetUrl,
     /// What counts as a failure.
     pub(super) criteria: Criteria,
-    /// Its breaker, if it has one.
-    pub circuit: Option<Circuit>,
-    created: Instant,
+    /// Its breaker. Where none is wanted, nobody asks or tells it anything, and it can still be held open by hand.
+    pub circuit: Circuit,
     /// What it says of itself, if it is asked.
     pub checks: Option<Checks>,
     /// Where it is.
@@ -101,16 +100,15 @@ impl Share {
 }
 
 impl Target {
-    /// A target that is not resolved yet. Without a policy it has no breaker, without a check it is not asked.
+    /// A target that is not resolved yet. Without a policy nobody asks its breaker, without a check nobody asks it.
     pub fn new(url: TargetUrl, criteria: Criteria, policy: Option<Policy>, check: Option<HealthCheck>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let now = Instant::now();
         Target {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             criteria,
-            circuit: policy.map(|policy| Circuit::new(policy, now)),
+            circuit: Circuit::new(policy.unwrap_or_else(Policy::standard), now),
             checks: check.map(|plan| Checks::new(plan, url.authority(), now)),
-            created: now,
             addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
             latency: Latency::new(now),
             record: Record::default(),
@@ -141,23 +139,11 @@ impl Target {
 
     /// When it came back the last time, if it ever was away.
     pub fn recovered(&self) -> Option<Instant> {
-        let closed = self.circuit.as_ref().and_then(Circuit::recovered);
-        closed.max(self.checks.as_ref().and_then(Checks::recovered))
+        self.circuit.recovered().max(self.checks.as_ref().and_then(Checks::recovered))
     }
 
-    /// The breaker at `now`; without one it shows as closed for ever.
+    /// The breaker at `now`. One that nobody tells anything is closed for ever.
     pub fn view(&self, now: Instant) -> View {
-        match &self.circuit {
-            Some(circuit) => circuit.view(now),
-            None => View {
-                phase: Phase::Closed,
-                failures: 0,
-                since: self.created,
-                retry_at: None,
-                trips: 0,
-                recent: None,
-                held: false,
-            },
-        }
+        self.circuit.view(now)
     }
 }

@@ -40,11 +40,9 @@ async fn look(target: &Target, checks: &Checks) {
     let result = timeout(within, ask(target, checks)).await;
     let result = result.unwrap_or_else(|_| Err(format!("no answer within {} ms", within.as_millis())));
     let now = Instant::now();
-    let trips = target.circuit.as_ref().map_or(0, |circuit| circuit.view(now).trips);
-    if checks.note(result, trips, target.url.as_str(), now)
-        && let Some(circuit) = &target.circuit
-    {
-        circuit.reconsider(now);
+    let trips = target.view(now).trips;
+    if checks.note(result, trips, target.url.as_str(), now) {
+        target.circuit.reconsider(now);
     }
 }
 

@@ -135,7 +135,7 @@ fn when_all_are_open_one_is_tried_anyway_where_the_config_says_so() {
     let near = |share: u64, expected: u64| share.abs_diff(expected) < 150;
     assert!(shares(&pool, 3_000, now).iter().all(|share| near(*share, 1_000)));
     assert!(pool.members.iter().all(|member| member.target.view(now).phase == Phase::Open), "nobody is told");
-    pool.members[1].target.circuit.as_ref().expect("one").hold(Hold::Open, now);
+    pool.members[1].target.circuit.hold(Hold::Open, now);
     let shares = shares(&pool, 3_000, now);
     assert!(near(shares[0], 1_500) && shares[1] == 0 && near(shares[2], 1_500), "but not who is drained: {shares:?}");
 }

@@ -119,6 +119,25 @@ impl Gateway {
         Gateway::spawn_as(command, true)
     }
 
+    /// Where its admin listener is.
+    pub fn admin(&self) -> SocketAddr {
+        eventually("the admin listener", || {
+            let said = self.stderr.lock().unwrap();
+            let (_, rest) = said.split_once("admin on http://")?;
+            rest.split_once('\n')?.0.parse().ok()
+        })
+    }
+
+    /// A request to it.
+    pub fn operate(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Response {
+        let admin = self.admin();
+        let own = [("Host", admin.to_string())];
+        let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+        let has_host = headers.iter().any(|(name, _)| *name == "Host");
+        let headers: Vec<(&str, &str)> = own.filter(|_| !has_host).chain(headers.iter().copied()).collect();
+        Connection::open(admin).request(method, target, &headers)
+    }
+
     pub fn connect(&self) -> Connection {
         Connection::open(self.address)
     }

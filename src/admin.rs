@@ -1,0 +1,136 @@
+//! The admin listener: what operators see and do, apart from what clients reach.
+//!
+//! On loopback unless the config says otherwise, and then with a token. What runs there is guarded against pages
+//! of other sites in an operator's browser ([`guard`]).
+
+mod circuits;
+mod guard;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use pingora_core::apps::http_app::ServeHttp;
+use pingora_core::protocols::http::ServerSession;
+use serde::Serialize;
+
+use self::guard::Guard;
+use crate::endpoint::stats;
+use crate::shared::Shared;
+
+/// The application behind the listener.
+pub struct Admin {
+    shared: Arc<Shared>,
+    guard: Guard,
+}
+
+/// What a request is answered.
+enum Answer {
+    /// JSON.
+    Json(Vec<u8>),
+    /// Lines for people.
+    Text(String),
+    /// Why not.
+    Denied(Denial),
+}
+
+/// Why a request is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    status: StatusCode,
+    /// A stable word for programs.
+    code: &'static str,
+    /// A sentence for people.
+    detail: String,
+}
+
+impl Denial {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Denial { status, code, detail: detail.into() }
+    }
+}
+
+const OVERVIEW: &str = "\
+GET  /stats                        routes and targets, as on the main port
+POST /circuits/open?target=URL     sends nothing more to a target
+POST /circuits/close?target=URL    sends to it whatever comes of it
+POST /circuits/reset?target=URL    lets its circuit decide again, from the beginning
+";
+
+impl Admin {
+    /// For whoever knows `token`, if there is one; else for whoever is on this machine.
+    pub fn new(shared: Arc<Shared>, token: Option<crate::config::units::Secret>) -> Self {
+        Admin { shared, guard: Guard::new(token) }
+    }
+
+    fn answer(&self, request: &pingora::http::RequestHeader) -> Answer {
+        if let Err(denial) = self.guard.admit(&request.method, &request.headers) {
+            return Answer::Denied(denial);
+        }
+        let (path, query) = (request.uri.path(), request.uri.query().unwrap_or_default());
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        let snapshot = self.shared.snapshot.load();
+        match (path, path.strip_prefix("/circuits/").and_then(circuits::Action::named)) {
+            ("/", _) if reads => Answer::Text(OVERVIEW.to_owned()),
+            ("/stats", _) if reads => Answer::Json(stats::json(&snapshot).into()),
+            (_, Some(action)) if request.method == Method::POST => {
+                circuits::act(action, query, &snapshot, Instant::now()).map_or_else(Answer::Denied, Answer::Json)
+            }
+            ("/" | "/stats", _) | (_, Some(_)) => Answer::Denied(Denial::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This is not done by that method; GET / lists what there is.",
+            )),
+            _ => Answer::Denied(Denial::new(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "There is no such thing here; GET / lists what there is.",
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let (status, content_type, body) = match self.answer(session.req_header()) {
+            Answer::Json(body) => (StatusCode::OK, "application/json", body),
+            Answer::Text(text) => (StatusCode::OK, "text/plain", text.into_bytes()),
+            Answer::Denied(denial) => (denial.status, "application/problem+json", problem(&denial)),
+        };
+        let mut response = Response::new(Vec::new());
+        *response.status_mut() = status;
+        let fields = response.headers_mut();
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        fields.insert(header::CONTENT_LENGTH, body.len().into());
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if status == StatusCode::UNAUTHORIZED {
+            fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"aegis admin\""));
+        }
+        if session.req_header().method != Method::HEAD {
+            *response.body_mut() = body;
+        }
+        response
+    }
+}
+
+fn problem(denial: &Denial) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Problem<'p> {
+        r#type: String,
+        title: &'p str,
+        status: u16,
+        detail: &'p str,
+        code: &'p str,
+    }
+    let problem = Problem {
+        r#type: format!("urn:aegis:problem:{}", denial.code),
+        title: denial.status.canonical_reason().unwrap_or("Error"),
+        status: denial.status.as_u16(),
+        detail: &denial.detail,
+        code: denial.code,
+    };
+    serde_json::to_vec(&problem).unwrap_or_default()
+}
