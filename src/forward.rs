@@ -42,6 +42,7 @@ pub fn first_target(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Re
         retries.request(now);
     }
     let attempt = pick(ctx, &route, now).map_err(|why| match why {
+        Unavailable { is_empty: true, .. } => Refusal::NoTargetKnown,
         Unavailable { full: true, .. } => Refusal::Overloaded,
         Unavailable { retry_after, .. } => Refusal::NoTargetAvailable { retry_after: retry_after.unwrap_or_default() },
     })?;
@@ -90,7 +91,7 @@ fn peer(session: &Session, ctx: &mut RequestCtx, route: &Route, address: SocketA
 
 /// An attempt at the next target that was not tried yet and admits it.
 fn pick(ctx: &mut RequestCtx, route: &Route, now: Instant) -> Result<Attempt, Unavailable> {
-    let attempt = route.pool.pick(ctx.hash, &ctx.tried, now)?;
+    let attempt = route.roster.pick(ctx.hash, &ctx.tried, now)?;
     ctx.tried.push(attempt.member().target.id);
     Ok(attempt)
 }

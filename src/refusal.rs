@@ -41,6 +41,8 @@ pub enum Refusal {
     },
     /// Redis is away, and the route's limit lets nothing through uncounted.
     LimiterUnavailable,
+    /// No target of the route is known: what should know them has not said so yet.
+    NoTargetKnown,
     /// No target of the route may be sent anything.
     NoTargetAvailable {
         /// Until one may be tried again.
@@ -69,9 +71,10 @@ impl Refusal {
             Refusal::NoRoute => StatusCode::NOT_FOUND,
             Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::TokenExpired => StatusCode::UNAUTHORIZED,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::LimiterUnavailable | Refusal::NoTargetAvailable { .. } | Refusal::Overloaded => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Refusal::LimiterUnavailable
+            | Refusal::NoTargetKnown
+            | Refusal::NoTargetAvailable { .. }
+            | Refusal::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Custom { status, .. } => *status,
         }
     }
@@ -90,7 +93,7 @@ impl Refusal {
             Refusal::TokenExpired => "token_expired",
             Refusal::RateLimited { .. } => "rate_limited",
             Refusal::LimiterUnavailable => "limiter_unavailable",
-            Refusal::NoTargetAvailable { .. } => "no_target_available",
+            Refusal::NoTargetKnown | Refusal::NoTargetAvailable { .. } => "no_target_available",
             Refusal::Overloaded => "overloaded",
             Refusal::Custom { code, .. } => code,
         }
@@ -115,6 +118,7 @@ impl Refusal {
                 let seconds = whole_seconds(*retry_after);
                 format!("Every target of this route is failing; one is tried again in {seconds} s.").into()
             }
+            Refusal::NoTargetKnown => "No target of this route is known at the moment.".into(),
             Refusal::Overloaded => "Every target of this route is as busy as it may be.".into(),
             Refusal::Custom { detail, .. } => detail.clone(),
         }
@@ -133,7 +137,7 @@ impl Refusal {
             Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
             }
-            Refusal::LimiterUnavailable | Refusal::Overloaded => {
+            Refusal::LimiterUnavailable | Refusal::NoTargetKnown | Refusal::Overloaded => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
             _ => None,

@@ -18,7 +18,7 @@ use pingora_proxy::http_proxy;
 
 pub use self::listen::{ListenError, Listening};
 use crate::admin::Admin;
-use crate::config::Config;
+use crate::config::{Config, Resolve};
 use crate::connection::Connections;
 use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
@@ -26,7 +26,7 @@ use crate::plugin::rate_limit::Store;
 use crate::plugin::rate_limit::redis::Redis;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::upstream::{discovery, health};
+use crate::upstream::discovery::Lookout;
 
 /// How long requests that are under way may go on after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,7 +66,7 @@ pub struct Ready {
     sockets: Vec<Listening>,
     admin: Option<(Listening, Admin)>,
     threads: usize,
-    resolve: Duration,
+    resolve: Resolve,
 }
 
 impl Ready {
@@ -85,7 +85,13 @@ impl Ready {
             let socket = Listening::open(admin.listen)?;
             Ok::<_, ListenError>((socket, Admin::new(shared.clone(), admin.token.clone())))
         });
-        Ok(Ready { shared, sockets, admin: admin.transpose()?, threads: config.threads, resolve: config.resolve })
+        Ok(Ready {
+            shared,
+            sockets,
+            admin: admin.transpose()?,
+            threads: config.threads,
+            resolve: config.resolve.clone(),
+        })
     }
 
     /// Where it listens, ports that were left to the system filled in.
@@ -181,7 +187,7 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Front<A> {
 /// would cost every call two wake-ups.
 struct Tasks {
     shared: Arc<Shared>,
-    resolve: Duration,
+    resolve: Resolve,
 }
 
 impl Tasks {
@@ -195,10 +201,10 @@ impl Tasks {
                 redis.start().await;
             }
         };
-        let prepared = async { tokio::join!(discovery::resolve_all(&snapshot.targets), connect) };
+        let (lookout, targets) = (Arc::new(Lookout::new(&self.resolve)), snapshot.registry.all());
+        let prepared = async { tokio::join!(lookout.look(&targets, &snapshot.sources), connect) };
         // Too late is no failure: both go on in the background.
         let _ = tokio::time::timeout(START_TIMEOUT, prepared).await;
-        discovery::keep_resolved(&snapshot.targets, self.resolve);
-        health::watch::keep_checked(&snapshot.targets);
+        lookout.keep_looking(&targets, &snapshot.sources);
     }
 }

@@ -18,17 +18,20 @@ use crate::plugin::auth::{Auth, jwt::Verifier};
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
+use crate::upstream::discovery::source::Source;
 use crate::upstream::peer::Peers;
-use crate::upstream::pool::Pool;
+use crate::upstream::registry::Registry;
 use crate::upstream::retry::Retries;
-use crate::upstream::target::Target;
+use crate::upstream::roster::Roster;
 
 /// Everything a request needs to know.
 pub struct Snapshot {
     /// The routes in the order of the config.
     pub routes: Vec<Arc<Route>>,
-    /// Every target once.
-    pub targets: Vec<Arc<Target>>,
+    /// All targets, those that sources find included.
+    pub registry: Arc<Registry>,
+    /// What finds targets.
+    pub sources: Vec<Arc<Source>>,
     /// Header names that clients may not use.
     pub reserved: Reserved,
     /// Networks whose word on the client's address is taken.
@@ -43,7 +46,7 @@ pub struct Route {
     /// Its path prefix.
     pub path: Arc<str>,
     /// Its targets.
-    pub pool: Pool,
+    pub roster: Arc<Roster>,
     /// By what requests go to the same target, where they do.
     pub hash_key: Option<HashKey>,
     /// Its rate limits, if it has any.
@@ -61,18 +64,19 @@ pub struct Route {
 impl Snapshot {
     /// What `config` describes, with counters in `store`.
     pub fn new(config: &Config, store: Arc<Store>) -> Self {
-        let mut targets = Targets::new(config);
+        let targets = Targets::new(config);
         let verifier = config.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt, claims(&config.routes))));
         let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes
             .iter()
-            .map(|route| Arc::new(compile(route, &mut ids, &mut targets, verifier.as_ref(), &store)))
+            .map(|route| Arc::new(compile(route, &mut ids, &targets, verifier.as_ref(), &store)))
             .collect();
         Snapshot {
             table: Table::new(routes.iter().map(|route| (route.path.to_string(), route.clone()))),
             routes,
-            targets: targets.all(),
+            sources: targets.sources(),
+            registry: targets.registry,
             reserved: Reserved::new(config.identity_headers.iter().cloned()),
             trusted_proxies: config.trusted_proxies.clone(),
             store,
@@ -97,10 +101,10 @@ fn claims(routes: &[config::Route]) -> Vec<String> {
     claims
 }
 
-fn compile<'c>(
-    route: &'c config::Route,
+fn compile(
+    route: &config::Route,
     ids: &mut Ids,
-    targets: &mut Targets<'c>,
+    targets: &Targets<'_>,
     verifier: Option<&Arc<Verifier>>,
     store: &Arc<Store>,
 ) -> Route {
@@ -116,7 +120,7 @@ fn compile<'c>(
     let hashed = route.balance.algorithm == BalanceAlgorithm::ConsistentHash;
     Route {
         path,
-        pool: targets.pool(route),
+        roster: targets.roster(route),
         hash_key: hashed.then(|| route.balance.key.clone()),
         limits,
         plugins,
@@ -142,9 +146,11 @@ mod tests {
             "  - { path: /a, targets: [http://x:1, http://y:1] }\n",
             "  - { path: /b, targets: [http://y:1], breaker: off }\n",
         ));
-        assert_eq!(snapshot.targets.len(), 2);
-        assert!(Arc::ptr_eq(&snapshot.routes[0].pool.members[1].target, &snapshot.routes[1].pool.members[0].target));
-        let guarded = |route: usize| snapshot.routes[route].pool.members[0].guarded;
+        assert_eq!(snapshot.registry.all().len(), 2);
+        let member =
+            |route: usize, at: usize| snapshot.routes[route].roster.pool().members().nth(at).expect("one").clone();
+        assert!(Arc::ptr_eq(&member(0, 1).target, &member(1, 0).target));
+        let guarded = |route: usize| member(route, 0).guarded;
         assert_eq!((guarded(0), guarded(1)), (true, false));
         assert_eq!(snapshot.route("/b/7").map(|route| &*route.path), Some("/b"));
     }

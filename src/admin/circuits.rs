@@ -42,8 +42,9 @@ pub fn act(action: Action, query: &str, snapshot: &Snapshot, now: Instant) -> Re
         return Err(Denial::new(StatusCode::BAD_REQUEST, "target_missing", why));
     };
     let url = url.trim_end_matches('/');
-    let Some(target) = snapshot.targets.iter().find(|target| target.url.as_str() == url) else {
-        let known = snapshot.targets.iter().map(|target| target.url.as_str());
+    let targets = snapshot.registry.all();
+    let Some(target) = targets.iter().find(|target| target.url.as_str() == url) else {
+        let known = targets.iter().map(|target| target.url.as_str());
         let hint = nearest(url, known).map_or_else(String::new, |near| format!("; did you mean {near}?"));
         let why = format!("There is no target {url}{hint}");
         return Err(Denial::new(StatusCode::NOT_FOUND, "no_such_target", why));

@@ -7,11 +7,10 @@ mod breaker;
 mod health;
 mod rate_limit;
 mod redis;
+mod resolve;
 mod retry;
 mod route;
 mod timeouts;
-
-use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -52,7 +51,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
         threads: file.threads.map_or_else(cores, |threads| threads.0),
         redis,
         trusted_proxies: compiler.trusted_proxies(&file.trusted_proxies),
-        resolve: compiler.resolve(file.resolve),
+        resolve: compiler.resolve(file.resolve.as_ref()),
         access_log: AccessLog {
             format: file.access_log.format,
             file: file.access_log.file.unwrap_or_else(|| "-".into()),
@@ -118,17 +117,6 @@ impl Compiler<'_> {
             self.warn(network.at, format!("trustedProxies[{}]", network.index), message);
         }
         written.iter().map(|network| network.0).collect()
-    }
-
-    fn resolve(&mut self, written: Option<Located<super::units::Period>>) -> Duration {
-        match written {
-            Some(every) if every.0 < Duration::from_millis(100) => {
-                self.error(every.at, "resolve", format!("{} is too often; write 100ms or more", every.value));
-                every.0
-            }
-            Some(every) => every.0,
-            None => Duration::from_secs(5),
-        }
     }
 }
 

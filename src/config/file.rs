@@ -10,8 +10,10 @@ mod breaker;
 mod health;
 mod plugins;
 mod rate_limit;
+mod resolve;
 mod retry;
 mod route;
+mod target;
 mod timeouts;
 mod words;
 
@@ -19,8 +21,10 @@ pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
 pub use self::health::HealthCheck;
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
+pub use self::resolve::Resolve;
 pub use self::retry::{BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};
+pub use self::target::FileTarget;
 pub use self::timeouts::Timeouts;
 use self::words::Later;
 pub use self::words::{Network, Positive, Switch};
@@ -43,8 +47,8 @@ pub struct File {
     /// Networks whose `X-Forwarded-*` headers are believed. Default: none.
     #[serde(default)]
     pub trusted_proxies: OneOrMany<Located<Network>>,
-    /// How often host names of targets are looked up again. Default: 5s.
-    pub resolve: Option<Located<Period>>,
+    /// How names of targets are looked up.
+    pub resolve: Option<Resolve>,
     /// One line a request. Default: text to standard output.
     #[serde(default)]
     pub access_log: AccessLog,

@@ -14,6 +14,7 @@ mod file;
 mod located;
 mod model;
 mod redis;
+pub mod targets;
 pub mod units;
 mod yaml;
 
@@ -24,7 +25,8 @@ pub use error::{LoadError, Position, Problem, Severity};
 pub use file::{BudgetBlock, Cost, HashKey, KeyPart, LogFormat, Scope};
 pub use model::{
     AccessLog, Admin, Backoff, Balance, BalanceAlgorithm, Breaker, CheckKind, Concurrency, Config, HealthCheck, Jwt,
-    LimitAlgorithm, LimitHeaders, LimitSync, Mode, OnAllOpen, OnRedisDown, RateLimit, Retry, Route, Target, Timeouts,
+    LimitAlgorithm, LimitHeaders, LimitSync, Mode, OnAllOpen, OnRedisDown, RateLimit, Resolve, Retry, Route, Target,
+    Timeouts,
 };
 
 use env::Lookup;

@@ -6,6 +6,7 @@ mod balance;
 mod breaker;
 mod health;
 mod rate_limit;
+mod resolve;
 mod retry;
 mod timeouts;
 
@@ -21,11 +22,12 @@ pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
 pub use self::health::{CheckKind, HealthCheck};
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
+pub use self::resolve::Resolve;
 pub use self::retry::Retry;
 pub use self::timeouts::Timeouts;
 use super::file::LogFormat;
 use super::redis::Redis;
-use super::units::{Period, Secret, TargetUrl};
+use super::units::{Origin, Period, Secret};
 
 /// A whole gateway.
 #[derive(Clone, Debug, Serialize)]
@@ -40,9 +42,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// Networks whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// How often host names of targets are looked up again.
-    #[serde(serialize_with = "period")]
-    pub resolve: Duration,
+    /// How names of targets are looked up.
+    pub resolve: Resolve,
     /// Where access-log lines go.
     pub access_log: AccessLog,
     /// What operators see and do, if there is a listener for it.
@@ -154,8 +155,8 @@ pub struct Route {
 /// One target of a route.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where it is.
-    pub url: TargetUrl,
+    /// Where it is, or what knows where.
+    pub origin: Origin,
     /// How much it gets, beside the others.
     pub weight: NonZeroU32,
     /// When to stop sending to it; `None`: never.
@@ -169,7 +170,7 @@ impl Serialize for Target {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Block<'t> {
-            url: &'t TargetUrl,
+            url: &'t Origin,
             #[serde(skip_serializing_if = "Option::is_none")]
             weight: Option<NonZeroU32>,
             #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_or_off")]
@@ -178,8 +179,8 @@ impl Serialize for Target {
         let weight = Some(self.weight).filter(|weight| *weight != NonZeroU32::MIN);
         let breaker = self.has_own_breaker.then_some(&self.breaker);
         match (weight, breaker) {
-            (None, None) => self.url.serialize(serializer),
-            (weight, breaker) => Block { url: &self.url, weight, breaker }.serialize(serializer),
+            (None, None) => self.origin.serialize(serializer),
+            (weight, breaker) => Block { url: &self.origin, weight, breaker }.serialize(serializer),
         }
     }
 }

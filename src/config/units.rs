@@ -8,6 +8,7 @@ mod number;
 mod retry;
 mod secret;
 mod sentinel;
+mod source;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-pub use self::address::{ListenAddress, RoutePath, TargetUrl};
+pub use self::address::{ListenAddress, NameServer, RoutePath, TargetUrl};
 pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
 pub use self::name::{CookieName, FieldName, ScopeName};
@@ -23,6 +24,7 @@ pub use self::number::{Count, Port, Prefix, Threads};
 pub use self::retry::{Repeatable, RetryOn};
 pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
+pub use self::source::{Origin, SourceKind, SourceUrl};
 use crate::ratio::Ratio;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
@@ -52,7 +54,7 @@ macro_rules! word {
 word!(RetryOn, Repeatable);
 word!(Count, Port, Threads, Prefix);
 word!(Period, Window, StatusRange, GrpcStatus, Factor, Ratio);
-word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath);
+word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,5 +1,6 @@
 //! `GET /gateway/stats`: a row for each route and target, in the order of the config.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
@@ -11,14 +12,16 @@ use crate::config::OnRedisDown;
 use crate::plugin::rate_limit::redis::Health as RedisHealth;
 use crate::plugin::rate_limit::rule::{Limits, Rule};
 use crate::snapshot::{Route, Snapshot};
+use crate::upstream::discovery::source::Source;
 use crate::upstream::health;
+use crate::upstream::roster::{Entry, Terms};
 use crate::upstream::target::Target;
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'s> {
-    path: &'s str,
-    target_url: &'s str,
+struct Row {
+    path: String,
+    target_url: String,
     /// In a row; while open or half-open, those that opened the circuit.
     failures: u32,
     state: &'static str,
@@ -44,6 +47,11 @@ struct Row<'s> {
     recent: Option<Recent>,
     /// Whether the circuit is kept in its state by hand.
     held: bool,
+    /// Where it is, as far as is known.
+    addresses: Vec<SocketAddr>,
+    /// What knows of it, if that is not the config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discovery: Option<Discovery>,
     /// What its checks say, if it is checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     health: Option<Health>,
@@ -58,6 +66,19 @@ struct LastFailure {
     at: String,
     cause: String,
     request_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Discovery {
+    source: String,
+    /// Why the last look-up failed; what was known before stays in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Since when look-ups have been failing, or working.
+    since: String,
+    /// When its targets changed the last time.
+    changed: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -138,20 +159,49 @@ struct Limit {
 /// The rows as JSON.
 pub fn json(snapshot: &Snapshot) -> Bytes {
     let clock = Clock { now: Instant::now(), wall: SystemTime::now() };
-    let rows: Vec<Row<'_>> = snapshot
-        .routes
-        .iter()
-        .flat_map(|route| route.pool.members.iter().map(move |member| (route, &*member.target)))
-        .map(|(route, target)| row(snapshot, route, target, &clock))
-        .collect();
+    let rows: Vec<Row> = snapshot.routes.iter().flat_map(|route| rows(snapshot, route, &clock)).collect();
     serde_json::to_vec(&rows).unwrap_or_default().into()
 }
 
-fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Clock) -> Row<'s> {
+fn rows(snapshot: &Snapshot, route: &Route, clock: &Clock) -> Vec<Row> {
+    let of = |(entry, _): &(Entry, Terms)| match entry {
+        Entry::Target(target) => vec![row(snapshot, route, target, None, clock)],
+        Entry::Source(source) => match source.found() {
+            found if found.is_empty() => vec![nowhere(route, source)],
+            found => found.iter().map(|found| row(snapshot, route, &found.target, Some(source), clock)).collect(),
+        },
+    };
+    route.roster.entries.iter().flat_map(of).collect()
+}
+
+/// The row of a source that has no target.
+fn nowhere(route: &Route, source: &Source) -> Row {
+    let status = source.status();
+    Row {
+        path: route.path.to_string(),
+        target_url: source.url.as_str().to_owned(),
+        state: "OPEN",
+        since: timestamp(status.since),
+        discovery: Some(discovery(source)),
+        ..Row::default()
+    }
+}
+
+fn discovery(source: &Source) -> Discovery {
+    let status = source.status();
+    Discovery {
+        source: source.url.as_str().to_owned(),
+        since: timestamp(status.since),
+        changed: status.changed.map(timestamp),
+        error: status.error,
+    }
+}
+
+fn row(snapshot: &Snapshot, route: &Route, target: &Target, source: Option<&Source>, clock: &Clock) -> Row {
     let (view, totals) = (target.view(clock.now), target.record.totals());
     Row {
-        path: &route.path,
-        target_url: target.url.as_str(),
+        path: route.path.to_string(),
+        target_url: target.url.as_str().to_owned(),
         failures: view.failures,
         state: view.phase.name(),
         since: clock.show(view.since),
@@ -170,6 +220,8 @@ fn row<'s>(snapshot: &Snapshot, route: &'s Route, target: &'s Target, clock: &Cl
         trips: view.trips,
         recent: view.recent.map(|Counts { total, failed, slow }| Recent { requests: total, failed, slow }),
         held: view.held,
+        discovery: source.map(discovery),
+        addresses: target.addresses.all(),
         health: target.checks.as_ref().map(|checks| health(checks.view())),
         rate_limit: route.limits.as_ref().map(|limits| counting(limits, snapshot.store.redis_health(), clock)),
     }

@@ -70,6 +70,6 @@ pub fn per_try_timeout(trouble: Trouble, session: &Session, ctx: &RequestCtx) ->
     let route = ctx.route.as_ref()?;
     let retries = route.retries.as_ref()?;
     let timeout = retries.per_try_timeout()?;
-    let is_last = ctx.tried.len() >= route.pool.members.len();
+    let is_last = ctx.tried.len() >= route.roster.len();
     (!is_last && is_possible(retries, trouble, session, ctx)).then_some(timeout)
 }

@@ -2,20 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::breaker::policy::{Backoff, Policy, Recent, Trip};
-use crate::config::units::TargetUrl;
+use crate::config::units::Origin;
 use crate::config::{self, BalanceAlgorithm};
-use crate::upstream::concurrency::{Bounds, Concurrency};
+use crate::upstream::concurrency::Bounds;
 use crate::upstream::criteria::Criteria;
-use crate::upstream::pool::{Algorithm, OnAllOpen, Pool};
-use crate::upstream::target::{Member, Share, Target};
+use crate::upstream::discovery::source::Source;
+use crate::upstream::pool::{Algorithm, OnAllOpen};
+use crate::upstream::registry::{Blueprint, Registry};
+use crate::upstream::roster::{Entry, Limit, Roster, Terms};
+use crate::upstream::target::Target;
 
 /// Added to the time that an attempt may take, for the lease of a probe.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
-/// How many requests a target without a breaker may leave unanswered while others answer.
+/// How many requests a target may leave unanswered while others answer, at the least: fewer are not told from
+/// one that is a little late.
 const LEEWAY: u32 = 3;
 
 /// What guards a target, of what its routes say.
@@ -26,22 +29,26 @@ struct Guards<'c> {
     check: Option<&'c config::HealthCheck>,
 }
 
-/// One target for each URL.
-#[derive(Debug, Default)]
+/// One target for each URL, and one source for each of theirs.
 pub struct Targets<'c> {
-    by_url: HashMap<&'c str, Arc<Target>>,
-    /// Limits that are found out are shared by routes that look for them in the same way.
-    adaptive: HashMap<(&'c str, Bounds), Arc<Concurrency>>,
+    by_origin: HashMap<&'c Origin, Known>,
+    /// All targets, those that sources find included.
+    pub registry: Arc<Registry>,
+}
+
+enum Known {
+    Target(Arc<Target>),
+    Source(Arc<Source>),
 }
 
 impl<'c> Targets<'c> {
     /// Those that `config` names. The routes that have a breaker for a target agree on it; a probe's lease covers
     /// the most patient of them.
     pub fn new(config: &'c config::Config) -> Self {
-        let mut found: HashMap<&TargetUrl, Guards<'_>> = HashMap::new();
+        let mut found: HashMap<&Origin, Guards<'_>> = HashMap::new();
         for route in &config.routes {
             for target in &route.targets {
-                let guards = found.entry(&target.url).or_default();
+                let guards = found.entry(&target.origin).or_default();
                 guards.check = guards.check.or(route.health_check.as_ref());
                 if let Some(breaker) = &target.breaker {
                     let lease = route.timeouts.attempt() + LEASE_MARGIN;
@@ -49,67 +56,71 @@ impl<'c> Targets<'c> {
                 }
             }
         }
-        let by_url = found.into_iter().map(|(url, guards)| (url.as_str(), Arc::new(target(url, &guards)))).collect();
-        Targets { by_url, adaptive: HashMap::new() }
+        let registry = Arc::<Registry>::default();
+        let known = |origin: &Origin, guards: &Guards<'_>| match origin {
+            Origin::Url(url) => Known::Target(registry.target(url, &blueprint(guards), &Arc::default()).0),
+            Origin::Source(url) => {
+                Known::Source(Arc::new(Source::new(url.clone(), blueprint(guards), registry.clone())))
+            }
+        };
+        let by_origin = found.iter().map(|(origin, guards)| (*origin, known(origin, guards))).collect();
+        Targets { by_origin, registry }
     }
 
-    /// Each once.
-    pub fn all(&self) -> Vec<Arc<Target>> {
-        self.by_url.values().cloned().collect()
+    /// What knows targets, each once.
+    pub fn sources(&self) -> Vec<Arc<Source>> {
+        let source = |known: &Known| match known {
+            Known::Source(source) => Some(source.clone()),
+            Known::Target(_) => None,
+        };
+        self.by_origin.values().filter_map(source).collect()
     }
 
     /// Those of a route.
-    pub fn pool(&mut self, route: &'c config::Route) -> Pool {
-        let all = Arc::new(AtomicU32::new(0));
-        let members = route.targets.iter().filter_map(|target| self.member(route, target, &all)).map(Arc::new);
-        let algorithm = match route.balance.algorithm {
-            BalanceAlgorithm::RoundRobin => Algorithm::RoundRobin,
-            BalanceAlgorithm::LeastRequest => Algorithm::LeastRequest,
-            BalanceAlgorithm::PeakEwma => Algorithm::PeakEwma,
-            BalanceAlgorithm::ConsistentHash => Algorithm::ConsistentHash { load_factor: route.balance.load_factor.0 },
-            BalanceAlgorithm::Random => Algorithm::Random,
+    pub fn roster(&self, route: &config::Route) -> Arc<Roster> {
+        let entry = |written: &config::Target| {
+            let entry = match self.by_origin.get(&written.origin)? {
+                Known::Target(target) => Entry::Target(target.clone()),
+                Known::Source(source) => Entry::Source(source.clone()),
+            };
+            Some((entry, terms(route, written)))
         };
         let on_all_open = match route.on_all_open {
             config::OnAllOpen::Fail => OnAllOpen::Fail,
             config::OnAllOpen::TryAnyway => OnAllOpen::TryAnyway,
         };
-        Pool::new(members.collect(), algorithm, on_all_open)
-    }
-
-    fn member(
-        &mut self,
-        route: &'c config::Route,
-        written: &'c config::Target,
-        all: &Arc<AtomicU32>,
-    ) -> Option<Member> {
-        let target = self.by_url.get(written.url.as_str())?.clone();
-        let failures = written.breaker.as_ref().and_then(|breaker| breaker.failures);
-        let counts = route.balance.algorithm == BalanceAlgorithm::ConsistentHash;
-        Some(Member {
-            target,
-            guarded: written.breaker.is_some(),
-            checked: route.health_check.is_some(),
-            weight: written.weight.get(),
-            concurrency: route.concurrency.map(|concurrency| self.concurrency(written.url.as_str(), concurrency)),
-            slow_start: route.slow_start,
-            leeway: failures.map_or(LEEWAY, |failures| failures.get()),
-            share: counts.then(|| Share { mine: AtomicU32::new(0), all: all.clone() }),
-        })
-    }
-
-    fn concurrency(&mut self, url: &'c str, written: config::Concurrency) -> Arc<Concurrency> {
-        match written {
-            config::Concurrency::Fixed(limit) => Arc::new(Concurrency::Fixed(limit.get())),
-            config::Concurrency::Adaptive { min, initial, max } => {
-                let bounds = Bounds { min: min.get(), initial: initial.get(), max: max.get() };
-                let found = || Arc::new(Concurrency::adaptive(bounds, Instant::now()));
-                self.adaptive.entry((url, bounds)).or_insert_with(found).clone()
-            }
-        }
+        Roster::new(route.targets.iter().filter_map(entry).collect(), algorithm(&route.balance), on_all_open)
     }
 }
 
-fn target(url: &TargetUrl, guards: &Guards<'_>) -> Target {
+fn algorithm(balance: &config::Balance) -> Algorithm {
+    match balance.algorithm {
+        BalanceAlgorithm::RoundRobin => Algorithm::RoundRobin,
+        BalanceAlgorithm::LeastRequest => Algorithm::LeastRequest,
+        BalanceAlgorithm::PeakEwma => Algorithm::PeakEwma,
+        BalanceAlgorithm::ConsistentHash => Algorithm::ConsistentHash { load_factor: balance.load_factor.0 },
+        BalanceAlgorithm::Random => Algorithm::Random,
+    }
+}
+
+fn terms(route: &config::Route, written: &config::Target) -> Terms {
+    let failures = written.breaker.as_ref().and_then(|breaker| breaker.failures);
+    Terms {
+        guarded: written.breaker.is_some(),
+        checked: route.health_check.is_some(),
+        weight: written.weight,
+        concurrency: route.concurrency.map(|concurrency| match concurrency {
+            config::Concurrency::Fixed(limit) => Limit::Fixed(limit.get()),
+            config::Concurrency::Adaptive { min, initial, max } => {
+                Limit::Adaptive(Bounds { min: min.get(), initial: initial.get(), max: max.get() })
+            }
+        }),
+        slow_start: route.slow_start,
+        leeway: failures.map_or(LEEWAY, |failures| failures.get().max(LEEWAY)),
+    }
+}
+
+fn blueprint(guards: &Guards<'_>) -> Blueprint {
     let criteria = match guards.breaker {
         Some((breaker, _)) => Criteria {
             statuses: breaker.statuses.clone(),
@@ -126,7 +137,7 @@ fn target(url: &TargetUrl, guards: &Guards<'_>) -> Target {
         },
     };
     let policy = guards.breaker.map(|(breaker, lease)| policy(breaker, lease));
-    Target::new(url.clone(), criteria, policy, guards.check.cloned())
+    Blueprint { criteria, policy, check: guards.check.cloned() }
 }
 
 /// `lease` is what a probe may take where the config does not say.

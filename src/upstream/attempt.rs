@@ -156,6 +156,10 @@ impl Attempt {
         if self.state == AttemptState::Sent && matches!(cause, Cause::Timeout(_)) {
             self.target().latency.seen(now.saturating_duration_since(self.begun), now);
         }
+        if matches!(cause, Cause::Connect(_)) || self.state == AttemptState::Sent && matches!(cause, Cause::Timeout(_))
+        {
+            self.target().doubted.notify_one();
+        }
         if self.settle(Outcome::Failure, now) {
             let failure = LastFailure { at: SystemTime::now(), cause, request_id: request_id.clone() };
             self.target().record.failed(failure);
@@ -216,13 +220,14 @@ mod tests {
     use crate::upstream::concurrency::Concurrency;
     use crate::upstream::criteria::Criteria;
     use crate::upstream::record::Totals;
+    use crate::upstream::registry::Blueprint;
 
     fn policy() -> Policy {
         Policy::in_a_row(NonZeroU32::new(3).expect("3"), Duration::from_secs(60), Duration::from_secs(90))
     }
 
     fn target() -> Target {
-        Target::new("http://a:1".parse().expect("a URL"), Criteria::none_but_5xx(), Some(policy()), None)
+        Target::by(Blueprint { criteria: Criteria::none_but_5xx(), policy: Some(policy()), check: None })
     }
 
     fn member() -> Arc<Member> {
@@ -292,7 +297,7 @@ mod tests {
     #[test]
     fn a_status_of_grpc_after_the_body_takes_the_success_back() {
         let criteria = Criteria { grpc_statuses: vec![GrpcStatus::INTERNAL], ..Criteria::none_but_5xx() };
-        let target = Target::new("http://a:1".parse().expect("a URL"), criteria, Some(policy()), None);
+        let target = Target::by(Blueprint { criteria, policy: Some(policy()), check: None });
         let member = Arc::new(Member::of(target));
         let now = Instant::now();
         for (status, failures) in [(13, 1), (0, 0), (13, 1), (13, 2)] {

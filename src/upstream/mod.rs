@@ -13,6 +13,8 @@ pub mod health;
 pub mod peer;
 pub mod pool;
 pub mod record;
+pub mod registry;
 pub mod retry;
+pub mod roster;
 pub mod target;
 pub mod upgrade;

@@ -46,16 +46,19 @@ pub enum OnAllOpen {
     TryAnyway,
 }
 
-/// The targets of a route.
+/// The targets of a route at one moment.
 #[derive(Debug)]
 pub struct Pool {
-    /// In the order of the config.
-    pub members: Vec<Arc<Member>>,
+    /// The first takes all requests that it can, and so on.
+    tiers: Vec<Tier>,
+}
+
+/// Targets that share requests.
+#[derive(Debug)]
+struct Tier {
     algorithm: Algorithm,
+    members: Vec<Arc<Member>>,
     balance: Balance,
-    on_all_open: OnAllOpen,
-    /// Whose turn it is.
-    turn: AtomicUsize,
     /// The sum of all weights.
     weights: u64,
 }
@@ -67,6 +70,8 @@ pub struct Unavailable {
     pub retry_after: Option<Duration>,
     /// One of them would take it, were it not for all that it is doing already.
     pub full: bool,
+    /// No target is known at all.
+    pub is_empty: bool,
 }
 
 impl Unavailable {
@@ -83,13 +88,29 @@ impl Unavailable {
 }
 
 impl Pool {
-    /// Members that are chosen in this way.
-    pub fn new(members: Vec<Arc<Member>>, algorithm: Algorithm, on_all_open: OnAllOpen) -> Self {
-        let known: Vec<(u128, u32)> =
-            members.iter().map(|member| (hash::wide(member.target.url.as_str()), member.weight)).collect();
-        let balance = Balance::new(algorithm.order(), &known);
-        let weights = members.iter().map(|member| u64::from(member.weight)).sum();
-        Pool { members, algorithm, balance, on_all_open, turn: AtomicUsize::new(0), weights }
+    /// Members with their tiers, that are chosen in this way.
+    pub fn new(mut members: Vec<(u16, Arc<Member>)>, algorithm: Algorithm) -> Self {
+        members.sort_by_key(|(tier, _)| *tier);
+        let tiers = members.chunk_by(|(a, _), (b, _)| a == b);
+        let tier = |members: &[(u16, Arc<Member>)]| {
+            Tier::new(members.iter().map(|(_, member)| member.clone()).collect(), algorithm)
+        };
+        Pool { tiers: tiers.map(tier).collect() }
+    }
+
+    /// Everybody, the lower tiers first.
+    pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.tiers.iter().flat_map(|tier| &tier.members)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.tiers.iter().map(|tier| tier.members.len()).sum()
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.tiers.is_empty()
     }
 
     /// An attempt at the target whose turn it is, of those that were not `tried` and admit it. `hash` is that of
@@ -97,12 +118,42 @@ impl Pool {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn pick(&self, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
-        let mut why = Unavailable::default();
+    pub fn pick(&self, turn: &AtomicUsize, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
+        let mut why = Unavailable { is_empty: self.is_empty(), ..Unavailable::default() };
         // Were retries to take turns, first attempts would have the others: all of them those of a target that
         // fails, where there are two.
-        let in_turn = tried.is_empty() || self.algorithm != Algorithm::RoundRobin;
-        let picked = self.pick_by(in_turn, hash, now, |at, has_to, chance| {
+        let turn = Some(turn).filter(|_| tried.is_empty());
+        // The same goes for those of a higher tier: who is asked first has used up their turns.
+        let in_turn = std::iter::once(turn).chain(std::iter::repeat(None));
+        let mut tiers = self.tiers.iter().zip(in_turn);
+        let found = tiers.find_map(|(tier, turn)| tier.pick(turn, hash, tried, now, &mut why));
+        found.ok_or(why)
+    }
+
+    /// An attempt at any target that was not `tried`, whatever its circuit and its checks say.
+    pub fn pick_anyway(&self, tried: &[u32], now: Instant) -> Option<Attempt> {
+        self.tiers.iter().find_map(|tier| tier.pick_anyway(tried, now))
+    }
+}
+
+impl Tier {
+    fn new(members: Vec<Arc<Member>>, algorithm: Algorithm) -> Self {
+        let known: Vec<(u128, u32)> =
+            members.iter().map(|member| (hash::wide(member.target.url.as_str()), member.weight)).collect();
+        let balance = Balance::new(algorithm.order(), &known);
+        let weights = members.iter().map(|member| u64::from(member.weight)).sum();
+        Tier { algorithm, members, balance, weights }
+    }
+
+    fn pick(
+        &self,
+        turn: Option<&AtomicUsize>,
+        hash: u64,
+        tried: &[u32],
+        now: Instant,
+        why: &mut Unavailable,
+    ) -> Option<Attempt> {
+        self.pick_by(turn, hash, now, |at, has_to, chance| {
             let member = &self.members[at];
             if tried.contains(&member.target.id) {
                 return Answer::No;
@@ -117,28 +168,23 @@ impl Pool {
                 },
                 Answer::Yes,
             )
-        });
-        match (picked, self.on_all_open) {
-            (Some(attempt), _) => Ok(attempt),
-            (None, OnAllOpen::Fail) => Err(why),
-            (None, OnAllOpen::TryAnyway) => {
-                let by_chance = |rng: &mut Rng| {
-                    self.balance.pick_by_chance(rng, |at, _| {
-                        let member = &self.members[at];
-                        match tried.contains(&member.target.id) {
-                            true => Answer::No,
-                            false => Attempt::anyway(member, now).map_or(Answer::No, Answer::Yes),
-                        }
-                    })
-                };
-                RNG.with_borrow_mut(by_chance).map(|(_, attempt)| attempt).ok_or(why)
+        })
+    }
+
+    fn pick_anyway(&self, tried: &[u32], now: Instant) -> Option<Attempt> {
+        let ask = |at: usize, _| {
+            let member = &self.members[at];
+            match tried.contains(&member.target.id) {
+                true => Answer::No,
+                false => Attempt::anyway(member, now).map_or(Answer::No, Answer::Yes),
             }
-        }
+        };
+        RNG.with_borrow_mut(|rng| self.balance.pick_by_chance(rng, ask)).map(|(_, attempt)| attempt)
     }
 
     fn pick_by(
         &self,
-        in_turn: bool,
+        turn: Option<&AtomicUsize>,
         hash: u64,
         now: Instant,
         mut ask: impl FnMut(usize, bool, u64) -> Answer<Attempt>,
@@ -146,11 +192,13 @@ impl Pool {
         RNG.with_borrow_mut(|rng| {
             let chance = rng.below(1 << 30);
             let ask = |target, has_to| ask(target, has_to, chance);
-            if !in_turn {
-                return self.balance.pick_by_chance(rng, ask);
-            }
+            let turn = match (turn, self.algorithm) {
+                (Some(turn), _) => turn,
+                (None, Algorithm::RoundRobin) => return self.balance.pick_by_chance(rng, ask),
+                (None, _) => &AtomicUsize::new(0),
+            };
             let load = |target: usize| self.load(&self.members[target], now);
-            self.balance.pick(Circumstances { turn: &self.turn, rng, hash, load }, ask)
+            self.balance.pick(Circumstances { turn, rng, hash, load }, ask)
         })
         .map(|(_, attempt)| attempt)
     }

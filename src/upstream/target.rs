@@ -1,18 +1,22 @@
 //! One target: where it is, its circuit, what it has to do, and a record of how attempts at it ended.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
 use super::addresses::Addresses;
-use super::concurrency::Concurrency;
+use super::concurrency::{Bounds, Concurrency};
 use super::criteria::Criteria;
 use super::ewma::Latency;
 use super::health::Checks;
 use super::record::Record;
+use super::registry::Blueprint;
 use crate::breaker::circuit::Circuit;
 use crate::breaker::{Policy, View};
-use crate::config::HealthCheck;
 use crate::config::units::TargetUrl;
 
 /// One target URL. All routes that name it share it, its circuit included.
@@ -35,6 +39,10 @@ pub struct Target {
     /// How attempts ended.
     pub record: Record,
     in_flight: AtomicU32,
+    /// Rung when it cannot be connected to: it may be elsewhere by now.
+    pub doubted: Arc<Notify>,
+    /// Limits that are found out, by what is asked for; those that routes share.
+    adaptive: Mutex<HashMap<Bounds, Weak<Concurrency>>>,
 }
 
 /// A target as one of a route's.
@@ -65,6 +73,14 @@ pub struct Share {
     pub mine: AtomicU32,
     /// Under way to all.
     pub all: Arc<AtomicU32>,
+}
+
+#[cfg(test)]
+impl Target {
+    /// One that is nowhere.
+    pub fn by(blueprint: Blueprint) -> Self {
+        Target::new("http://a:1".parse().expect("a URL"), blueprint, Arc::default())
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +117,8 @@ impl Share {
 
 impl Target {
     /// A target that is not resolved yet. Without a policy nobody asks its breaker, without a check nobody asks it.
-    pub fn new(url: TargetUrl, criteria: Criteria, policy: Option<Policy>, check: Option<HealthCheck>) -> Self {
+    pub fn new(url: TargetUrl, blueprint: Blueprint, doubted: Arc<Notify>) -> Self {
+        let Blueprint { criteria, policy, check } = blueprint;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let now = Instant::now();
         Target {
@@ -113,8 +130,21 @@ impl Target {
             latency: Latency::new(now),
             record: Record::default(),
             in_flight: AtomicU32::new(0),
+            doubted,
+            adaptive: Mutex::default(),
             url,
         }
+    }
+
+    /// The limit that is found out between these bounds.
+    pub fn adaptive(&self, bounds: Bounds) -> Arc<Concurrency> {
+        let mut known = self.adaptive.lock();
+        if let Some(limit) = known.get(&bounds).and_then(Weak::upgrade) {
+            return limit;
+        }
+        let limit = Arc::new(Concurrency::adaptive(bounds, Instant::now()));
+        known.insert(bounds, Arc::downgrade(&limit));
+        limit
     }
 
     /// Requests that are under way to it.

@@ -94,7 +94,7 @@ fn print_shows_the_effective_config_without_its_secrets_and_can_be_read_back() {
         "failures: 3",
         "cooldown: 60s",
         "breaker: off",
-        "resolve: 5s",
+        "resolve:\n  min: 1s\n  max: 30s",
         "rateLimit: off",
     ] {
         assert!(shown.contains(part), "{part}: {shown}");

@@ -11,6 +11,7 @@ mod balance;
 mod breaker;
 mod cli;
 mod config;
+mod discovery;
 mod examples;
 mod headers;
 mod health;

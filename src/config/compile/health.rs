@@ -81,10 +81,10 @@ impl Compiler<'_> {
         for (written, route) in written.iter().zip(routes) {
             let Some(check) = &route.health_check else { continue };
             for target in &route.targets {
-                let (theirs, other) = *first.entry(target.url.as_str()).or_insert((written, check));
+                let (theirs, other) = *first.entry(target.origin.as_str()).or_insert((written, check));
                 if other != check {
                     let at = written.health_check.as_ref().map_or(written.at, |check| check.at);
-                    let (url, theirs) = (&target.url, at_route(theirs));
+                    let (url, theirs) = (&target.origin, at_route(theirs));
                     self.error(
                         at,
                         format!("{}.healthCheck", at_route(written)),

@@ -7,6 +7,7 @@ use super::{Compiler, at_route};
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
 use crate::config::model::{Breaker, Plugins, Route, Target};
+use crate::config::units::Origin;
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
@@ -20,7 +21,7 @@ impl Compiler<'_> {
         let breaker = self.breaker(block, &place(written.breaker.is_some(), "breaker"));
         let mut targets: Vec<Target> = Vec::new();
         for target in written.targets.iter() {
-            if targets.iter().any(|earlier| earlier.url == target.url) {
+            if targets.iter().any(|earlier| earlier.origin == target.url) {
                 self.error(
                     target.at,
                     format!("{path}.targets[{}]", target.index),
@@ -30,13 +31,14 @@ impl Compiler<'_> {
                 let own = target.breaker.as_ref();
                 let own = own.map(|own| self.breaker(Some(own), &format!("{path}.targets[{}].breaker", target.index)));
                 targets.push(Target {
-                    url: target.url.clone(),
+                    origin: target.url.clone(),
                     weight: target.weight.map_or(NonZeroU32::MIN, |weight| weight.0),
                     has_own_breaker: own.is_some(),
                     breaker: own.unwrap_or_else(|| breaker.clone()),
                 });
             }
         }
+        let all_known = targets.iter().all(|target| matches!(target.origin, Origin::Url(_)));
         let timeouts = written.timeouts.as_ref().or(defaults.timeouts.as_ref());
         let timeouts = self.timeouts(timeouts, &place(written.timeouts.is_some(), "timeouts"));
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
@@ -63,7 +65,7 @@ impl Compiler<'_> {
             retry: self.retry(
                 written.retry.as_ref().or(defaults.retry.as_ref()),
                 (&place(written.retry.is_some(), "retry"), written.retry.is_some()),
-                Some(written.targets.len()),
+                all_known.then_some(written.targets.len()),
                 &timeouts,
             ),
             timeouts,
@@ -96,14 +98,14 @@ impl Compiler<'_> {
         for (written, route) in written.iter().zip(routes) {
             for target in &route.targets {
                 let Some(breaker) = &target.breaker else { continue };
-                let (theirs, other) = *first.entry(target.url.as_str()).or_insert((written, breaker));
+                let (theirs, other) = *first.entry(target.origin.as_str()).or_insert((written, breaker));
                 if other != breaker {
                     let at = written.breaker.as_ref().map_or(written.at, |breaker| breaker.at);
                     let theirs = at_route(theirs);
                     self.error(
                         at,
                         format!("{}.breaker", at_route(written)),
-                        format!("{} is a target of {theirs} too, with another breaker; a target has one: write the same in both, or off", target.url),
+                        format!("{} is a target of {theirs} too, with another breaker; a target has one: write the same in both, or off", target.origin),
                     );
                     break;
                 }

@@ -1,20 +1,16 @@
 //! `routes:` and `defaults:`, but for the plugins.
 
-use std::fmt;
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-
 use super::balance::{Balance, Concurrency};
 use super::breaker::Breaker;
 use super::health::HealthCheck;
 use super::plugins::Plugins;
 use super::retry::Retry;
+use super::target::Target;
 use super::timeouts::Timeouts;
 use super::words::{Later, PositiveOrOff, Switch};
 use crate::config::located::{Located, OneOrMany};
 use crate::config::model::OnAllOpen;
-use crate::config::units::{Count, RoutePath, TargetUrl};
+use crate::config::units::RoutePath;
 
 /// What a route does with a request. The same blocks may stand under `defaults`.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -81,47 +77,4 @@ pub struct Route {
     groups: Later,
     mirror: Later,
     limits: Later,
-}
-
-/// One entry of `targets:`, a URL or a block with one.
-#[derive(Debug)]
-pub struct Target {
-    /// `http://HOST:PORT`
-    pub url: TargetUrl,
-    /// How much it gets, beside the others. Default: 1.
-    pub weight: Option<Count>,
-    /// In place of the route's.
-    pub breaker: Option<Located<Switch<Breaker>>>,
-}
-
-impl<'de> Deserialize<'de> for Target {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(deny_unknown_fields, rename_all = "camelCase")]
-        struct Full {
-            url: TargetUrl,
-            weight: Option<Count>,
-            breaker: Option<Located<Switch<Breaker>>>,
-        }
-        struct UrlOrBlock;
-
-        impl<'de> Visitor<'de> for UrlOrBlock {
-            type Value = Target;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a URL such as http://users:3001")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Target, E> {
-                text.parse().map(|url| Target { url, weight: None, breaker: None }).map_err(E::custom)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
-                let full = Full::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Target { url: full.url, weight: full.weight, breaker: full.breaker })
-            }
-        }
-
-        deserializer.deserialize_any(UrlOrBlock)
-    }
 }

@@ -29,6 +29,28 @@ impl fmt::Display for ListenAddress {
     }
 }
 
+/// A server of DNS: `10.0.0.2` or `10.0.0.2:53`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NameServer(pub SocketAddr);
+
+impl FromStr for NameServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bare = text.parse().ok().map(|ip: std::net::IpAddr| SocketAddr::new(ip, 53));
+        let server = bare.or_else(|| text.parse().ok().filter(|address: &SocketAddr| address.port() != 0));
+        server.map(NameServer).ok_or_else(|| {
+            format!("\"{text}\" is no address of a name server; write 10.0.0.2, 10.0.0.2:53 or [2001:db8::53]:53")
+        })
+    }
+}
+
+impl fmt::Display for NameServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Where requests go: `http://HOST:PORT`. The port may be left out (80).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TargetUrl {
@@ -63,12 +85,6 @@ impl FromStr for TargetUrl {
             "http" => {}
             "https" | "h2" | "h2c" => {
                 return Err(format!("\"{text}\": {}:// targets are not available yet; use http://", url.scheme()));
-            }
-            "dns+srv" | "file" => {
-                return Err(format!(
-                    "\"{text}\": discovery by {}:// is not available yet; use http://HOST:PORT",
-                    url.scheme()
-                ));
             }
             other => return Err(wrong(&format!("unknown scheme \"{other}\""))),
         }
@@ -175,6 +191,16 @@ mod tests {
         for text in ["users", "", "/a/../b", "/a//b", "/a?b", "/a/*", "/%61", "/a\\b", "/%00"] {
             assert!(text.parse::<RoutePath>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn name_servers_are_addresses() {
+        for (text, shown) in [("10.0.0.2", "10.0.0.2:53"), ("10.0.0.2:5353", "10.0.0.2:5353"), ("::1", "[::1]:53")] {
+            assert_eq!(text.parse::<NameServer>().map(|server| server.to_string()), Ok(shown.to_owned()));
+        }
+        assert!(
+            ["dns.internal", "10.0.0.2:0", "", "10.0.0.2:53:1"].iter().all(|text| text.parse::<NameServer>().is_err())
+        );
     }
 
     #[test]

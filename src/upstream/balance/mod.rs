@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use smallvec::SmallVec;
 
 pub use self::ring::{Ring, is_over};
-pub use self::schedule::Schedule;
+pub use self::schedule::{Schedule, reduced};
 use crate::rng::Rng;
 
 /// How targets are chosen.

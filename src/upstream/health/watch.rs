@@ -10,9 +10,9 @@ use super::Checks;
 use crate::rng::Rng;
 use crate::upstream::target::Target;
 
-/// Asks each of `targets` that is to be asked, for as long as it is in use.
-pub fn keep_checked(targets: &[Arc<Target>]) {
-    for target in targets.iter().filter(|target| target.checks.is_some()) {
+/// Asks a target for as long as it is in use, if it is to be asked.
+pub fn begin(target: &Arc<Target>) {
+    if target.checks.is_some() {
         tokio::spawn(watch(Arc::downgrade(target), Rng::random()));
     }
 }

@@ -8,6 +8,7 @@ use crate::breaker::{Hold, Phase, Policy};
 use crate::upstream::concurrency::Concurrency;
 use crate::upstream::criteria::Criteria;
 use crate::upstream::record::Cause;
+use crate::upstream::registry::Blueprint;
 use crate::upstream::target::{Share, Target};
 
 const COOLDOWN: Duration = Duration::from_secs(60);
@@ -23,8 +24,9 @@ fn members(count: usize, change: impl Fn(usize, &mut Member)) -> Vec<Arc<Member>
     let all = Arc::new(AtomicU32::new(0));
     let member = |number: usize| {
         let policy = Policy::in_a_row(NonZeroU32::new(3).expect("3"), COOLDOWN, COOLDOWN);
+        let blueprint = Blueprint { criteria: Criteria::none_but_5xx(), policy: Some(policy), check: None };
         let url = format!("http://t{number}:1").parse().expect("a URL");
-        let mut member = Member::of(Target::new(url, Criteria::none_but_5xx(), Some(policy), None));
+        let mut member = Member::of(Target::new(url, blueprint, Arc::default()));
         member.share = Some(Share { mine: AtomicU32::new(0), all: all.clone() });
         change(number, &mut member);
         Arc::new(member)
@@ -32,8 +34,26 @@ fn members(count: usize, change: impl Fn(usize, &mut Member)) -> Vec<Arc<Member>
     (0..count).map(member).collect()
 }
 
-fn pool(count: usize, algorithm: Algorithm, change: impl Fn(usize, &mut Member)) -> Pool {
-    Pool::new(members(count, change), algorithm, OnAllOpen::Fail)
+/// A pool and whose turn it is.
+struct Bench {
+    pool: Pool,
+    turn: AtomicUsize,
+    members: Vec<Arc<Member>>,
+}
+
+impl Bench {
+    fn pick(&self, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
+        self.pool.pick(&self.turn, hash, tried, now)
+    }
+}
+
+fn of(members: Vec<(u16, Arc<Member>)>, algorithm: Algorithm) -> Bench {
+    let pool = Pool::new(members, algorithm);
+    Bench { members: pool.members().cloned().collect(), pool, turn: AtomicUsize::new(0) }
+}
+
+fn pool(count: usize, algorithm: Algorithm, change: impl Fn(usize, &mut Member)) -> Bench {
+    of(members(count, change).into_iter().map(|member| (0, member)).collect(), algorithm)
 }
 
 fn id() -> HeaderValue {
@@ -41,7 +61,7 @@ fn id() -> HeaderValue {
 }
 
 /// Opens the circuits of these members.
-fn open(pool: &Pool, which: impl IntoIterator<Item = usize>, now: Instant) {
+fn open(pool: &Bench, which: impl IntoIterator<Item = usize>, now: Instant) {
     for number in which {
         for _ in 0..3 {
             let mut attempt = Attempt::admit(&pool.members[number], now).expect("closed");
@@ -51,7 +71,7 @@ fn open(pool: &Pool, which: impl IntoIterator<Item = usize>, now: Instant) {
 }
 
 /// How many of so many requests, each over at once, go to each.
-fn shares(pool: &Pool, requests: u64, now: Instant) -> Vec<u64> {
+fn shares(pool: &Bench, requests: u64, now: Instant) -> Vec<u64> {
     let before: Vec<u64> = pool.members.iter().map(|member| member.target.record.totals().requests).collect();
     for request in 0..requests {
         let hash = hash::of(&request.to_be_bytes());
@@ -76,7 +96,7 @@ fn every_algorithm_looks_past_open_circuits() {
         );
         open(&pool, [0, 2, 4], now);
         let refused = pool.pick(7, &[], now + Duration::from_secs(20)).expect_err("all are open");
-        assert_eq!(refused, Unavailable { retry_after: Some(Duration::from_secs(40)), full: false });
+        assert_eq!(refused, Unavailable { retry_after: Some(Duration::from_secs(40)), ..Unavailable::default() });
     }
 }
 
@@ -127,17 +147,41 @@ fn retries_take_nobodys_turn() {
 }
 
 #[test]
-fn when_all_are_open_one_is_tried_anyway_where_the_config_says_so() {
+fn one_is_tried_anyway_when_all_are_open_but_not_one_that_is_drained() {
     let now = Instant::now();
-    let members = members(3, |_, _| {});
-    let pool = Pool::new(members, Algorithm::RoundRobin, OnAllOpen::TryAnyway);
+    let pool = pool(3, Algorithm::RoundRobin, |_, _| {});
     open(&pool, [0, 1, 2], now);
-    let near = |share: u64, expected: u64| share.abs_diff(expected) < 150;
-    assert!(shares(&pool, 3_000, now).iter().all(|share| near(*share, 1_000)));
+    let shares = |pool: &Bench| {
+        let mut shares = [0_u32; 3];
+        for _ in 0..3_000 {
+            let attempt = pool.pool.pick_anyway(&[], now).expect("any of them");
+            let is_it = |member: &Arc<Member>| member.target.id == attempt.member().target.id;
+            shares[pool.members.iter().position(is_it).expect("one of them")] += 1;
+        }
+        shares
+    };
+    assert!(shares(&pool).iter().all(|share| share.abs_diff(1_000) < 150));
     assert!(pool.members.iter().all(|member| member.target.view(now).phase == Phase::Open), "nobody is told");
     pool.members[1].target.circuit.hold(Hold::Open, now);
-    let shares = shares(&pool, 3_000, now);
-    assert!(near(shares[0], 1_500) && shares[1] == 0 && near(shares[2], 1_500), "but not who is drained: {shares:?}");
+    let [first, drained, last] = shares(&pool);
+    assert!(first.abs_diff(1_500) < 150 && drained == 0 && last.abs_diff(1_500) < 150);
+}
+
+#[test]
+fn a_higher_tier_gets_something_only_when_no_lower_one_takes_it() {
+    let now = Instant::now();
+    let members = members(4, |_, _| {}).into_iter().enumerate();
+    let pool = of(members.map(|(at, member)| (if at < 2 { 20 } else { 10 }, member)).collect(), Algorithm::RoundRobin);
+    assert_eq!(shares(&pool, 100, now), [50, 50, 0, 0]);
+    open(&pool, [0], now);
+    assert_eq!(shares(&pool, 100, now), [0, 100, 0, 0]);
+    open(&pool, [1], now);
+    let shared = shares(&pool, 1_000, now);
+    assert!(shared[..2] == [0, 0] && shared[2].abs_diff(500) < 100, "{shared:?}");
+    open(&pool, [2, 3], now);
+    assert!(pool.pick(0, &[], now).is_err());
+    let empty = of(Vec::new(), Algorithm::RoundRobin);
+    assert!(empty.pick(0, &[], now).is_err_and(|why| why.is_empty));
 }
 
 #[test]
@@ -148,7 +192,10 @@ fn who_is_full_is_passed_over_and_when_all_are_that_is_said() {
         let pool = pool(3, algorithm, |_, member| member.concurrency = two.clone());
         let taken: Vec<Attempt> = (0..6).map(|hash| pool.pick(hash, &[], now).expect("room")).collect();
         assert!(pool.members.iter().all(|member| member.target.in_flight() == 2), "{algorithm:?}");
-        assert_eq!(pool.pick(0, &[], now).expect_err("no room"), Unavailable { retry_after: Some(SOON), full: true });
+        assert_eq!(
+            pool.pick(0, &[], now).expect_err("no room"),
+            Unavailable { retry_after: Some(SOON), full: true, is_empty: false }
+        );
         drop(taken);
         assert!(pool.pick(0, &[], now).is_ok());
     }

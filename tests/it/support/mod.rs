@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod dns;
 pub mod gateway;
 pub mod grpc;
 pub mod redis;

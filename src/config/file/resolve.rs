@@ -1,0 +1,62 @@
+//! `resolve:`
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use super::words::Positive;
+use crate::config::located::{Located, OneOrMany};
+use crate::config::units::{NameServer, Period};
+
+/// `resolve:`, a block, or a duration that is its `max`.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ResolveBlock {
+    /// Whom to ask: `10.0.0.2` or `10.0.0.2:53`. Default: whom the system asks, and the system itself.
+    #[serde(default)]
+    pub nameservers: OneOrMany<NameServer>,
+    /// A name is not looked up again before. Default: 1s.
+    pub min: Option<Located<Positive>>,
+    /// Nor later, whatever its time to live. Default: 30s.
+    pub max: Option<Located<Positive>>,
+    /// For one answer. Default: 2s.
+    pub timeout: Option<Positive>,
+}
+
+/// See [`ResolveBlock`].
+#[derive(Clone, Debug)]
+pub struct Resolve(pub ResolveBlock);
+
+impl<'de> Deserialize<'de> for Resolve {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PeriodOrBlock;
+
+        impl<'de> Visitor<'de> for PeriodOrBlock {
+            type Value = Resolve;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration such as 10s, or a block such as { nameservers: 10.0.0.2, max: 10s }")
+            }
+
+            fn visit_u64<E: Error>(self, seconds: u64) -> Result<Resolve, E> {
+                self.visit_str(&seconds.to_string())
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Resolve, E> {
+                let period: Period = text.parse().map_err(E::custom)?;
+                if period.0.is_zero() {
+                    return Err(E::custom("must be longer than 0; write 250ms or 60s, say"));
+                }
+                let max = Located { at: Default::default(), index: 0, value: Positive(period) };
+                Ok(Resolve(ResolveBlock { max: Some(max), ..ResolveBlock::default() }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Resolve, A::Error> {
+                ResolveBlock::deserialize(MapAccessDeserializer::new(map)).map(Resolve)
+            }
+        }
+
+        deserializer.deserialize_any(PeriodOrBlock)
+    }
+}

@@ -1,0 +1,68 @@
+//! Files of targets: a list as under `targets:`, read again whenever it changes.
+
+use std::num::NonZeroU32;
+
+use super::error::{LoadError, Severity};
+use super::file::FileTarget;
+use super::located::Located;
+use super::units::TargetUrl;
+use super::{decode, yaml};
+
+/// Reads the targets, with their weights, from the text of a file.
+///
+/// # Errors
+/// Everything that is wrong with it; a list without a target, too.
+pub fn parse(file: &str, text: &str) -> Result<Vec<(TargetUrl, NonZeroU32)>, LoadError> {
+    let mut problems = Vec::new();
+    let mut root = yaml::read(text, &mut problems)
+        .map_err(|problem| LoadError::Unreadable { file: file.to_owned(), reason: problem.to_string() })?;
+    let written: Vec<Located<FileTarget>> = decode::decode(&mut root, &mut problems).unwrap_or_default();
+    let mut targets: Vec<(TargetUrl, NonZeroU32)> = Vec::new();
+    for target in &written {
+        match targets.iter().any(|(url, _)| *url == target.url) {
+            true => problems.push(super::Problem::error(
+                target.at,
+                format!("[{}]", target.index),
+                format!("{} is in the list already; keep one", target.url),
+            )),
+            false => targets.push((target.url.clone(), target.weight.map_or(NonZeroU32::MIN, |weight| weight.0))),
+        }
+    }
+    if targets.is_empty() && problems.is_empty() {
+        let nothing = "there is no target; write a list such as [http://10.0.0.1:3001]";
+        problems.push(super::Problem::error(root.at, "", nothing));
+    }
+    problems.sort_by_key(|problem| problem.at);
+    match problems.iter().any(|problem| problem.severity == Severity::Error) {
+        true => Err(LoadError::Invalid { file: file.to_owned(), problems }),
+        false => Ok(targets),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_urls_and_blocks_is_read() {
+        let found = parse("t.yaml", "- http://a:1\n- { url: http://b:2, weight: 3 }\n").expect("valid");
+        let shown: Vec<(&str, u32)> = found.iter().map(|(url, weight)| (url.as_str(), weight.get())).collect();
+        assert_eq!(shown, [("http://a:1", 1), ("http://b:2", 3)]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (text, said) in [
+            ("- http://a:1\n- ftp://b\n", "t.yaml:2:3: [1]: \"ftp://b\": unknown scheme"),
+            ("- http://a:1\n- http://a:1\n", "t.yaml:2:3: [1]: http://a:1 is in the list already; keep one"),
+            ("- { url: http://a:1, wieght: 3 }\n", "t.yaml:1:22: [0].wieght: unknown key; did you mean \"weight\"?"),
+            ("[]\n", "t.yaml:1:1: there is no target"),
+            ("", "t.yaml"),
+            ("- [\n", "t.yaml"),
+            ("- dns://a:1\n", "t.yaml:1:3: [0]: \"dns://a:1\": "),
+        ] {
+            let error = parse("t.yaml", text).expect_err(text).to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Where targets come from: a URL each, or something that knows them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::TargetUrl;
+
+/// One target, or a source of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// `http://HOST:PORT`: one target, wherever its name leads.
+    Url(TargetUrl),
+    /// What targets are asked from.
+    Source(SourceUrl),
+}
+
+/// Something that knows targets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SourceUrl {
+    /// What it is.
+    pub kind: SourceKind,
+    text: String,
+}
+
+/// What knows targets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// `dns://HOST:PORT`: each address of a name is a target.
+    Dns {
+        /// The name.
+        host: String,
+        /// The port of all of them.
+        port: u16,
+    },
+    /// `dns+srv://NAME`: each SRV record of a name is a target.
+    Srv {
+        /// The name, such as `_http._tcp.users.internal`.
+        name: String,
+    },
+    /// `file://PATH`: each entry of a list in YAML is a target.
+    File {
+        /// Where it is.
+        path: PathBuf,
+    },
+}
+
+impl SourceUrl {
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Origin {
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Origin::Url(url) => url.as_str(),
+            Origin::Source(source) => source.as_str(),
+        }
+    }
+}
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kind = match text.split_once("://") {
+            Some(("dns", rest)) => dns(text, rest)?,
+            Some(("dns+srv", name)) if is_name(name) => SourceKind::Srv { name: name.to_owned() },
+            Some(("dns+srv", _)) => {
+                return Err(format!("\"{text}\" names no service; write dns+srv://_http._tcp.users.internal, say"));
+            }
+            Some(("file", "")) => {
+                return Err(format!("\"{text}\" names no file; write file:///etc/aegis/users.yaml, say"));
+            }
+            Some(("file", path)) => SourceKind::File { path: path.into() },
+            _ => return text.parse().map(Origin::Url),
+        };
+        Ok(Origin::Source(SourceUrl { kind, text: text.to_owned() }))
+    }
+}
+
+fn dns(text: &str, rest: &str) -> Result<SourceKind, String> {
+    let wrong = |why: &str| format!("\"{text}\": {why}; write dns://HOST:PORT");
+    let (host, port) = rest.rsplit_once(':').ok_or_else(|| wrong("the port is missing"))?;
+    if rest.parse::<std::net::SocketAddr>().is_ok() {
+        return Err(format!("\"{text}\" is an address already; write http://{rest}"));
+    }
+    match port.parse() {
+        Ok(port @ 1..) if is_name(host) => Ok(SourceKind::Dns { host: host.to_owned(), port }),
+        Ok(1..) => Err(wrong("that is no name")),
+        _ => Err(wrong("that is no port")),
+    }
+}
+
+/// As DNS has them: up to 253 letters, digits, hyphens and underscores between dots.
+fn is_name(name: &str) -> bool {
+    let good = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    bare.len() <= 253 && bare.split('.').all(good)
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_told_from_targets() {
+        let kind = |text: &str| match text.parse() {
+            Ok(Origin::Source(source)) => Ok(source.kind),
+            Ok(Origin::Url(url)) => Err(format!("a target: {url}")),
+            Err(why) => Err(why),
+        };
+        assert_eq!(
+            kind("dns://users.internal:3001"),
+            Ok(SourceKind::Dns { host: "users.internal".into(), port: 3001 })
+        );
+        assert_eq!(kind("dns+srv://_http._tcp.users."), Ok(SourceKind::Srv { name: "_http._tcp.users.".into() }));
+        assert_eq!(kind("file:///etc/u.yaml"), Ok(SourceKind::File { path: "/etc/u.yaml".into() }));
+        assert_eq!(kind("file://u.yaml"), Ok(SourceKind::File { path: "u.yaml".into() }));
+        assert_eq!(kind("http://a:1"), Err("a target: http://a:1".into()));
+        for text in [
+            "dns://users",
+            "dns://users:0",
+            "dns://users:http",
+            "dns://:80",
+            "dns://10.0.0.1:80",
+            "dns://[::1]:80",
+            "dns://a/b:80",
+            "dns+srv://",
+            "dns+srv://a b",
+            "dns+srv://users:80",
+            "file://",
+            "srv://a",
+        ] {
+            assert!(text.parse::<Origin>().is_err(), "{text}");
+        }
+    }
+}

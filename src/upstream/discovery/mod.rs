@@ -1,0 +1,124 @@
+//! Where targets are: their names looked up ([`names`]), and those that the config does not name asked from whoever
+//! knows them ([`source`], by [`dns`] or from a [`file`](self::file)).
+//!
+//! What cannot be found stops nobody: its target fails until it is found. When a later look-up fails, what was known
+//! so far stays in use.
+
+pub mod dns;
+mod file;
+mod names;
+pub mod source;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use self::dns::Dns;
+use self::source::Source;
+use super::health::watch;
+use super::target::Target;
+use crate::config::Resolve;
+
+/// After a look-up that failed; no longer than names may be known, and no sooner than they are asked again.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// What looks out for all targets of a process.
+pub struct Lookout {
+    dns: Dns,
+    timing: Timing,
+}
+
+/// How often something is looked up.
+#[derive(Clone, Copy, Debug)]
+struct Timing {
+    min: Duration,
+    max: Duration,
+}
+
+impl Timing {
+    /// How long an answer is good that says of itself that it `lasts` so long.
+    fn after(&self, lasts: Option<Duration>) -> Duration {
+        let lasts = lasts.unwrap_or(AFTER_FAILURE);
+        lasts.clamp(self.min, self.max)
+    }
+
+    /// Waits until the next look-up is due, or somebody doubts what was found; but not less than there has to be
+    /// between two of them.
+    async fn pause(&self, lasts: Option<Duration>, doubted: &Notify) {
+        let (begun, pause) = (Instant::now(), self.after(lasts));
+        if tokio::time::timeout(pause, doubted.notified()).await.is_ok() {
+            sleep_until(begun + self.min).await;
+        }
+    }
+}
+
+impl Lookout {
+    /// One that looks names up as the config says.
+    pub fn new(resolve: &Resolve) -> Self {
+        Lookout { dns: Dns::new(resolve), timing: Timing { min: resolve.min, max: resolve.max } }
+    }
+
+    /// Looks everything up once, all at a time; what cannot be found is logged.
+    pub async fn look(self: &Arc<Self>, targets: &[Arc<Target>], sources: &[Arc<Source>]) {
+        let names = targets.iter().cloned().map(|target| {
+            let lookout = self.clone();
+            tokio::spawn(async move { names::look(&lookout, &target).await })
+        });
+        let sources = sources.iter().cloned().map(|source| {
+            let lookout = self.clone();
+            tokio::spawn(async move { source::look(&lookout, &source).await })
+        });
+        for lookup in names.chain(sources).collect::<Vec<_>>() {
+            // One that panicked has told so on its own; its target stays unresolved.
+            let _ = lookup.await;
+        }
+    }
+
+    /// Keeps looking, each as long as its target or source is in use, and has the targets checked.
+    pub fn keep_looking(self: &Arc<Self>, targets: &[Arc<Target>], sources: &[Arc<Source>]) {
+        targets.iter().for_each(|target| self.begin(target));
+        for source in sources {
+            tokio::spawn(source::watch(self.clone(), Arc::downgrade(source)));
+        }
+    }
+
+    /// The same for a target that is new.
+    fn begin(self: &Arc<Self>, target: &Arc<Target>) {
+        if names::is_name(target) {
+            tokio::spawn(names::watch(self.clone(), Arc::downgrade(target), target.doubted.clone()));
+        }
+        watch::begin(target);
+    }
+}
+
+/// Waits for what is looked at every second.
+async fn tick() {
+    sleep(Duration::from_secs(1)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_kept_within_bounds() {
+        let timing = Timing { min: Duration::from_secs(1), max: Duration::from_secs(30) };
+        let seconds = |lasts: Option<u64>| timing.after(lasts.map(Duration::from_secs)).as_secs();
+        assert_eq!([Some(0), Some(7), Some(600), None].map(seconds), [1, 7, 30, 5]);
+        let often = Timing { min: Duration::from_millis(100), max: Duration::from_millis(100) };
+        assert_eq!(often.after(None), Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_doubts_is_heard_but_not_all_the_time() {
+        let timing = Timing { min: Duration::from_secs(1), max: Duration::from_secs(30) };
+        let (doubted, start) = (Notify::new(), Instant::now());
+        timing.pause(Some(Duration::from_secs(20)), &doubted).await;
+        assert_eq!(start.elapsed().as_secs(), 20);
+        doubted.notify_one();
+        timing.pause(Some(Duration::from_secs(20)), &doubted).await;
+        assert_eq!(start.elapsed().as_secs(), 21);
+    }
+}

@@ -1,0 +1,159 @@
+//! Who is in a pool: the targets that the config names, and those that sources know at the moment.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::attempt::Attempt;
+use super::concurrency::{Bounds, Concurrency};
+use super::discovery::source::Source;
+use super::pool::{Algorithm, OnAllOpen, Pool, Unavailable};
+use super::target::{Member, Share, Target};
+
+/// How a target becomes a member.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Whether its breaker is asked and told.
+    pub guarded: bool,
+    /// Whether its checks matter.
+    pub checked: bool,
+    /// How much it gets, beside others.
+    pub weight: NonZeroU32,
+    /// How many requests it may have under way.
+    pub concurrency: Option<Limit>,
+    /// How long it is given to warm up.
+    pub slow_start: Option<Duration>,
+    /// How many requests it may leave unanswered while others answer.
+    pub leeway: u32,
+}
+
+/// How many requests a target may have under way.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// So many.
+    Fixed(u32),
+    /// As many as it answers in good time.
+    Adaptive(Bounds),
+}
+
+/// One line of the config.
+#[derive(Debug)]
+pub enum Entry {
+    /// A target.
+    Target(Arc<Target>),
+    /// What knows targets.
+    Source(Arc<Source>),
+}
+
+/// The targets of a route.
+#[derive(Debug)]
+pub struct Roster {
+    /// In the order of the config.
+    pub entries: Vec<(Entry, Terms)>,
+    algorithm: Algorithm,
+    on_all_open: OnAllOpen,
+    pool: ArcSwap<Pool>,
+    /// Whose turn it is: that goes on when targets come and go.
+    turn: AtomicUsize,
+    /// Requests that are under way, where somebody counts on that.
+    all: Arc<AtomicU32>,
+    assembling: Mutex<()>,
+}
+
+impl Roster {
+    /// The targets of these entries, which are chosen in this way.
+    pub fn new(entries: Vec<(Entry, Terms)>, algorithm: Algorithm, on_all_open: OnAllOpen) -> Arc<Self> {
+        let roster = Arc::new(Roster {
+            entries,
+            algorithm,
+            on_all_open,
+            pool: ArcSwap::from_pointee(Pool::new(Vec::new(), algorithm)),
+            turn: AtomicUsize::new(0),
+            all: Arc::default(),
+            assembling: Mutex::new(()),
+        });
+        for (entry, _) in &roster.entries {
+            if let Entry::Source(source) = entry {
+                source.tell(&roster);
+            }
+        }
+        roster.assemble();
+        roster
+    }
+
+    /// The members of this moment.
+    pub fn pool(&self) -> Arc<Pool> {
+        self.pool.load_full()
+    }
+
+    /// How many members there are at this moment.
+    pub fn len(&self) -> usize {
+        self.pool.load().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// An attempt at the target whose turn it is: see [`Pool::pick`]; where nobody takes the request, maybe at
+    /// any.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn pick(&self, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
+        let pool = self.pool.load();
+        match pool.pick(&self.turn, hash, tried, now) {
+            Err(why) if self.on_all_open == OnAllOpen::TryAnyway => pool.pick_anyway(tried, now).ok_or(why),
+            picked => picked,
+        }
+    }
+
+    /// Puts together who is there now. Members that stay are the same ones as before, with all that is counted.
+    pub fn assemble(&self) {
+        let _one_at_a_time = self.assembling.lock();
+        let before = self.pool.load_full();
+        let mut members: Vec<(u16, Arc<Member>)> = Vec::new();
+        let mut add = |target: &Arc<Target>, weight: u32, tier: u16, terms: &Terms| {
+            // Several entries may lead to the same target: the first one counts.
+            if members.iter().all(|(_, member)| member.target.id != target.id) {
+                let same = |member: &&Arc<Member>| member.target.id == target.id && member.weight == weight;
+                let member = before.members().find(same).cloned();
+                members.push((tier, member.unwrap_or_else(|| Arc::new(self.member(target.clone(), weight, terms)))));
+            }
+        };
+        for (entry, terms) in &self.entries {
+            match entry {
+                Entry::Target(target) => add(target, terms.weight.get(), 0, terms),
+                Entry::Source(source) => {
+                    for found in source.found().iter() {
+                        let weight = found.weight.saturating_mul(terms.weight.get());
+                        add(&found.target, weight, found.tier, terms);
+                    }
+                }
+            }
+        }
+        self.pool.store(Arc::new(Pool::new(members, self.algorithm)));
+    }
+
+    fn member(&self, target: Arc<Target>, weight: u32, terms: &Terms) -> Member {
+        let hashed = matches!(self.algorithm, Algorithm::ConsistentHash { .. });
+        Member {
+            guarded: terms.guarded,
+            checked: terms.checked,
+            weight,
+            concurrency: terms.concurrency.map(|limit| match limit {
+                Limit::Fixed(limit) => Arc::new(Concurrency::Fixed(limit)),
+                Limit::Adaptive(bounds) => target.adaptive(bounds),
+            }),
+            slow_start: terms.slow_start,
+            leeway: terms.leeway,
+            share: hashed.then(|| Share { mine: AtomicU32::new(0), all: self.all.clone() }),
+            target,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Targets that the config does not name.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::dns::Dns;
+use crate::support::gateway::directory;
+use crate::support::{Gateway, Reply, Upstream, eventually, gateway};
+
+fn over(dns: &Dns, target: &str, extra: &str) -> Gateway {
+    gateway(format!("{}routes: [{{ path: /, target: '{target}'{extra} }}]\n", dns.config()))
+}
+
+/// The URLs of all rows.
+fn targets(gateway: &Gateway) -> Vec<String> {
+    gateway.stats().iter().map(|row| row["targetUrl"].as_str().unwrap().to_owned()).collect()
+}
+
+fn await_targets(gateway: &Gateway, expected: &[String]) {
+    let mut expected = expected.to_vec();
+    expected.sort();
+    eventually(&format!("{expected:?}"), || {
+        let mut targets = targets(gateway);
+        targets.sort();
+        (targets == expected).then_some(())
+    });
+}
+
+/// Upstreams on the same port of several addresses of the loopback.
+fn on_one_port(count: u8) -> Vec<Upstream> {
+    let first = Upstream::start();
+    let port = first.address.port();
+    let more = (2..=count).map(|last| Upstream::at(([127, 0, 0, last], port).into(), |_| Reply::ok()));
+    std::iter::once(first).chain(more).collect()
+}
+
+fn statuses(gateway: &Gateway, count: usize) -> Vec<u16> {
+    (0..count).map(|_| gateway.get("/").status).collect()
+}
+
+fn discovery(gateway: &Gateway) -> Value {
+    gateway.stats()[0]["discovery"].clone()
+}
+
+#[test]
+fn each_address_of_a_name_is_a_target_with_a_circuit_of_its_own() {
+    let upstreams = on_one_port(2);
+    let port = upstreams[0].address.port();
+    let broken = Upstream::at(([127, 0, 0, 3], port).into(), |_| Reply::status(500, "broken"));
+    let addresses = [("users.test", "127.0.0.1"), ("users.test", "127.0.0.2"), ("users.test", "127.0.0.3")];
+    let mut dns = Dns::start(1, &addresses, &[]);
+    let gateway = over(&dns, &format!("dns://users.test:{port}"), "");
+    let url = |last: u8| format!("http://127.0.0.{last}:{port}");
+    await_targets(&gateway, &[url(1), url(2), url(3)]);
+    let failed = statuses(&gateway, 30).iter().filter(|status| **status == 500).count();
+    assert_eq!((failed, gateway.states()), (3, ["CLOSED", "CLOSED", "OPEN"].map(str::to_owned).to_vec()));
+    // One goes, another comes; the circuit of the one that stays is as it was.
+    let _late = Upstream::at(([127, 0, 0, 4], port).into(), |_| Reply::ok());
+    dns.set_hosts(&[("users.test", "127.0.0.3"), ("users.test", "127.0.0.4"), ("users.test", "127.0.0.2")]);
+    await_targets(&gateway, &[url(2), url(3), url(4)]);
+    let row = gateway.stats().into_iter().find(|row| row["targetUrl"] == url(3)).unwrap();
+    assert_eq!((&row["state"], &row["trips"]), (&"OPEN".into(), &1.into()), "{row}");
+    let before = upstreams[0].received().len();
+    assert_eq!(statuses(&gateway, 12), [200; 12]);
+    assert_eq!(upstreams[0].received().len(), before, "who is gone gets nothing");
+    drop(broken);
+}
+
+#[test]
+fn answers_are_kept_as_long_as_they_say() {
+    let upstream = Upstream::start();
+    let dns = Dns::start(3600, &[("long.test", "127.0.0.1")], &[]);
+    let long = over(&dns, &format!("dns://long.test:{}", upstream.address.port()), "");
+    let brief = Dns::start(1, &[("brief.test", "127.0.0.1")], &[]);
+    let named = over(&brief, &format!("http://brief.test:{}", upstream.address.port()), "");
+    assert_eq!((long.get("/").status, named.get("/").status), (200, 200));
+    let before = (dns.asked("long.test"), brief.asked("brief.test"));
+    std::thread::sleep(Duration::from_millis(3_500));
+    assert_eq!(dns.asked("long.test"), before.0, "an hour is not over");
+    // A and AAAA, each second.
+    let asked = brief.asked("brief.test") - before.1;
+    assert!((4..=8).contains(&asked), "{asked} questions in 3.5 s");
+}
+
+/// What nobody answers at may be elsewhere by now, however long it was said to be good.
+#[test]
+fn a_name_is_looked_up_again_when_connecting_fails() {
+    let upstreams = on_one_port(2);
+    let port = upstreams[0].address.port();
+    for target in [format!("dns://moves.test:{port}"), format!("http://moves.test:{port}")] {
+        let mut dns = Dns::start(3600, &[("moves.test", "127.0.0.9")], &[]);
+        let gateway = over(&dns, &target, ", breaker: { failures: 1000 }");
+        gateway.get("/").is_problem(502, "upstream_connect_failed");
+        dns.set_hosts(&[("moves.test", "127.0.0.2")]);
+        eventually("it to be found", || (gateway.get("/").status == 200).then_some(()));
+    }
+}
+
+#[test]
+fn services_are_found_with_port_weight_and_priority() {
+    let upstreams: Vec<Upstream> = (0..4).map(|_| Upstream::start()).collect();
+    let port = |at: usize| upstreams[at].address.port();
+    let service = |host: &str, at: usize, priority: u16, weight: u16| {
+        format!("_http._tcp.users.test,{host},{},{priority},{weight}", port(at))
+    };
+    let hosts = [("a.test", "127.0.0.1"), ("b.test", "127.0.0.1"), ("c.test", "127.0.0.1")];
+    let mut dns = Dns::start(
+        1,
+        &hosts,
+        &[service("a.test", 0, 10, 30), service("b.test", 1, 10, 10), service("c.test", 2, 20, 0)],
+    );
+    let gateway = over(&dns, "dns+srv://_http._tcp.users.test", ", breaker: { failures: 1, cooldown: 1h }");
+    let url = |host: &str, at: usize| format!("http://{host}:{}", port(at));
+    await_targets(&gateway, &[url("a.test", 0), url("b.test", 1), url("c.test", 2)]);
+    assert_eq!(statuses(&gateway, 40), [200; 40]);
+    let counts = || upstreams.iter().map(|upstream| upstream.received().len()).collect::<Vec<_>>();
+    assert_eq!(counts(), [30, 10, 0, 0], "the one of a higher priority number waits");
+    assert_eq!(gateway.stats()[0]["addresses"], serde_json::json!([format!("127.0.0.1:{}", port(0))]));
+    // The first two go; the one in waiting takes over.
+    dns.set_services(&[service("c.test", 2, 20, 0), service("a.test", 3, 20, 0)]);
+    await_targets(&gateway, &[url("a.test", 3), url("c.test", 2)]);
+    assert_eq!(statuses(&gateway, 10), [200; 10]);
+    assert_eq!(counts(), [30, 10, 5, 5]);
+}
+
+#[test]
+fn when_there_is_no_record_any_more_the_last_good_list_stays_and_that_is_said_once() {
+    let upstream = Upstream::start();
+    let records = [format!("_http._tcp.users.test,a.test,{},1,1", upstream.address.port())];
+    let mut dns = Dns::start(1, &[("a.test", "127.0.0.1")], &records);
+    let gateway = over(&dns, "dns+srv://_http._tcp.users.test", "");
+    await_targets(&gateway, &[format!("http://a.test:{}", upstream.address.port())]);
+    dns.set_services(&[]);
+    eventually("it to show", || discovery(&gateway)["error"].as_str().map(str::to_owned));
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(gateway.get("/").status, 200);
+    let told = |gateway: &Gateway| gateway.stderr().matches("its targets stay as they are").count();
+    assert_eq!(told(&gateway), 1, "{}", gateway.stderr());
+    dns.set_services(&records);
+    eventually("it to be well again", || discovery(&gateway)["error"].is_null().then_some(()));
+    assert_eq!(gateway.stderr().matches("found again").count(), 1);
+    dns.stop();
+    eventually("it to show", || discovery(&gateway)["error"].as_str().map(str::to_owned));
+    assert_eq!(gateway.get("/").status, 200);
+}
+
+#[test]
+fn a_source_without_targets_is_503_until_there_is_one() {
+    let upstream = Upstream::start();
+    let mut dns = Dns::start(1, &[], &[]);
+    let target = format!("dns://late.test:{}", upstream.address.port());
+    let gateway = over(&dns, &target, "");
+    let refused = gateway.get("/");
+    refused.is_problem(503, "no_target_available");
+    assert_eq!(refused.json()["detail"], "No target of this route is known at the moment.");
+    let row = &gateway.stats()[0];
+    assert_eq!((&row["targetUrl"], &row["state"]), (&target.clone().into(), &"OPEN".into()));
+    assert!(row["discovery"]["error"].as_str().unwrap().contains("cannot resolve \"late.test\""), "{row}");
+    dns.set_hosts(&[("late.test", "127.0.0.1")]);
+    eventually("it to be found", || (gateway.get("/").status == 200).then_some(()));
+}
+
+/// A folder with a file of targets.
+struct Listed(PathBuf);
+
+impl Listed {
+    fn new(text: &str) -> Self {
+        let listed = Listed(directory());
+        listed.write(text);
+        listed
+    }
+
+    /// Renamed into place: the gateway may be reading it.
+    fn write(&self, text: &str) {
+        fs::write(self.0.join("new"), text).unwrap();
+        fs::rename(self.0.join("new"), self.file()).unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("targets.yaml")
+    }
+
+    fn gateway(&self) -> Gateway {
+        gateway(format!("routes: [{{ path: /, target: 'file://{}' }}]\n", self.file().display()))
+    }
+}
+
+#[test]
+fn a_file_of_targets_is_followed() {
+    let (a, b) = (Upstream::start(), Upstream::start());
+    let listed = Listed::new(&format!("- {}\n", a.url()));
+    let gateway = listed.gateway();
+    await_targets(&gateway, &[a.url()]);
+    assert_eq!(statuses(&gateway, 2), [200; 2]);
+    listed.write(&format!("- {}\n- {{ url: {}, weight: 3 }}\n", a.url(), b.url()));
+    await_targets(&gateway, &[a.url(), b.url()]);
+    assert_eq!(statuses(&gateway, 8), [200; 8]);
+    assert_eq!((a.received().len(), b.received().len()), (4, 6));
+    let row = gateway.settled_stats().into_iter().find(|row| row["targetUrl"] == a.url()).unwrap();
+    assert_eq!(row["requests"], 4, "the counts of who stays go on");
+    let swapped = Listed::new(&format!("- {}\n", b.url()));
+    fs::remove_file(listed.file()).unwrap();
+    std::os::unix::fs::symlink(swapped.file(), listed.file()).unwrap();
+    await_targets(&gateway, &[b.url()]);
+}
+
+#[test]
+fn a_file_that_disappears_or_is_wrong_changes_nothing_and_is_told_of_once() {
+    let upstream = Upstream::start();
+    let good = format!("- {}\n", upstream.url());
+    let listed = Listed::new(&good);
+    let gateway = listed.gateway();
+    await_targets(&gateway, &[upstream.url()]);
+    let error = |part: &str| {
+        eventually(part, || {
+            discovery(&gateway)["error"].as_str().filter(|error| error.contains(part)).map(str::to_owned)
+        })
+    };
+    fs::remove_file(listed.file()).unwrap();
+    error("No such file");
+    listed.write("- ftp://a\n");
+    assert!(error("unknown scheme").contains("targets.yaml:1:3: [0]"));
+    listed.write("[]\n");
+    error("there is no target");
+    std::thread::sleep(Duration::from_millis(1_200));
+    assert_eq!(gateway.get("/").status, 200);
+    assert_eq!(gateway.stderr().matches("its targets stay as they are").count(), 3, "{}", gateway.stderr());
+    listed.write(&good);
+    eventually("it to be well again", || discovery(&gateway)["error"].is_null().then_some(()));
+}
+
+/// What is under way to a target that is gone ends as it would have.
+#[test]
+fn a_target_that_is_gone_is_drained() {
+    let slow = Upstream::with(|_| {
+        std::thread::sleep(Duration::from_millis(2_500));
+        Reply::ok()
+    });
+    let other = Upstream::start();
+    let listed = Listed::new(&format!("- {}\n", slow.url()));
+    let gateway = listed.gateway();
+    await_targets(&gateway, &[slow.url()]);
+    let mut connection = gateway.connect();
+    connection.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    eventually("it to be under way", || (slow.received().len() == 1).then_some(()));
+    listed.write(&format!("- {}\n", other.url()));
+    await_targets(&gateway, &[other.url()]);
+    assert_eq!(statuses(&gateway, 3), [200; 3]);
+    assert_eq!(connection.answer(false).status, 200);
+    assert_eq!((slow.received().len(), other.received().len()), (1, 3));
+}
