@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::plugin::Notes;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::attempt::Attempt;
+use crate::upstream::mirror::Copy;
 use crate::upstream::target::Member;
 
 /// One request.
@@ -40,6 +41,10 @@ pub struct RequestCtx {
     pub attempt: Option<Attempt>,
     /// Of what it shares with others that should go to the same target, where there is such a thing.
     pub hash: u64,
+    /// The group of the route that it belongs to.
+    pub group: usize,
+    /// The copy that is made of it.
+    pub copy: Option<Copy>,
     /// Targets that were tried, by id.
     pub tried: SmallVec<[u32; 4]>,
     /// The target of the last attempt.
@@ -72,6 +77,8 @@ impl RequestCtx {
             notes: Notes::default(),
             attempt: None,
             hash: 0,
+            group: 0,
+            copy: None,
             tried: SmallVec::new(),
             member: None,
             tries: 0,

@@ -26,7 +26,7 @@ use crate::upstream::retry::Trouble;
 use crate::upstream::upgrade;
 
 pub use self::ending::{broke, connect_failed, finish};
-pub use self::request::{decorate, sending};
+pub use self::request::{copy, decorate, mirror, sending};
 pub use self::response::{answered, ended, receiving};
 
 /// Chooses the target of the first attempt.
@@ -38,6 +38,7 @@ pub fn first_target(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Re
     if let Some(key) = &route.hash_key {
         ctx.hash = affinity::hash(key, session.req_header(), ctx);
     }
+    ctx.group = affinity::group(&route, session.req_header(), ctx);
     if let Some(retries) = &route.retries {
         retries.request(now);
     }
@@ -91,7 +92,7 @@ fn peer(session: &Session, ctx: &mut RequestCtx, route: &Route, address: SocketA
 
 /// An attempt at the next target that was not tried yet and admits it.
 fn pick(ctx: &mut RequestCtx, route: &Route, now: Instant) -> Result<Attempt, Unavailable> {
-    let attempt = route.roster.pick(ctx.hash, &ctx.tried, now)?;
+    let attempt = route.split.pick(ctx.group, ctx.hash, &ctx.tried, now)?;
     ctx.tried.push(attempt.member().target.id);
     Ok(attempt)
 }

@@ -76,20 +76,23 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::decorate(request, ctx)
+        forward::decorate(request, ctx)?;
+        forward::mirror(session, request, ctx);
+        Ok(())
     }
 
     async fn request_body_filter(
         &self,
         session: &mut Session,
-        _: &mut Option<Bytes>,
+        data: &mut Option<Bytes>,
         end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        forward::copy(ctx, data.as_ref(), end);
         forward::sending(session, ctx, end, Instant::now());
         Ok(())
     }

@@ -142,7 +142,11 @@ pub async fn send(
 pub fn decorate(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
     let added = answer::edit(response, |fields| {
         fields.try_insert(&X_REQUEST_ID, ctx.request_id.clone())?;
-        ctx.notes.answer.iter().try_for_each(|(name, value)| fields.try_insert(name, value.clone()).map(drop))
+        ctx.notes.answer.iter().try_for_each(|(name, value)| match *name {
+            // Each of them is another one (RFC 6265, section 3).
+            header::SET_COOKIE => fields.try_append(name, value.clone()).map(drop),
+            _ => fields.try_insert(name, value.clone()).map(drop),
+        })
     });
     added.or_err(ErrorType::InvalidHTTPHeader, "too many header fields in an answer")
 }

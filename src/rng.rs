@@ -1,5 +1,6 @@
 //! Chance: small, seeded, good enough to spread load and to shuffle a schedule. Not for secrets.
 
+use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 
 /// xorshift64* (Marsaglia 2003; Vigna 2016), of which the upper half is used.
@@ -34,6 +35,12 @@ impl Rng {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33
     }
+}
+
+/// Chance that belongs to the thread, so that nobody waits for it.
+pub fn with_local<R>(use_it: impl FnOnce(&mut Rng) -> R) -> R {
+    thread_local!(static LOCAL: RefCell<Rng> = RefCell::new(Rng::random()));
+    LOCAL.with_borrow_mut(use_it)
 }
 
 #[cfg(test)]

@@ -11,18 +11,20 @@ use ipnet::IpNet;
 
 use self::limits::Ids;
 use self::targets::Targets;
-use crate::config::{self, BalanceAlgorithm, Config, HashKey};
+use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Sticky};
 use crate::downstream::headers::Reserved;
+use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
 use crate::plugin::auth::{Auth, jwt::Verifier};
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
 use crate::upstream::discovery::source::Source;
+use crate::upstream::mirror::Mirror;
 use crate::upstream::peer::Peers;
 use crate::upstream::registry::Registry;
 use crate::upstream::retry::Retries;
-use crate::upstream::roster::Roster;
+use crate::upstream::split::Split;
 
 /// Everything a request needs to know.
 pub struct Snapshot {
@@ -46,11 +48,17 @@ pub struct Route {
     /// Its path prefix.
     pub path: Arc<str>,
     /// Its targets.
-    pub roster: Arc<Roster>,
+    pub split: Split,
+    /// What keeps requests with the group that they had before.
+    pub sticky: Option<Sticky>,
+    /// Where copies of its requests go.
+    pub mirror: Option<Arc<Mirror>>,
     /// By what requests go to the same target, where they do.
     pub hash_key: Option<HashKey>,
     /// Its rate limits, if it has any.
     pub limits: Option<Arc<Limits>>,
+    /// How its requests ended.
+    pub tally: Tally,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
     /// When a request is sent again, if ever.
@@ -120,9 +128,15 @@ fn compile(
     let hashed = route.balance.algorithm == BalanceAlgorithm::ConsistentHash;
     Route {
         path,
-        roster: targets.roster(route),
+        split: targets.split(route),
+        sticky: match &route.destinations {
+            Destinations::Groups { sticky, .. } => sticky.clone(),
+            Destinations::Targets { .. } => None,
+        },
+        mirror: targets.mirror(route),
         hash_key: hashed.then(|| route.balance.key.clone()),
         limits,
+        tally: Tally::default(),
         plugins,
         retries: route.retry.clone().map(|policy| Retries::new(policy, Instant::now())),
         timeouts: route.timeouts,
@@ -147,8 +161,9 @@ mod tests {
             "  - { path: /b, targets: [http://y:1], breaker: off }\n",
         ));
         assert_eq!(snapshot.registry.all().len(), 2);
-        let member =
-            |route: usize, at: usize| snapshot.routes[route].roster.pool().members().nth(at).expect("one").clone();
+        let member = |route: usize, at: usize| {
+            snapshot.routes[route].split.groups[0].roster.pool().members().nth(at).expect("one").clone()
+        };
         assert!(Arc::ptr_eq(&member(0, 1).target, &member(1, 0).target));
         let guarded = |route: usize| member(route, 0).guarded;
         assert_eq!((guarded(0), guarded(1)), (true, false));

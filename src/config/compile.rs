@@ -10,6 +10,7 @@ mod redis;
 mod resolve;
 mod retry;
 mod route;
+mod split;
 mod timeouts;
 
 use ipnet::IpNet;

@@ -13,6 +13,7 @@ mod rate_limit;
 mod resolve;
 mod retry;
 mod route;
+mod split;
 mod target;
 mod timeouts;
 mod words;
@@ -24,7 +25,8 @@ pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope
 pub use self::resolve::Resolve;
 pub use self::retry::{BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};
-pub use self::target::FileTarget;
+pub use self::split::{Group, Mirror, Sticky};
+pub use self::target::{FileTarget, Target};
 pub use self::timeouts::Timeouts;
 use self::words::Later;
 pub use self::words::{Network, Positive, Switch};

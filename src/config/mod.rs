@@ -22,11 +22,11 @@ use std::path::Path;
 
 pub use self::redis::{Redis, Servers};
 pub use error::{LoadError, Position, Problem, Severity};
-pub use file::{BudgetBlock, Cost, HashKey, KeyPart, LogFormat, Scope};
+pub use file::{BudgetBlock, Cost, HashKey, KeyPart, LogFormat, Scope, Sticky};
 pub use model::{
-    AccessLog, Admin, Backoff, Balance, BalanceAlgorithm, Breaker, CheckKind, Concurrency, Config, HealthCheck, Jwt,
-    LimitAlgorithm, LimitHeaders, LimitSync, Mode, OnAllOpen, OnRedisDown, RateLimit, Resolve, Retry, Route, Target,
-    Timeouts,
+    AccessLog, Admin, Backoff, Balance, BalanceAlgorithm, Breaker, CheckKind, Concurrency, Config, Destinations, Group,
+    HealthCheck, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, Mirror, Mode, OnAllOpen, OnRedisDown, RateLimit,
+    Resolve, Retry, Route, Target, Timeouts,
 };
 
 use env::Lookup;

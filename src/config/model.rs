@@ -8,10 +8,10 @@ mod health;
 mod rate_limit;
 mod resolve;
 mod retry;
+mod split;
 mod timeouts;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::header::HeaderName;
@@ -24,10 +24,11 @@ pub use self::health::{CheckKind, HealthCheck};
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
 pub use self::resolve::Resolve;
 pub use self::retry::Retry;
+pub use self::split::{Destinations, Group, Mirror, Target};
 pub use self::timeouts::Timeouts;
 use super::file::LogFormat;
 use super::redis::Redis;
-use super::units::{Origin, Period, Secret};
+use super::units::{Period, Secret};
 
 /// A whole gateway.
 #[derive(Clone, Debug, Serialize)]
@@ -125,9 +126,10 @@ impl Jwt {
 pub struct Route {
     /// The path prefix, `/` or without a trailing slash.
     pub path: String,
-    /// Where its requests go; at least one, none twice.
-    pub targets: Vec<Target>,
-    /// How they are chosen.
+    /// Where its requests go.
+    #[serde(flatten)]
+    pub destinations: Destinations,
+    /// How targets are chosen.
     pub balance: Balance,
     /// What happens while no circuit lets anything through.
     pub on_all_open: OnAllOpen,
@@ -148,41 +150,11 @@ pub struct Route {
     /// How targets are asked whether they are well; `None`: they are not.
     #[serde(serialize_with = "or_off")]
     pub health_check: Option<HealthCheck>,
+    /// Where copies of requests go; `None`: nowhere.
+    #[serde(serialize_with = "or_off")]
+    pub mirror: Option<Mirror>,
     /// What runs before a request is forwarded.
     pub plugins: Plugins,
-}
-
-/// One target of a route.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Where it is, or what knows where.
-    pub origin: Origin,
-    /// How much it gets, beside the others.
-    pub weight: NonZeroU32,
-    /// When to stop sending to it; `None`: never.
-    pub breaker: Option<Breaker>,
-    /// Whether that is its own, and not the route's.
-    pub has_own_breaker: bool,
-}
-
-/// As short as it can be written.
-impl Serialize for Target {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Block<'t> {
-            url: &'t Origin,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            weight: Option<NonZeroU32>,
-            #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_or_off")]
-            breaker: Option<&'t Option<Breaker>>,
-        }
-        let weight = Some(self.weight).filter(|weight| *weight != NonZeroU32::MIN);
-        let breaker = self.has_own_breaker.then_some(&self.breaker);
-        match (weight, breaker) {
-            (None, None) => self.origin.serialize(serializer),
-            (weight, breaker) => Block { url: &self.origin, weight, breaker }.serialize(serializer),
-        }
-    }
 }
 
 /// The plugins of a route.
@@ -204,13 +176,6 @@ fn or_off<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Resu
     match value {
         Some(value) => value.serialize(serializer),
         None => serializer.serialize_str("off"),
-    }
-}
-
-fn shown_or_off<T: Serialize, S: Serializer>(value: &Option<&Option<T>>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => or_off(value, serializer),
-        None => serializer.serialize_none(),
     }
 }
 

@@ -20,7 +20,7 @@ pub use self::address::{ListenAddress, NameServer, RoutePath, TargetUrl};
 pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
 pub use self::name::{CookieName, FieldName, ScopeName};
-pub use self::number::{Count, Port, Prefix, Threads};
+pub use self::number::{Count, Port, Prefix, Threads, Weight};
 pub use self::retry::{Repeatable, RetryOn};
 pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
@@ -52,7 +52,7 @@ macro_rules! word {
     )*};
 }
 word!(RetryOn, Repeatable);
-word!(Count, Port, Threads, Prefix);
+word!(Count, Port, Threads, Prefix, Weight);
 word!(Period, Window, StatusRange, GrpcStatus, Factor, Ratio);
 word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 

@@ -1,21 +1,27 @@
 //! `GET /gateway/stats`: a row for each route and target, in the order of the config.
 
+mod clock;
+mod limiter;
+mod route;
+mod target;
+
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use serde::Serialize;
 
+use self::clock::{Clock, timestamp};
+use self::limiter::{Counting, counting};
+use self::target::{Discovery, Health, Latency, discovery, health, latency};
 use crate::breaker::window::Counts;
-use crate::config::OnRedisDown;
-use crate::plugin::rate_limit::redis::Health as RedisHealth;
-use crate::plugin::rate_limit::rule::{Limits, Rule};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::discovery::source::Source;
-use crate::upstream::health;
 use crate::upstream::roster::{Entry, Terms};
-use crate::upstream::target::Target;
+use crate::upstream::split::Group;
+use crate::upstream::target::{Member, Target};
 
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +31,9 @@ struct Row {
     /// In a row; while open or half-open, those that opened the circuit.
     failures: u32,
     state: &'static str,
+    /// Of the route's groups, where it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
     /// Since when the circuit is in this state.
     since: String,
     last_failure: Option<LastFailure>,
@@ -40,6 +49,11 @@ struct Row {
     retried: u64,
     /// Requests under way.
     in_flight: u32,
+    /// And how many there may be at this moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency_limit: Option<u32>,
+    /// How long the target took to answer; `null` if nothing was sent in the last minute.
+    latency: Option<Latency>,
     /// How often the circuit opened.
     trips: u64,
     /// What came in the window that the breaker goes by, if it goes by one.
@@ -58,6 +72,7 @@ struct Row {
     /// Where the limit of the route is counted; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<Counting>,
+    route: Option<route::Route>,
 }
 
 #[derive(Serialize)]
@@ -70,90 +85,10 @@ struct LastFailure {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Discovery {
-    source: String,
-    /// Why the last look-up failed; what was known before stays in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    /// Since when look-ups have been failing, or working.
-    since: String,
-    /// When its targets changed the last time.
-    changed: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Health {
-    /// `HEALTHY`, `UNHEALTHY`, or `UNKNOWN` before the first check.
-    state: &'static str,
-    since: String,
-    last_check: Option<String>,
-    /// Why the last check was bad.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    checks: u64,
-    failed: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Recent {
     requests: u32,
     failed: u32,
     slow: u32,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Counting {
-    /// `redis`; `memory`; `none`: Redis is away, and what comes is let through or refused uncounted; or `mixed`:
-    /// some nodes of the cluster are away.
-    store: &'static str,
-    /// Since when, where Redis is configured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<String>,
-    /// Why it is not Redis although it is configured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    /// The servers of Redis.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    redis: Vec<Server>,
-    /// Requests let through, and refused, by a count.
-    allowed: u64,
-    refused: u64,
-    /// And without one, for want of Redis.
-    uncounted: u64,
-    rules: Vec<Limit>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Server {
-    address: String,
-    connected: bool,
-    /// Of the breaker that guards the link to it.
-    state: &'static str,
-    failures: u32,
-    since: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    /// While open: when connecting is tried again.
-    retry_at: Option<String>,
-    trips: u64,
-    /// Round trips, and those of them that failed.
-    calls: u64,
-    failed: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Limit {
-    name: String,
-    max: u32,
-    window_seconds: f64,
-    dry_run: bool,
-    /// By this one; where it is a dry run, it would have been.
-    refused: u64,
 }
 
 /// The rows as JSON.
@@ -164,21 +99,39 @@ pub fn json(snapshot: &Snapshot) -> Bytes {
 }
 
 fn rows(snapshot: &Snapshot, route: &Route, clock: &Clock) -> Vec<Row> {
-    let of = |(entry, _): &(Entry, Terms)| match entry {
-        Entry::Target(target) => vec![row(snapshot, route, target, None, clock)],
-        Entry::Source(source) => match source.found() {
-            found if found.is_empty() => vec![nowhere(route, source)],
-            found => found.iter().map(|found| row(snapshot, route, &found.target, Some(source), clock)).collect(),
-        },
+    let show = |group: &Group| {
+        let pool = group.roster.pool();
+        let members: HashMap<u32, &Arc<Member>> = pool.members().map(|member| (member.target.id, member)).collect();
+        let target = |target: &Target, source: Option<&Source>| Row {
+            discovery: source.map(discovery),
+            concurrency_limit: members.get(&target.id).and_then(|member| Some(member.concurrency.as_ref()?.limit())),
+            ..row(target, clock)
+        };
+        let of = |(entry, _): &(Entry, Terms)| match entry {
+            Entry::Target(found) => vec![target(found, None)],
+            Entry::Source(source) => match source.found() {
+                found if found.is_empty() => vec![nowhere(source)],
+                found => found.iter().map(|found| target(&found.target, Some(source))).collect(),
+            },
+        };
+        let name = Some(group.name.to_string()).filter(|name| !name.is_empty());
+        let mut rows: Vec<Row> = group.roster.entries.iter().flat_map(of).collect();
+        rows.iter_mut().for_each(|row| row.group.clone_from(&name));
+        rows
     };
-    route.roster.entries.iter().flat_map(of).collect()
+    let of_route = |row| Row {
+        path: route.path.to_string(),
+        rate_limit: route.limits.as_ref().map(|limits| counting(limits, snapshot.store.redis_health(), clock)),
+        route: Some(route::route(route)),
+        ..row
+    };
+    route.split.groups.iter().flat_map(show).map(of_route).collect()
 }
 
 /// The row of a source that has no target.
-fn nowhere(route: &Route, source: &Source) -> Row {
+fn nowhere(source: &Source) -> Row {
     let status = source.status();
     Row {
-        path: route.path.to_string(),
         target_url: source.url.as_str().to_owned(),
         state: "OPEN",
         since: timestamp(status.since),
@@ -187,20 +140,9 @@ fn nowhere(route: &Route, source: &Source) -> Row {
     }
 }
 
-fn discovery(source: &Source) -> Discovery {
-    let status = source.status();
-    Discovery {
-        source: source.url.as_str().to_owned(),
-        since: timestamp(status.since),
-        changed: status.changed.map(timestamp),
-        error: status.error,
-    }
-}
-
-fn row(snapshot: &Snapshot, route: &Route, target: &Target, source: Option<&Source>, clock: &Clock) -> Row {
+fn row(target: &Target, clock: &Clock) -> Row {
     let (view, totals) = (target.view(clock.now), target.record.totals());
     Row {
-        path: route.path.to_string(),
         target_url: target.url.as_str().to_owned(),
         failures: view.failures,
         state: view.phase.name(),
@@ -220,99 +162,16 @@ fn row(snapshot: &Snapshot, route: &Route, target: &Target, source: Option<&Sour
         trips: view.trips,
         recent: view.recent.map(|Counts { total, failed, slow }| Recent { requests: total, failed, slow }),
         held: view.held,
-        discovery: source.map(discovery),
         addresses: target.addresses.all(),
         health: target.checks.as_ref().map(|checks| health(checks.view())),
-        rate_limit: route.limits.as_ref().map(|limits| counting(limits, snapshot.store.redis_health(), clock)),
-    }
-}
-
-fn health(view: health::View) -> Health {
-    Health {
-        state: match view.healthy {
-            Some(true) => "HEALTHY",
-            Some(false) => "UNHEALTHY",
-            None => "UNKNOWN",
-        },
-        since: timestamp(view.since),
-        last_check: view.last.map(timestamp),
-        reason: view.reason,
-        checks: view.checks,
-        failed: view.failed,
-    }
-}
-
-fn counting(limits: &Limits, redis: Option<Vec<RedisHealth>>, clock: &Clock) -> Counting {
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let stands_in = limits.rules.iter().any(|rule| rule.on_redis_down == OnRedisDown::Local);
-    let limit = |(rule, refused): (&Rule, &AtomicU64)| Limit {
-        name: rule.label.to_string(),
-        max: rule.quota.max.get(),
-        window_seconds: rule.quota.window.as_secs_f64(),
-        dry_run: rule.dry_run,
-        refused: count(refused),
-    };
-    let servers = redis.as_deref().unwrap_or_default();
-    let is_up = |health: &&RedisHealth| health.up == Some(true);
-    Counting {
-        store: match servers.iter().filter(is_up).count() {
-            up if up > 0 && up == servers.len() => "redis",
-            1.. => "mixed",
-            0 if redis.is_some() && !stands_in => "none",
-            0 => "memory",
-        },
-        since: servers.iter().map(|health| health.since).max().map(timestamp),
-        reason: servers.iter().find_map(|health| health.reason.clone()),
-        allowed: count(&limits.tally.allowed),
-        refused: count(&limits.tally.refused),
-        uncounted: count(&limits.tally.uncounted),
-        rules: limits.rules.iter().zip(&limits.tally.by_rule).map(limit).collect(),
-        redis: servers.iter().map(|health| server(health, clock)).collect(),
-    }
-}
-
-fn server(health: &RedisHealth, clock: &Clock) -> Server {
-    Server {
-        address: health.address.clone(),
-        connected: health.up == Some(true),
-        state: health.breaker.phase.name(),
-        failures: health.breaker.failures,
-        since: timestamp(health.since),
-        reason: health.reason.clone(),
-        retry_at: health.breaker.retry_at.map(|at| clock.show(at)),
-        trips: health.breaker.trips,
-        calls: health.calls,
-        failed: health.failed,
-    }
-}
-
-/// Tells times of day for moments of the monotonic clock.
-struct Clock {
-    now: Instant,
-    wall: SystemTime,
-}
-
-impl Clock {
-    fn show(&self, at: Instant) -> String {
-        timestamp(match at.checked_duration_since(self.now) {
-            Some(ahead) => self.wall + ahead,
-            None => self.wall - self.now.duration_since(at),
-        })
-    }
-}
-
-/// RFC 3339, in UTC, to the millisecond.
-fn timestamp(at: SystemTime) -> String {
-    match jiff::Timestamp::try_from(at) {
-        Ok(timestamp) => format!("{timestamp:.3}"),
-        Err(_) => "-".to_owned(),
+        latency: latency(target, clock.now),
+        ..Row::default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::config;
@@ -343,13 +202,5 @@ mod tests {
         );
         assert_eq!(rows[0]["rateLimit"]["store"], "memory");
         assert!(rows[2].get("rateLimit").is_none());
-    }
-
-    #[test]
-    fn moments_are_shown_as_times_of_day() {
-        let now = Instant::now() + Duration::from_secs(100);
-        let clock = Clock { now, wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000) };
-        assert_eq!(clock.show(now + Duration::from_millis(500)), "1970-01-01T00:16:40.500Z");
-        assert_eq!(clock.show(now - Duration::from_secs(40)), "1970-01-01T00:16:00.000Z");
     }
 }

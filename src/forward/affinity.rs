@@ -1,12 +1,14 @@
-//! What a request shares with those that should go to the same target.
+//! What a request shares with those that should go to the same target, or to the same group of targets.
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use pingora::http::RequestHeader;
 
-use crate::config::HashKey;
+use crate::config::{HashKey, Sticky};
 use crate::context::RequestCtx;
+use crate::rng;
+use crate::snapshot::Route;
 use crate::upstream::hash;
 
 /// The hash of what `key` looks at. A request that lacks it goes by its address.
@@ -22,6 +24,36 @@ pub fn hash(key: &HashKey, request: &RequestHeader, ctx: &RequestCtx) -> u64 {
         HashKey::Cookie(name) => cookie(&request.headers, name.as_str()).map(hash::of),
     };
     found.unwrap_or_else(|| address(ctx.client))
+}
+
+/// The group that a request belongs to. A cookie that is to say so is set where there is none.
+pub fn group(route: &Route, request: &RequestHeader, ctx: &mut RequestCtx) -> usize {
+    if route.split.groups.len() == 1 {
+        return 0;
+    }
+    let chance = || rng::with_local(|rng| rng.below(1 << 30));
+    match &route.sticky {
+        None => route.split.choose(None, chance()),
+        Some(Sticky::Header(name)) => {
+            let key = request.headers.get(&name.0).map(|value| hash::of(value.as_bytes()));
+            route.split.choose(key, chance())
+        }
+        Some(Sticky::Cookie(name)) => {
+            let known = cookie(&request.headers, name.as_str()).and_then(|group| route.split.named(group));
+            known.unwrap_or_else(|| {
+                let group = route.split.choose(None, chance());
+                let value = format!(
+                    "{}={}; Path={}; HttpOnly; SameSite=Lax",
+                    name.as_str(),
+                    route.split.groups[group].name,
+                    route.path
+                );
+                // Names of cookies and groups, and paths, are made of what may stand in a field.
+                ctx.notes.answer.extend(HeaderValue::try_from(value).ok().map(|value| (header::SET_COOKIE, value)));
+                group
+            })
+        }
+    }
 }
 
 /// The value of the first cookie of that name.

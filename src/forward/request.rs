@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header;
 use pingora::Result;
 use pingora::http::RequestHeader;
@@ -11,6 +12,7 @@ use super::retry;
 use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
 use crate::downstream::request_id::X_REQUEST_ID;
+use crate::rng::{self, Rng};
 use crate::upstream::retry::Trouble;
 
 /// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
@@ -34,6 +36,23 @@ pub fn decorate(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()>
         request.insert_header(name.to_bytes(), value.clone())?;
     }
     headers::forward(request, ctx.peer)
+}
+
+/// Begins a copy of a request that is sent for the first time, if its route has copies made.
+pub fn mirror(session: &mut Session, request: &RequestHeader, ctx: &mut RequestCtx) {
+    let Some(mirror) = ctx.route.as_ref().and_then(|route| route.mirror.clone()) else { return };
+    if ctx.sent == 1 && !session.is_upgrade_req() {
+        let has_body = !session.is_body_empty();
+        ctx.copy = mirror.begin(request, has_body, rng::with_local(Rng::unit));
+    }
+}
+
+/// The same piece of the request's body, or its end, goes to the copy.
+pub fn copy(ctx: &mut RequestCtx, data: Option<&Bytes>, end: bool) {
+    // What is sent again has been copied.
+    if ctx.sent == 1 && ctx.copy.as_ref().is_some_and(|copy| !copy.add(data, end) || end) {
+        ctx.copy = None;
+    }
 }
 
 /// A piece of the request's body has come from the client, or its end: from then on the target is waited for.

@@ -30,6 +30,7 @@ pub fn after(trouble: Trouble, session: &Session, ctx: &mut RequestCtx, now: Ins
     if !is_free {
         retries.pay(now);
     }
+    retries.note();
     if let Some(last) = &ctx.member {
         last.target.record.retried();
     }
@@ -70,6 +71,6 @@ pub fn per_try_timeout(trouble: Trouble, session: &Session, ctx: &RequestCtx) ->
     let route = ctx.route.as_ref()?;
     let retries = route.retries.as_ref()?;
     let timeout = retries.per_try_timeout()?;
-    let is_last = ctx.tried.len() >= route.roster.len();
+    let is_last = ctx.tried.len() >= route.split.len();
     (!is_last && is_possible(retries, trouble, session, ctx)).then_some(timeout)
 }

@@ -1,6 +1,7 @@
 //! What remains of a request when it is over.
 
 pub mod access_log;
+pub mod tally;
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +14,19 @@ use self::access_log::{AccessLog, Entry};
 use crate::context::RequestCtx;
 use crate::failure::Failure;
 
-/// Writes the log line of a request.
+/// Counts a request and writes its log line.
 pub fn finish(session: &Session, error: Option<&Error>, ctx: &RequestCtx, log: &AccessLog, now: Instant) {
     let header = session.req_header();
     let failure = || ctx.failure.or(error.map(Failure::of)).map_or(0, Failure::status);
+    let status = final_status(session).unwrap_or_else(failure);
+    if let Some(route) = &ctx.route {
+        route.tally.ended(status, ctx.code);
+    }
     log.write(&Entry {
         method: header.method.as_str(),
         target: ctx.member.as_ref().map(|member| member.target.url.as_str()),
         path: header.uri.path(),
-        status: final_status(session).unwrap_or_else(failure),
+        status,
         elapsed: now.duration_since(ctx.started),
         request_id: ctx.request_id.to_str().unwrap_or("-"),
         client: ctx.client,

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use crate::breaker::policy::{Backoff, Policy, Recent, Trip};
 use crate::config::units::Origin;
-use crate::config::{self, BalanceAlgorithm};
+use crate::config::{self, BalanceAlgorithm, Destinations};
 use crate::upstream::concurrency::Bounds;
 use crate::upstream::criteria::Criteria;
 use crate::upstream::discovery::source::Source;
+use crate::upstream::mirror::Mirror;
 use crate::upstream::pool::{Algorithm, OnAllOpen};
 use crate::upstream::registry::{Blueprint, Registry};
 use crate::upstream::roster::{Entry, Limit, Roster, Terms};
+use crate::upstream::split::{Group, Split};
 use crate::upstream::target::Target;
 
 /// Added to the time that an attempt may take, for the lease of a probe.
@@ -47,7 +49,7 @@ impl<'c> Targets<'c> {
     pub fn new(config: &'c config::Config) -> Self {
         let mut found: HashMap<&Origin, Guards<'_>> = HashMap::new();
         for route in &config.routes {
-            for target in &route.targets {
+            for target in route.destinations.targets() {
                 let guards = found.entry(&target.origin).or_default();
                 guards.check = guards.check.or(route.health_check.as_ref());
                 if let Some(breaker) = &target.breaker {
@@ -76,8 +78,32 @@ impl<'c> Targets<'c> {
         self.by_origin.values().filter_map(source).collect()
     }
 
-    /// Those of a route.
-    pub fn roster(&self, route: &config::Route) -> Arc<Roster> {
+    /// The groups of a route.
+    pub fn split(&self, route: &config::Route) -> Split {
+        let groups = match &route.destinations {
+            Destinations::Targets { targets } => {
+                vec![Group { name: "".into(), weight: 1, roster: self.roster(route, targets) }]
+            }
+            Destinations::Groups { groups, .. } => {
+                let group = |group: &config::Group| Group {
+                    name: group.name.as_str().into(),
+                    weight: group.weight,
+                    roster: self.roster(route, &group.targets),
+                };
+                groups.iter().map(group).collect()
+            }
+        };
+        Split { groups }
+    }
+
+    /// Where copies of a route's requests go.
+    pub fn mirror(&self, route: &config::Route) -> Option<Arc<Mirror>> {
+        let mirror = route.mirror.as_ref()?;
+        let (target, _) = self.registry.target(&mirror.target, &blueprint(&Guards::default()), &Arc::default());
+        Some(Arc::new(Mirror::new(mirror, target, route.timeouts)))
+    }
+
+    fn roster(&self, route: &config::Route, targets: &[config::Target]) -> Arc<Roster> {
         let entry = |written: &config::Target| {
             let entry = match self.by_origin.get(&written.origin)? {
                 Known::Target(target) => Entry::Target(target.clone()),
@@ -89,7 +115,7 @@ impl<'c> Targets<'c> {
             config::OnAllOpen::Fail => OnAllOpen::Fail,
             config::OnAllOpen::TryAnyway => OnAllOpen::TryAnyway,
         };
-        Roster::new(route.targets.iter().filter_map(entry).collect(), algorithm(&route.balance), on_all_open)
+        Roster::new(targets.iter().filter_map(entry).collect(), algorithm(&route.balance), on_all_open)
     }
 }
 

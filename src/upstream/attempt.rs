@@ -131,6 +131,7 @@ impl Attempt {
         let took = now.saturating_duration_since(self.begun);
         let target = &self.member.target;
         target.latency.seen(took, now);
+        target.taken.seen(took, now);
         if let Some(concurrency) = &self.member.concurrency {
             concurrency.answered(took, target.in_flight(), now);
         }
@@ -154,7 +155,9 @@ impl Attempt {
     /// The target failed.
     pub fn fail(&mut self, cause: Cause, request_id: &HeaderValue, now: Instant) {
         if self.state == AttemptState::Sent && matches!(cause, Cause::Timeout(_)) {
-            self.target().latency.seen(now.saturating_duration_since(self.begun), now);
+            let took = now.saturating_duration_since(self.begun);
+            self.target().latency.seen(took, now);
+            self.target().taken.seen(took, now);
         }
         if matches!(cause, Cause::Connect(_)) || self.state == AttemptState::Sent && matches!(cause, Cause::Timeout(_))
         {

@@ -1,6 +1,5 @@
 //! The targets of a route, and which of them gets the next request.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,9 +9,7 @@ use super::balance::{self, Answer, Balance, Circumstances};
 use super::hash;
 use super::target::Member;
 use crate::breaker;
-use crate::rng::Rng;
-
-thread_local!(static RNG: RefCell<Rng> = RefCell::new(Rng::random()));
+use crate::rng;
 
 /// What clients are told to wait while a probe decides, or until somebody is done.
 const SOON: Duration = Duration::from_secs(1);
@@ -75,6 +72,15 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
+    /// The same for the targets of two groups together.
+    pub fn and(self, other: Self) -> Self {
+        Unavailable {
+            retry_after: self.retry_after.into_iter().chain(other.retry_after).min(),
+            full: self.full || other.full,
+            is_empty: self.is_empty && other.is_empty,
+        }
+    }
+
     fn note(&mut self, refused: Refused, now: Instant) {
         let wait = match refused {
             Refused::Ill(interval) => interval,
@@ -179,7 +185,7 @@ impl Tier {
                 false => Attempt::anyway(member, now).map_or(Answer::No, Answer::Yes),
             }
         };
-        RNG.with_borrow_mut(|rng| self.balance.pick_by_chance(rng, ask)).map(|(_, attempt)| attempt)
+        rng::with_local(|rng| self.balance.pick_by_chance(rng, ask)).map(|(_, attempt)| attempt)
     }
 
     fn pick_by(
@@ -189,7 +195,7 @@ impl Tier {
         now: Instant,
         mut ask: impl FnMut(usize, bool, u64) -> Answer<Attempt>,
     ) -> Option<Attempt> {
-        RNG.with_borrow_mut(|rng| {
+        rng::with_local(|rng| {
             let chance = rng.below(1 << 30);
             let ask = |target, has_to| ask(target, has_to, chance);
             let turn = match (turn, self.algorithm) {

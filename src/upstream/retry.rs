@@ -6,6 +6,7 @@
 
 mod recent;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::Method;
@@ -33,13 +34,16 @@ pub enum Trouble {
 pub struct Retries {
     policy: config::Retry,
     budget: Budget,
+    /// Retries that were made, and that the budget did not allow.
+    made: AtomicU64,
+    denied: AtomicU64,
 }
 
 impl Retries {
     /// Retries by this policy.
     pub fn new(policy: config::Retry, now: Instant) -> Self {
         let budget = Budget::new(policy.budget.share, policy.budget.min, now);
-        Retries { policy, budget }
+        Retries { policy, budget, made: AtomicU64::new(0), denied: AtomicU64::new(0) }
     }
 
     /// A request has come, from which the budget grows.
@@ -71,12 +75,26 @@ impl Retries {
 
     /// Whether the budget has one more.
     pub fn can_pay(&self, now: Instant) -> bool {
-        self.budget.has_one(now)
+        let can_pay = self.budget.has_one(now);
+        if !can_pay {
+            self.denied.fetch_add(1, Ordering::Relaxed);
+        }
+        can_pay
     }
 
     /// Takes one from the budget.
     pub fn pay(&self, now: Instant) {
         self.budget.spend(now);
+    }
+
+    /// One is made, paid or free.
+    pub fn note(&self) {
+        self.made.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were made, and how many the budget did not allow.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.made.load(Ordering::Relaxed), self.denied.load(Ordering::Relaxed))
     }
 }
 

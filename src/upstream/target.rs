@@ -13,6 +13,7 @@ use super::concurrency::{Bounds, Concurrency};
 use super::criteria::Criteria;
 use super::ewma::Latency;
 use super::health::Checks;
+use super::quantiles::Quantiles;
 use super::record::Record;
 use super::registry::Blueprint;
 use crate::breaker::circuit::Circuit;
@@ -34,8 +35,10 @@ pub struct Target {
     pub checks: Option<Checks>,
     /// Where it is.
     pub addresses: Addresses,
-    /// How long it takes to answer.
+    /// How long it takes to answer, as a mean.
     pub latency: Latency,
+    /// And in the last minute.
+    pub taken: Quantiles,
     /// How attempts ended.
     pub record: Record,
     in_flight: AtomicU32,
@@ -128,6 +131,7 @@ impl Target {
             checks: check.map(|plan| Checks::new(plan, url.authority(), now)),
             addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
             latency: Latency::new(now),
+            taken: Quantiles::new(now),
             record: Record::default(),
             in_flight: AtomicU32::new(0),
             doubted,

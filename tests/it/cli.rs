@@ -169,6 +169,17 @@ fn what_is_printed_of_ways_to_choose_reads_back_to_the_same() {
 }
 
 #[test]
+fn what_is_printed_of_groups_and_copies_reads_back_to_the_same() {
+    let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/groups-good.yaml")).unwrap();
+    let first = String::from_utf8(check(&text, &["--print"]).stdout).unwrap();
+    for shown in ["name: canary", "weight: 95", "cookie: Canary", "header: x-tenant", "share: 10%", "concurrency: 100"]
+    {
+        assert!(first.contains(shown), "{shown} in {first}");
+    }
+    assert_eq!(String::from_utf8(check(first.as_bytes(), &["--print"]).stdout).unwrap(), first);
+}
+
+#[test]
 fn dotenv_is_read_and_the_environment_wins() {
     let run = |env: &[(&str, &str)]| {
         let mut command = aegis(&["check", "-c", "aegis.yaml", "--print"]);

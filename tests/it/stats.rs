@@ -60,3 +60,37 @@ fn live_and_ready_answer_and_the_rest_of_gateway_is_closed() {
     // Every route has its own prefix; `/gatewayx` is not ours.
     gateway.get("/gatewayx").is_problem(502, "upstream_connect_failed");
 }
+
+#[test]
+fn a_row_tells_how_requests_of_its_route_ended_and_how_long_its_target_took() {
+    let slow = Upstream::with(|request| match request.path() {
+        "/users/slow" => {
+            std::thread::sleep(std::time::Duration::from_millis(80));
+            Reply::ok()
+        }
+        "/users/broken" => Reply::status(500, "x"),
+        "/users/reset" => Reply::Reset(Vec::new()),
+        "/users/gone" => Reply::status(404, "x"),
+        _ => Reply::ok(),
+    });
+    let gateway = gateway(format!(
+        "routes: [{{ path: /users, target: {}, concurrency: 7, plugins: {{ auth: true, rateLimit: {{ max: 27, window: 600 }} }} }}]\n",
+        slow.url()
+    ));
+    assert_eq!(gateway.stats()[0]["latency"], serde_json::Value::Null);
+    for (target, times) in [("/users/a", 19), ("/users/slow", 1), ("/users/gone", 3), ("/users/broken", 2)] {
+        (0..times).for_each(|_| drop(gateway.get_as("ann", target)));
+    }
+    assert_eq!(gateway.get_as("ann", "/users/reset").status, 502);
+    assert_eq!((gateway.get("/users").status, gateway.get_as("ann", "/users").status), (401, 503));
+    assert_eq!(gateway.get_as("ann", "/users").status, 429);
+    let row = gateway.settled_stats().swap_remove(0);
+    let expected = serde_json::json!({
+        "requests": 29, "ok": 20, "unauthorized": 1, "notFound": 3, "rateLimited": 1, "noTarget": 1,
+        "upstreamErrors": 2, "failed": 1, "retries": { "made": 0, "denied": 0 }
+    });
+    assert_eq!((&row["route"], &row["concurrencyLimit"]), (&expected, &7.into()));
+    let latency = |name: &str| row["latency"][name].as_f64().unwrap();
+    assert_eq!(row["latency"]["count"], 25, "{row}");
+    assert!(latency("p50") < 50.0 && latency("p99") >= 80.0 && latency("p95") <= latency("p99"), "{row}");
+}

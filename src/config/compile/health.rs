@@ -80,7 +80,7 @@ impl Compiler<'_> {
         let mut first: HashMap<&str, (&Located<file::Route>, &HealthCheck)> = HashMap::new();
         for (written, route) in written.iter().zip(routes) {
             let Some(check) = &route.health_check else { continue };
-            for target in &route.targets {
+            for target in route.destinations.targets() {
                 let (theirs, other) = *first.entry(target.origin.as_str()).or_insert((written, check));
                 if other != check {
                     let at = written.health_check.as_ref().map_or(written.at, |check| check.at);

@@ -1,44 +1,20 @@
 //! `routes:`, with what they inherit from `defaults:`.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 
-use super::{Compiler, at_route};
+use super::{Compiler, at_route, split};
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
-use crate::config::model::{Breaker, Plugins, Route, Target};
-use crate::config::units::Origin;
+use crate::config::model::{Breaker, Plugins, Route};
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
         let path = at_route(written);
-        if written.targets.is_empty() && !self.told_of(&format!("{path}.targets")) {
-            self.error(written.targets.at, format!("{path}.targets"), "there is no target; write [http://HOST:PORT]");
-        }
         // A block that the route does not have stands under `defaults`.
         let place = |own: bool, key: &str| if own { format!("{path}.{key}") } else { format!("defaults.{key}") };
         let block = written.breaker.as_ref().or(defaults.breaker.as_ref());
         let breaker = self.breaker(block, &place(written.breaker.is_some(), "breaker"));
-        let mut targets: Vec<Target> = Vec::new();
-        for target in written.targets.iter() {
-            if targets.iter().any(|earlier| earlier.origin == target.url) {
-                self.error(
-                    target.at,
-                    format!("{path}.targets[{}]", target.index),
-                    format!("{} is in the list already; keep one", target.url),
-                );
-            } else {
-                let own = target.breaker.as_ref();
-                let own = own.map(|own| self.breaker(Some(own), &format!("{path}.targets[{}].breaker", target.index)));
-                targets.push(Target {
-                    origin: target.url.clone(),
-                    weight: target.weight.map_or(NonZeroU32::MIN, |weight| weight.0),
-                    has_own_breaker: own.is_some(),
-                    breaker: own.unwrap_or_else(|| breaker.clone()),
-                });
-            }
-        }
-        let all_known = targets.iter().all(|target| matches!(target.origin, Origin::Url(_)));
+        let destinations = self.destinations(written, &breaker);
         let timeouts = written.timeouts.as_ref().or(defaults.timeouts.as_ref());
         let timeouts = self.timeouts(timeouts, &place(written.timeouts.is_some(), "timeouts"));
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
@@ -46,7 +22,7 @@ impl Compiler<'_> {
         let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
         Route {
             path: written.path.as_str().to_owned(),
-            targets,
+            mirror: self.mirror(written.mirror.as_ref().or(defaults.mirror.as_ref())),
             balance: self.balance(
                 written.balance.as_ref().or(defaults.balance.as_ref()),
                 &place(written.balance.is_some(), "balance"),
@@ -65,9 +41,10 @@ impl Compiler<'_> {
             retry: self.retry(
                 written.retry.as_ref().or(defaults.retry.as_ref()),
                 (&place(written.retry.is_some(), "retry"), written.retry.is_some()),
-                all_known.then_some(written.targets.len()),
+                split::count(&destinations),
                 &timeouts,
             ),
+            destinations,
             timeouts,
             breaker,
             plugins: Plugins {
@@ -96,7 +73,7 @@ impl Compiler<'_> {
     pub(super) fn one_breaker_a_target(&mut self, written: &[Located<file::Route>], routes: &[Route]) {
         let mut first: HashMap<&str, (&Located<file::Route>, &Breaker)> = HashMap::new();
         for (written, route) in written.iter().zip(routes) {
-            for target in &route.targets {
+            for target in route.destinations.targets() {
                 let Some(breaker) = &target.breaker else { continue };
                 let (theirs, other) = *first.entry(target.origin.as_str()).or_insert((written, breaker));
                 if other != breaker {

@@ -5,6 +5,7 @@ use super::breaker::Breaker;
 use super::health::HealthCheck;
 use super::plugins::Plugins;
 use super::retry::Retry;
+use super::split::{Group, Mirror, Sticky};
 use super::target::Target;
 use super::timeouts::Timeouts;
 use super::words::{Later, PositiveOrOff, Switch};
@@ -32,10 +33,11 @@ pub struct Policies {
     pub retry: Option<Located<Switch<Retry>>>,
     /// How targets are asked whether they are well: a block, or `off` (default).
     pub health_check: Option<Located<Switch<HealthCheck>>>,
+    /// Where copies of requests go: a block, or `off` (default).
+    pub mirror: Option<Located<Switch<Mirror>>>,
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
-    mirror: Later,
 }
 
 /// One entry of `routes:`.
@@ -46,7 +48,11 @@ pub struct Route {
     pub path: Located<RoutePath>,
     /// Where its requests go; one URL or a list.
     #[serde(alias = "target")]
-    pub targets: Located<OneOrMany<Located<Target>>>,
+    pub targets: Option<Located<OneOrMany<Located<Target>>>>,
+    /// In place of that: groups of targets, each of which gets its share of the requests.
+    pub groups: Option<Located<Vec<Located<Group>>>>,
+    /// What keeps requests with the group that they had before: `header: NAME` or `cookie: NAME`.
+    pub sticky: Option<Located<Sticky>>,
     /// How targets are chosen: `roundRobin` (default) or another.
     pub balance: Option<Balance>,
     /// How many requests a target may have under way: a number, `adaptive`, or `off` (default).
@@ -63,6 +69,8 @@ pub struct Route {
     pub retry: Option<Located<Switch<Retry>>>,
     /// How targets are asked whether they are well: a block, or `off` (default).
     pub health_check: Option<Located<Switch<HealthCheck>>>,
+    /// Where copies of requests go: a block, or `off` (default).
+    pub mirror: Option<Located<Switch<Mirror>>>,
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
@@ -74,7 +82,5 @@ pub struct Route {
     rewrite: Later,
     redirect: Later,
     compress: Later,
-    groups: Later,
-    mirror: Later,
     limits: Later,
 }

@@ -24,6 +24,26 @@ impl fmt::Display for Count {
     }
 }
 
+/// How much one of several gets: 0, nothing, or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weight(pub u32);
+
+impl FromStr for Weight {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map(Weight)
+            .map_err(|_| format!("\"{text}\" is out of range; write a whole number from 0 to {}", u32::MAX))
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A port: 1 to 65535.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port(pub u16);
@@ -96,6 +116,8 @@ mod tests {
         assert_eq!("7".parse::<Count>().map(|count| count.to_string()), Ok("7".into()));
         assert_eq!("4".parse::<Threads>().map(|threads| threads.to_string()), Ok("4".into()));
         assert!(["0", "-1", "1.5", "4294967296", "many", ""].iter().all(|text| text.parse::<Count>().is_err()));
+        assert_eq!("0".parse::<Weight>().map(|weight| weight.to_string()), Ok("0".into()));
+        assert!(["-1", "0.5", "4294967296"].iter().all(|text| text.parse::<Weight>().is_err()));
         assert_eq!("56".parse::<Prefix>().map(|bits| bits.to_string()), Ok("56".into()));
         assert!(["0", "129", "-1", "/24"].iter().all(|text| text.parse::<Prefix>().is_err()));
         assert!(["0", "1025", "two"].iter().all(|text| text.parse::<Threads>().is_err()));

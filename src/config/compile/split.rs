@@ -1,0 +1,121 @@
+//! `targets:`, `groups:`, `sticky:`, `mirror:`
+
+use std::num::NonZeroU32;
+
+use super::{Compiler, at_route};
+use crate::config::file::{self, OneOrMany, Switch};
+use crate::config::located::Located;
+use crate::config::model::{Breaker, Destinations, Group, Mirror, Target};
+use crate::config::units::Origin;
+use crate::ratio::Ratio;
+
+const HUNDRED: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
+
+impl Compiler<'_> {
+    /// Where the requests of a route go; `breaker` is that of targets that do not say.
+    pub(super) fn destinations(&mut self, written: &Located<file::Route>, breaker: &Option<Breaker>) -> Destinations {
+        let path = at_route(written);
+        if let (Some(sticky), None) = (&written.sticky, &written.groups) {
+            self.error(
+                sticky.at,
+                format!("{path}.sticky"),
+                "it keeps requests with a group; write groups, or remove it",
+            );
+        }
+        match (&written.targets, &written.groups) {
+            (Some(targets), None) => {
+                Destinations::Targets { targets: self.targets(targets, &format!("{path}.targets"), breaker) }
+            }
+            (targets, Some(groups)) => {
+                if let Some(targets) = targets {
+                    let message = "there are groups, too, which have targets of their own; write one of the two";
+                    self.error(targets.at, format!("{path}.targets"), message);
+                }
+                let groups = self.groups(groups, &path, breaker);
+                Destinations::Groups { groups, sticky: written.sticky.as_ref().map(|sticky| sticky.value.clone()) }
+            }
+            (None, None) => {
+                if !self.told_of(&format!("{path}.targets")) && !self.told_of(&format!("{path}.groups")) {
+                    self.error(written.at, &path, "the key \"targets\" is missing");
+                }
+                Destinations::Targets { targets: Vec::new() }
+            }
+        }
+    }
+
+    fn groups(
+        &mut self,
+        written: &Located<Vec<Located<file::Group>>>,
+        route: &str,
+        breaker: &Option<Breaker>,
+    ) -> Vec<Group> {
+        let path = format!("{route}.groups");
+        if written.iter().all(|group| group.weight.0 == 0) && !self.told_of(&path) {
+            let message = "no group gets anything; give one of them a weight";
+            self.error(written.at, &path, message);
+        }
+        let mut groups: Vec<Group> = Vec::new();
+        for group in &written.value {
+            let path = format!("{path}[{}]", group.index);
+            let name = group.name.to_string();
+            if groups.iter().any(|earlier| earlier.name == name) {
+                self.error(group.name.at, format!("{path}.name"), format!("{name} is there already; choose another"));
+            }
+            let targets = self.targets(&group.targets, &format!("{path}.targets"), breaker);
+            for target in &targets {
+                let earlier = groups.iter().find(|group| group.targets.iter().any(|t| t.origin == target.origin));
+                if let Some(earlier) = earlier {
+                    let message =
+                        format!("{} is in {} already; a target belongs to one group", target.origin, earlier.name);
+                    self.error(group.targets.at, format!("{path}.targets"), message);
+                }
+            }
+            groups.push(Group { name, weight: group.weight.0, targets });
+        }
+        groups
+    }
+
+    fn targets(
+        &mut self,
+        written: &Located<OneOrMany<Located<file::Target>>>,
+        path: &str,
+        breaker: &Option<Breaker>,
+    ) -> Vec<Target> {
+        if written.is_empty() && !self.told_of(path) {
+            self.error(written.at, path, "there is no target; write [http://HOST:PORT]");
+        }
+        let mut targets: Vec<Target> = Vec::new();
+        for target in written.iter() {
+            let path = format!("{path}[{}]", target.index);
+            if targets.iter().any(|earlier| earlier.origin == target.url) {
+                self.error(target.at, path, format!("{} is in the list already; keep one", target.url));
+                continue;
+            }
+            let own = target.breaker.as_ref().map(|own| self.breaker(Some(own), &format!("{path}.breaker")));
+            targets.push(Target {
+                origin: target.url.clone(),
+                weight: target.weight.map_or(NonZeroU32::MIN, |weight| weight.0),
+                has_own_breaker: own.is_some(),
+                breaker: own.unwrap_or_else(|| breaker.clone()),
+            });
+        }
+        targets
+    }
+
+    pub(super) fn mirror(&mut self, written: Option<&Located<Switch<file::Mirror>>>) -> Option<Mirror> {
+        match &written?.value {
+            Switch::Off => None,
+            Switch::On(mirror) => Some(Mirror {
+                target: mirror.target.clone(),
+                share: mirror.share.unwrap_or(Ratio::percent(100)),
+                concurrency: mirror.concurrency.map_or(HUNDRED, |count| count.0),
+            }),
+        }
+    }
+}
+
+/// How many targets a request of this route can be sent to, if that is known beforehand.
+pub(super) fn count(destinations: &Destinations) -> Option<usize> {
+    let all_known = destinations.targets().all(|target| matches!(target.origin, Origin::Url(_)));
+    all_known.then(|| destinations.targets().count())
+}

@@ -1,0 +1,108 @@
+//! How the requests of a route ended.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One route's.
+#[derive(Debug, Default)]
+pub struct Tally {
+    requests: AtomicU64,
+    ok: AtomicU64,
+    unauthorized: AtomicU64,
+    not_found: AtomicU64,
+    limited: AtomicU64,
+    no_target: AtomicU64,
+    upstream_errors: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// How often requests ended how. What is none of these is among the requests alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All that have ended.
+    pub requests: u64,
+    /// With a status of 200 to 299.
+    pub ok: u64,
+    /// With 401.
+    pub unauthorized: u64,
+    /// With 404.
+    pub not_found: u64,
+    /// With 429.
+    pub limited: u64,
+    /// For want of a target that takes them, with 503.
+    pub no_target: u64,
+    /// With a status of 500 or more that an upstream gave.
+    pub upstream_errors: u64,
+    /// With one that the gateway gave, since no upstream answered as it should.
+    pub failed: u64,
+}
+
+impl Tally {
+    /// A request has ended with this status; `code` is the gateway's word for it, where the gateway gave it.
+    pub fn ended(&self, status: u16, code: Option<&str>) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let count = match (status, code) {
+            (200..=299, _) => &self.ok,
+            (401, _) => &self.unauthorized,
+            (404, _) => &self.not_found,
+            (429, _) => &self.limited,
+            (_, Some("no_target_available" | "overloaded")) => &self.no_target,
+            (500.., None) => &self.upstream_errors,
+            (500.., Some(_)) => &self.failed,
+            _ => return,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counters.
+    pub fn totals(&self) -> Totals {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Totals {
+            requests: read(&self.requests),
+            ok: read(&self.ok),
+            unauthorized: read(&self.unauthorized),
+            not_found: read(&self.not_found),
+            limited: read(&self.limited),
+            no_target: read(&self.no_target),
+            upstream_errors: read(&self.upstream_errors),
+            failed: read(&self.failed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_is_counted_once_by_how_it_ended() {
+        let tally = Tally::default();
+        for (status, code) in [
+            (200, None),
+            (204, None),
+            (302, None),
+            (401, Some("token_missing")),
+            (404, None),
+            (429, Some("rate_limited")),
+            (499, Some("client_gone")),
+            (500, None),
+            (502, Some("upstream_reset")),
+            (503, Some("no_target_available")),
+            (503, Some("overloaded")),
+            (503, None),
+            (504, Some("upstream_timeout")),
+        ] {
+            tally.ended(status, code);
+        }
+        let expected = Totals {
+            requests: 13,
+            ok: 2,
+            unauthorized: 1,
+            not_found: 1,
+            limited: 1,
+            no_target: 2,
+            upstream_errors: 2,
+            failed: 2,
+        };
+        assert_eq!(tally.totals(), expected);
+    }
+}

@@ -1,0 +1,134 @@
+//! Copies of requests.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use crate::support::{Gateway, Reply, Upstream, eventually, gateway, nobody, token};
+
+fn copying(target: &str, shadow: &str, extra: &str) -> Gateway {
+    gateway(format!("routes: [{{ path: /, target: {target}, mirror: {{ target: {shadow}{extra} }} }}]\n"))
+}
+
+/// The counts of copies once none is under way.
+fn settled(gateway: &Gateway) -> [u64; 3] {
+    eventually("no copy is under way", || {
+        let mirror = gateway.stats()[0]["route"]["mirror"].clone();
+        (mirror["inFlight"] == 0).then(|| ["sent", "failed", "dropped"].map(|name| mirror[name].as_u64().unwrap()))
+    })
+}
+
+#[test]
+fn a_copy_is_the_request_as_the_target_gets_it() {
+    let (target, shadow) = (Upstream::start(), Upstream::with(|_| Reply::status(404, "not your business")));
+    let gateway = gateway(format!(
+        "routes: [{{ path: /, target: {}, plugins: {{ auth: true }}, mirror: {{ target: {} }} }}]\n",
+        target.url(),
+        shadow.url()
+    ));
+    let bearer = format!("Bearer {}", token("ann"));
+    let mut connection = gateway.connect();
+    connection.send(format!(
+        "POST /a?b=c HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\nX-User-Id: eve\r\nContent-Length: 5\r\n\r\nhello"
+    ));
+    assert_eq!((connection.answer(false).status, connection.request("GET", "/x", &[]).status), (200, 401));
+    connection.send(format!(
+        "PUT /chunks HTTP/1.1\r\nHost: x\r\nAuthorization: {bearer}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"
+    ));
+    assert_eq!(connection.answer(false).status, 200);
+    assert_eq!(settled(&gateway), [2, 0, 0]);
+    let (sent, copied) = (target.received(), shadow.received());
+    assert_eq!((sent.len(), copied.len()), (2, 2));
+    for sent in &sent {
+        let copy = copied.iter().find(|copy| copy.line == sent.line).unwrap();
+        assert_eq!((&copy.body, copy.header("x-user-id")), (&sent.body, Some("ann")));
+        for name in ["x-request-id", "x-forwarded-for", "host", "content-length"] {
+            assert_eq!(copy.header(name), sent.header(name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_share_is_copied() {
+    let (target, shadow) = (Upstream::start(), Upstream::start());
+    let gateway = copying(&target.url(), &shadow.url(), ", share: 25%");
+    let mut connection = gateway.connect();
+    (0..400).for_each(|_| assert_eq!(connection.request("GET", "/", &[]).status, 200));
+    let [sent, failed, dropped] = settled(&gateway);
+    // Six standard deviations to either side of 100.
+    assert!((48..=152).contains(&sent) && failed == 0 && dropped == 0, "{sent} {failed} {dropped}");
+    assert_eq!(shadow.received().len() as u64, sent);
+}
+
+#[test]
+fn nobody_waits_for_a_shadow_that_hangs_and_its_copies_are_bounded() {
+    let target = Upstream::start();
+    let hung = Upstream::with(|_| {
+        Reply::Talk(Box::new(|stream| {
+            let _ = stream.read_to_end(&mut Vec::new());
+        }))
+    });
+    let gateway = copying(&target.url(), &hung.url(), ", concurrency: 5");
+    let body = "x".repeat(1 << 20);
+    let mut connection = gateway.connect();
+    let began = Instant::now();
+    for _ in 0..20 {
+        connection.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()));
+        connection.send(&body);
+        assert_eq!(connection.answer(false).status, 200);
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let mirror = gateway.stats()[0]["route"]["mirror"].clone();
+    assert!(mirror["inFlight"].as_u64().unwrap() <= 5 && mirror["dropped"].as_u64().unwrap() >= 15, "{mirror}");
+    assert!(hung.received().len() <= 5);
+}
+
+#[test]
+fn a_shadow_that_is_gone_or_fails_is_counted_and_nothing_else() {
+    let target = Upstream::start();
+    let failing = Upstream::with(|_| Reply::status(500, "x"));
+    for (shadow, sent) in [(format!("http://{}", nobody()), 0), (failing.url(), 10)] {
+        let gateway = copying(&target.url(), &shadow, "");
+        (0..10).for_each(|_| assert_eq!(gateway.get("/").status, 200));
+        assert_eq!(settled(&gateway), [sent, 10, 0]);
+        assert_eq!((gateway.states().len(), &gateway.stats()[0]["failed"]), (1, &0.into()));
+    }
+}
+
+#[test]
+fn what_is_sent_again_is_copied_once() {
+    let (resets, well) = (Upstream::with(|_| Reply::Reset(Vec::new())), Upstream::start());
+    let shadow = Upstream::start();
+    let gateway = gateway(format!(
+        "routes: [{{ path: /, targets: [{}, {}], retry: {{ methods: [PUT] }}, mirror: {{ target: {} }} }}]\n",
+        resets.url(),
+        well.url(),
+        shadow.url()
+    ));
+    let mut connection = gateway.connect();
+    connection.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(connection.answer(false).status, 200);
+    assert_eq!(well.received().len(), 1);
+    assert_eq!(settled(&gateway), [1, 0, 0]);
+    assert_eq!(shadow.only().body, b"hello");
+}
+
+#[test]
+fn a_client_that_leaves_within_a_body_leaves_no_whole_copy() {
+    let (target, shadow) = (Upstream::start(), Upstream::start());
+    let gateway = copying(&target.url(), &shadow.url(), "");
+    let mut connection = gateway.connect();
+    connection.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+    eventually("the copy has begun", || (gateway.stats()[0]["route"]["mirror"]["inFlight"] == 1).then_some(()));
+    drop(connection);
+    assert_eq!(settled(&gateway), [0, 0, 1]);
+    assert_eq!(shadow.received().len(), 0);
+}
+
+#[test]
+fn tunnels_are_not_copied() {
+    let (target, shadow) = (Upstream::with(|_| Reply::status(426, "no")), Upstream::start());
+    let gateway = copying(&target.url(), &shadow.url(), "");
+    let upgrade = [("Upgrade", "websocket"), ("Connection", "Upgrade")];
+    assert_eq!(gateway.request("GET", "/", &upgrade).status, 426);
+    assert_eq!((settled(&gateway), shadow.received().len()), ([0, 0, 0], 0));
+}
