@@ -27,5 +27,7 @@ pub mod rng;
 pub mod routing;
 pub mod server;
 pub mod shared;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
 pub mod upstream;

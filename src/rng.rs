@@ -19,6 +19,11 @@ impl Rng {
         Rng::seeded(RandomState::new().hash_one(0))
     }
 
+    /// Another sequence, which this one decides.
+    pub fn fork(&mut self) -> Self {
+        Rng::seeded(self.next() << 31 | self.next())
+    }
+
     /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
@@ -37,10 +42,17 @@ impl Rng {
     }
 }
 
+thread_local!(static LOCAL: RefCell<Rng> = RefCell::new(Rng::random()));
+
 /// Chance that belongs to the thread, so that nobody waits for it.
 pub fn with_local<R>(use_it: impl FnOnce(&mut Rng) -> R) -> R {
-    thread_local!(static LOCAL: RefCell<Rng> = RefCell::new(Rng::random()));
     LOCAL.with_borrow_mut(use_it)
+}
+
+/// From now on the chance of this thread is that of `seed`.
+#[cfg(test)]
+pub fn seed_local(seed: u64) {
+    LOCAL.set(Rng::seeded(seed));
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ impl Ready {
         let access_log = AccessLog::open(&config.access_log)
             .map_err(|reason| StartError::AccessLog { file: config.access_log.file.clone(), reason })?;
         let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
-        let snapshot = Snapshot::new(config, Arc::new(Store::new(redis, Instant::now())));
+        let now = Instant::now();
+        let snapshot = Snapshot::new(config, Arc::new(Store::new(redis, now)), now);
         let shared = Arc::new(Shared::new(snapshot, access_log));
         let admin = config.admin.as_ref().map(|admin| {
             let socket = Listening::open(admin.listen)?;

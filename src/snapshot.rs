@@ -70,15 +70,15 @@ pub struct Route {
 }
 
 impl Snapshot {
-    /// What `config` describes, with counters in `store`.
-    pub fn new(config: &Config, store: Arc<Store>) -> Self {
-        let targets = Targets::new(config);
+    /// What `config` describes as it begins at `now`, with counters in `store`.
+    pub fn new(config: &Config, store: Arc<Store>, now: Instant) -> Self {
+        let targets = Targets::new(config, now);
         let verifier = config.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt, claims(&config.routes))));
         let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes
             .iter()
-            .map(|route| Arc::new(compile(route, &mut ids, &targets, verifier.as_ref(), &store)))
+            .map(|route| Arc::new(compile(route, &mut ids, &targets, verifier.as_ref(), &store, now)))
             .collect();
         Snapshot {
             table: Table::new(routes.iter().map(|route| (route.path.to_string(), route.clone()))),
@@ -115,6 +115,7 @@ fn compile(
     targets: &Targets<'_>,
     verifier: Option<&Arc<Verifier>>,
     store: &Arc<Store>,
+    now: Instant,
 ) -> Route {
     let path: Arc<str> = route.path.as_str().into();
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
@@ -133,12 +134,12 @@ fn compile(
             Destinations::Groups { sticky, .. } => sticky.clone(),
             Destinations::Targets { .. } => None,
         },
-        mirror: targets.mirror(route),
+        mirror: targets.mirror(route, now),
         hash_key: hashed.then(|| route.balance.key.clone()),
         limits,
         tally: Tally::default(),
         plugins,
-        retries: route.retry.clone().map(|policy| Retries::new(policy, Instant::now())),
+        retries: route.retry.clone().map(|policy| Retries::new(policy, now)),
         timeouts: route.timeouts,
         peers: Peers::new(route.timeouts),
     }
@@ -150,7 +151,7 @@ mod tests {
 
     fn snapshot(text: &str) -> Snapshot {
         let loaded = config::parse("test.yaml", text, &|_| None).expect("a valid config");
-        Snapshot::new(&loaded.config, Arc::new(Store::new(None, Instant::now())))
+        Snapshot::new(&loaded.config, Arc::new(Store::new(None, Instant::now())), Instant::now())
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn a_million_clients_are_counted_exactly_in_a_hundred_bytes_each() {
     let loaded = aegis::config::parse("test.yaml", config, &|_| None).unwrap();
     let now = Instant::now();
     let store = Arc::new(aegis::plugin::rate_limit::Store::new(None, now));
-    let snapshot = Snapshot::new(&loaded.config, store);
+    let snapshot = Snapshot::new(&loaded.config, store, Instant::now());
     let limits = snapshot.routes[0].limits.clone().unwrap();
     let (memory, hasher, headers) = (Memory::new(now), Hasher::default(), http::HeaderMap::new());
     let allowed = |n: u32| {

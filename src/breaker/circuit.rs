@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::{Breaker, Hold, Outcome, Permit, Phase, Policy, Refused, View};
-use crate::rng::Rng;
+use crate::rng::{self, Rng};
 
 /// One peer's breaker.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Circuit {
 impl Circuit {
     /// A closed circuit.
     pub fn new(policy: Policy, now: Instant) -> Self {
-        let breaker = Breaker::new(policy, Rng::random(), now);
+        let breaker = Breaker::new(policy, rng::with_local(Rng::fork), now);
         let calm = AtomicU64::new(breaker.calm().map_or(0, |epoch| epoch + 1));
         Circuit { breaker: Mutex::new(breaker), calm, origin: now, closed: AtomicU64::new(0) }
     }

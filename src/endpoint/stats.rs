@@ -185,7 +185,7 @@ mod tests {
             "  - { path: /product, targets: http://a:1 }\n",
         );
         let loaded = config::parse("test.yaml", text, &|_| None).expect("a valid config");
-        let snapshot = Snapshot::new(&loaded.config, Arc::new(Store::new(None, Instant::now())));
+        let snapshot = Snapshot::new(&loaded.config, Arc::new(Store::new(None, Instant::now())), Instant::now());
         let body = json(&snapshot);
         let text = std::str::from_utf8(&body).expect("UTF-8");
         let first = r#"[{"path":"/users","targetUrl":"http://b:1","failures":0,"state":"CLOSED","since":""#;

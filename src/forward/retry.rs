@@ -7,7 +7,7 @@ use pingora_proxy::Session;
 
 use super::pick;
 use crate::context::RequestCtx;
-use crate::upstream::retry::{Retries, Trouble};
+use crate::upstream::retry::{Request, Trouble};
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -18,19 +18,10 @@ pub fn after(trouble: Trouble, session: &Session, ctx: &mut RequestCtx, now: Ins
     if route.timeouts.total.is_some_and(|total| now >= ctx.started + total) {
         return false;
     }
-    let Some(retries) = route.retries.as_ref().filter(|retries| is_possible(retries, trouble, session, ctx)) else {
+    let Some(retries) = &route.retries else { return false };
+    let Some(attempt) = retries.again(trouble, &seen(session, ctx), now, || pick(ctx, &route, now).ok()) else {
         return false;
     };
-    // What has not been sent is not sent again.
-    let is_free = trouble == Trouble::Connect;
-    if !is_free && !retries.can_pay(now) {
-        return false;
-    }
-    let Ok(attempt) = pick(ctx, &route, now) else { return false };
-    if !is_free {
-        retries.pay(now);
-    }
-    retries.note();
     if let Some(last) = &ctx.member {
         last.target.record.retried();
     }
@@ -53,17 +44,17 @@ pub fn instead_of(status: u16, session: &Session, ctx: &mut RequestCtx, now: Ins
     ctx.again
 }
 
-fn is_possible(retries: &Retries, trouble: Trouble, session: &Session, ctx: &RequestCtx) -> bool {
-    if !retries.covers(trouble) || session.response_written().is_some() {
-        return false;
-    }
-    if trouble == Trouble::Connect {
-        return true;
-    }
+/// The request as far as retries go by it.
+fn seen<'s>(session: &'s Session, ctx: &RequestCtx) -> Request<'s> {
     let request = session.req_header();
     let mut keys = request.headers.get_all(&IDEMPOTENCY_KEY).iter();
-    let has_key = keys.next().is_some_and(|key| !key.is_empty()) && keys.next().is_none();
-    retries.may_repeat(&request.method, has_key, ctx.sent) && !session.as_ref().retry_buffer_truncated()
+    Request {
+        method: &request.method,
+        has_key: keys.next().is_some_and(|key| !key.is_empty()) && keys.next().is_none(),
+        sent: ctx.sent,
+        is_kept: !session.as_ref().retry_buffer_truncated(),
+        is_answered: session.response_written().is_some(),
+    }
 }
 
 /// How long an attempt may take where the route says so, unless it is the last one that the request has.
@@ -72,5 +63,5 @@ pub fn per_try_timeout(trouble: Trouble, session: &Session, ctx: &RequestCtx) ->
     let retries = route.retries.as_ref()?;
     let timeout = retries.per_try_timeout()?;
     let is_last = ctx.tried.len() >= route.split.len();
-    (!is_last && is_possible(retries, trouble, session, ctx)).then_some(timeout)
+    (!is_last && retries.are_possible(trouble, &seen(session, ctx))).then_some(timeout)
 }

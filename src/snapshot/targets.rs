@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::breaker::policy::{Backoff, Policy, Recent, Trip};
 use crate::config::units::Origin;
@@ -46,7 +46,7 @@ enum Known {
 impl<'c> Targets<'c> {
     /// Those that `config` names. The routes that have a breaker for a target agree on it; a probe's lease covers
     /// the most patient of them.
-    pub fn new(config: &'c config::Config) -> Self {
+    pub fn new(config: &'c config::Config, now: Instant) -> Self {
         let mut found: HashMap<&Origin, Guards<'_>> = HashMap::new();
         for route in &config.routes {
             for target in route.destinations.targets() {
@@ -58,9 +58,12 @@ impl<'c> Targets<'c> {
                 }
             }
         }
+        // Always in the same order, so that with the same seed each gets the same chance.
+        let mut found: Vec<_> = found.into_iter().collect();
+        found.sort_by_cached_key(|(origin, _)| origin.to_string());
         let registry = Arc::<Registry>::default();
         let known = |origin: &Origin, guards: &Guards<'_>| match origin {
-            Origin::Url(url) => Known::Target(registry.target(url, &blueprint(guards), &Arc::default()).0),
+            Origin::Url(url) => Known::Target(registry.target(url, &blueprint(guards), &Arc::default(), now).0),
             Origin::Source(url) => {
                 Known::Source(Arc::new(Source::new(url.clone(), blueprint(guards), registry.clone())))
             }
@@ -97,9 +100,9 @@ impl<'c> Targets<'c> {
     }
 
     /// Where copies of a route's requests go.
-    pub fn mirror(&self, route: &config::Route) -> Option<Arc<Mirror>> {
+    pub fn mirror(&self, route: &config::Route, now: Instant) -> Option<Arc<Mirror>> {
         let mirror = route.mirror.as_ref()?;
-        let (target, _) = self.registry.target(&mirror.target, &blueprint(&Guards::default()), &Arc::default());
+        let (target, _) = self.registry.target(&mirror.target, &blueprint(&Guards::default()), &Arc::default(), now);
         Some(Arc::new(Mirror::new(mirror, target, route.timeouts)))
     }
 

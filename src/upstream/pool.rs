@@ -219,7 +219,9 @@ impl Tier {
             (Algorithm::PeakEwma, _) => latency.last().unwrap_or(f64::MAX),
             _ => 1.0,
         };
-        each * (f64::from(under_way) + 1.0) / f64::from(member.weight)
+        // Two are drawn by their weights: to count these once more, for those who have nothing to do, would leave
+        // the lighter one out.
+        each * (f64::from(under_way) / f64::from(member.weight) + 1.0)
     }
 
     /// Whether somebody else should have the request, if there is anybody.

@@ -73,29 +73,56 @@ impl Retries {
         self.policy.per_try_timeout
     }
 
-    /// Whether the budget has one more.
-    pub fn can_pay(&self, now: Instant) -> bool {
-        let can_pay = self.budget.has_one(now);
-        if !can_pay {
-            self.denied.fetch_add(1, Ordering::Relaxed);
+    /// Whether a request may go out again after `trouble`, if the budget has one more.
+    pub fn are_possible(&self, trouble: Trouble, request: &Request<'_>) -> bool {
+        let may_repeat = || self.may_repeat(request.method, request.has_key, request.sent) && request.is_kept;
+        self.covers(trouble) && !request.is_answered && (trouble == Trouble::Connect || may_repeat())
+    }
+
+    /// A request goes out again after `trouble`, if it may, the budget has one more and `pick` finds somebody who takes it.
+    pub fn again<T>(
+        &self,
+        trouble: Trouble,
+        request: &Request<'_>,
+        now: Instant,
+        pick: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
+        if !self.are_possible(trouble, request) {
+            return None;
         }
-        can_pay
-    }
-
-    /// Takes one from the budget.
-    pub fn pay(&self, now: Instant) {
-        self.budget.spend(now);
-    }
-
-    /// One is made, paid or free.
-    pub fn note(&self) {
+        // What has not been sent is not sent again.
+        let is_free = trouble == Trouble::Connect;
+        if !is_free && !self.budget.has_one(now) {
+            self.denied.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let picked = pick()?;
+        if !is_free {
+            self.budget.spend(now);
+        }
         self.made.fetch_add(1, Ordering::Relaxed);
+        Some(picked)
     }
 
     /// How many were made, and how many the budget did not allow.
     pub fn totals(&self) -> (u64, u64) {
         (self.made.load(Ordering::Relaxed), self.denied.load(Ordering::Relaxed))
     }
+}
+
+/// What a request is to whoever asks whether it may go out again.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r> {
+    /// What it is to do.
+    pub method: &'r Method,
+    /// Whether it has an `Idempotency-Key`.
+    pub has_key: bool,
+    /// How often it was sent.
+    pub sent: u32,
+    /// Whether its body, as far as it was sent, is still there.
+    pub is_kept: bool,
+    /// Whether a part of an answer went to the client.
+    pub is_answered: bool,
 }
 
 /// How many retries there may be.

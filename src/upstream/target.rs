@@ -82,7 +82,7 @@ pub struct Share {
 impl Target {
     /// One that is nowhere.
     pub fn by(blueprint: Blueprint) -> Self {
-        Target::new("http://a:1".parse().expect("a URL"), blueprint, Arc::default())
+        Target::new("http://a:1".parse().expect("a URL"), blueprint, Arc::default(), Instant::now())
     }
 }
 
@@ -120,10 +120,9 @@ impl Share {
 
 impl Target {
     /// A target that is not resolved yet. Without a policy nobody asks its breaker, without a check nobody asks it.
-    pub fn new(url: TargetUrl, blueprint: Blueprint, doubted: Arc<Notify>) -> Self {
+    pub fn new(url: TargetUrl, blueprint: Blueprint, doubted: Arc<Notify>, now: Instant) -> Self {
         let Blueprint { criteria, policy, check } = blueprint;
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let now = Instant::now();
         Target {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             criteria,

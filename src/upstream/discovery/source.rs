@@ -1,7 +1,7 @@
 //! What knows targets, and what it has said last.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -115,7 +115,7 @@ impl Source {
         named.dedup_by(|(a, _), (b, _)| (a.tier, &a.url) == (b.tier, &b.url));
         let mut new = Vec::new();
         let found = named.into_iter().map(|(Named { tier, weight, .. }, url)| {
-            let (target, is_new) = self.registry.target(&url, &self.blueprint, &self.doubted);
+            let (target, is_new) = self.registry.target(&url, &self.blueprint, &self.doubted, Instant::now());
             if is_new {
                 new.push(target.clone());
             }

@@ -26,7 +26,7 @@ fn members(count: usize, change: impl Fn(usize, &mut Member)) -> Vec<Arc<Member>
         let policy = Policy::in_a_row(NonZeroU32::new(3).expect("3"), COOLDOWN, COOLDOWN);
         let blueprint = Blueprint { criteria: Criteria::none_but_5xx(), policy: Some(policy), check: None };
         let url = format!("http://t{number}:1").parse().expect("a URL");
-        let mut member = Member::of(Target::new(url, blueprint, Arc::default()));
+        let mut member = Member::of(Target::new(url, blueprint, Arc::default(), Instant::now()));
         member.share = Some(Share { mine: AtomicU32::new(0), all: all.clone() });
         change(number, &mut member);
         Arc::new(member)
@@ -280,4 +280,22 @@ fn a_popular_key_does_not_drown_its_target() {
     drop(under_way);
     let first = pool.pick(42, &[], now).expect("room").member().target.id;
     assert!((0..50).all(|_| pool.pick(42, &[], now).expect("room").member().target.id == first));
+}
+
+#[test]
+fn who_has_little_weight_is_not_left_out_when_nobody_has_much_to_do() {
+    for algorithm in [Algorithm::LeastRequest, Algorithm::PeakEwma] {
+        let bench = pool(3, algorithm, |number, member| member.weight = [1, 4, 5][number]);
+        let now = Instant::now();
+        let mut counts = [0; 3];
+        for _ in 0..2_000 {
+            let mut attempt = bench.pick(0, &[], now).expect("all are closed");
+            let at =
+                bench.members.iter().position(|member| Arc::ptr_eq(member, attempt.member())).expect("one of them");
+            attempt.answered(200, None, &id(), now + Duration::from_millis(10));
+            attempt.finish(now + Duration::from_millis(10));
+            counts[at] += 1;
+        }
+        assert!((120..=280).contains(&counts[0]) && (650..=950).contains(&counts[1]), "{algorithm:?}: {counts:?}");
+    }
 }
