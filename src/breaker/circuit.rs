@@ -86,6 +86,15 @@ impl Circuit {
         self.breaker.lock().view(now)
     }
 
+    /// Failures in a row, while it is closed.
+    pub fn failures(&self, now: Instant) -> u32 {
+        if self.calm.load(Ordering::Acquire) != 0 {
+            return 0;
+        }
+        let view = self.view(now);
+        if view.phase == Phase::Closed { view.failures } else { 0 }
+    }
+
     /// When it closed the last time, if it ever was anything else.
     pub fn recovered(&self) -> Option<Instant> {
         match self.closed.load(Ordering::Relaxed) {

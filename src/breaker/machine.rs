@@ -33,6 +33,8 @@ struct Bridge {
     /// The permit of that success.
     serial: NonZeroU64,
     failures: u32,
+    /// Whether that closed the breaker.
+    probe: bool,
 }
 
 #[derive(Debug)]
@@ -121,7 +123,9 @@ impl Breaker {
                 if slow && self.policy.trip.recent.is_some_and(|recent| recent.slow.is_some()) {
                     self.trip(now);
                 } else {
+                    let serial = probe.serial;
                     self.enter(closed(&self.policy, now), now);
+                    self.bridge(permit, Bridge { serial, failures: 0, probe: true });
                 }
             }
             State::HalfOpen { .. } | State::Open { .. } | State::Held(_) => {}
@@ -143,10 +147,13 @@ impl Breaker {
     /// A row of failures has ended with a success that may be taken back.
     fn begin_bridge(&mut self, permit: &mut Permit, before: u32) {
         let serial = self.number();
-        permit.serial = Some(serial);
+        self.bridge(permit, Bridge { serial, failures: before, probe: false });
+    }
+
+    fn bridge(&mut self, permit: &mut Permit, begun: Bridge) {
+        (permit.serial, permit.epoch) = (Some(begun.serial), self.epoch);
         if let State::Closed { failures, bridge, .. } = &mut self.state {
-            *failures = 0;
-            *bridge = Some(Bridge { serial, failures: before });
+            (*failures, *bridge) = (0, Some(begun));
         }
     }
 
@@ -164,6 +171,10 @@ impl Breaker {
         match &mut self.state {
             State::Closed { failures, bridge, window } => {
                 let own = bridge.take_if(|bridge| permit.serial == Some(bridge.serial));
+                if own.as_ref().is_some_and(|bridge| bridge.probe) {
+                    // What closed it was no success, and nobody has had one since.
+                    return self.trip(now);
+                }
                 let before = own.map_or(0, |bridge| bridge.failures);
                 *failures = failures.saturating_add(before).saturating_add(1);
                 match (window, permit.slot) {
@@ -179,6 +190,7 @@ impl Breaker {
     }
 
     fn withdrawn(&mut self, permit: &Permit) {
+        self.forget_bridge(permit);
         if let State::HalfOpen { probe } = &mut self.state {
             // Only the present probe's permit returns; one that outlived its lease is nobody's.
             probe.take_if(|probe| permit.serial == Some(probe.serial));

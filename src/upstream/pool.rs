@@ -233,20 +233,26 @@ impl Tier {
                 let is_over = || balance::is_over(mine, all, member.weight, self.weights, load_factor);
                 return mine >= member.leeway && is_over();
             }
-            (Algorithm::RoundRobin | Algorithm::Random, _) if self.is_crowded(at, chance) => return true,
+            (Algorithm::RoundRobin | Algorithm::Random, _) if self.is_crowded(at, chance, now) => return true,
             _ => {}
         }
         is_cold(member, chance, now)
     }
 
-    /// Whether a member has enough under way to open its circuit, and more than twice as much as others: it has
-    /// stopped answering, most likely, and whatever it gets until its breaker knows would wait for nothing.
-    fn is_crowded(&self, at: usize, chance: u64) -> bool {
+    /// Whether a member has enough under way to open its circuit, failures in a row included, and more than twice as
+    /// much as others: it has stopped answering, most likely, and whatever it gets until its breaker knows would wait
+    /// for nothing.
+    fn is_crowded(&self, at: usize, chance: u64, now: Instant) -> bool {
         let (member, count) = (&self.members[at], self.members.len());
-        if member.target.in_flight() < member.leeway || count < 2 {
+        // However often it has failed, one at a time finds out whether it still does.
+        let waiting = |member: &Member| match member.target.in_flight() {
+            0 => 0,
+            under_way => under_way + member.failures(now).min(member.leeway.saturating_sub(1)),
+        };
+        if count < 2 || waiting(member) < member.leeway {
             return false;
         }
-        let busy = |member: &Member| f64::from(member.target.in_flight()) / f64::from(member.weight);
+        let busy = |member: &Member| f64::from(waiting(member)) / f64::from(member.weight);
         let other = |chance: u64| &self.members[(at + 1 + chance as usize % (count - 1)) % count];
         busy(member) > 2.0 * busy(other(chance)).max(busy(other(chance >> 15)))
     }

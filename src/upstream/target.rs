@@ -104,6 +104,13 @@ impl Member {
     }
 }
 
+impl Member {
+    /// Failures in a row that its closed circuit has counted.
+    pub(super) fn failures(&self, now: Instant) -> u32 {
+        if self.guarded { self.target.circuit.failures(now) } else { 0 }
+    }
+}
+
 impl Share {
     /// One more is under way.
     pub(super) fn enter(&self) {

@@ -1,12 +1,15 @@
 //! Requests at a steady pace, and what became of each.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, Gateway};
+use crate::support::client::head;
+use crate::support::{Gateway, PATIENCE};
 
 /// What became of one request.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +18,7 @@ pub struct Sample {
     pub at: Instant,
     /// From then until its answer was there.
     pub took: Duration,
+    /// 0: no whole answer came.
     pub status: u16,
 }
 
@@ -47,7 +51,7 @@ impl Load {
         let start = Instant::now();
         let every = Duration::from_secs(1) * CONNECTIONS / per_second;
         let client = |number: u32| {
-            let (mut connection, path) = (gateway.connect(), path.to_owned());
+            let (mut stream, path, address) = (None, path.to_owned(), gateway.address);
             let (ended, sent) = (ended.clone(), sent.clone());
             std::thread::spawn(move || {
                 let (mut samples, mut next) = (Vec::new(), start + every * number / CONNECTIONS);
@@ -55,7 +59,7 @@ impl Load {
                     std::thread::sleep(next.saturating_duration_since(Instant::now()));
                     next += every;
                     let from = format!("203.0.113.{}", sent.fetch_add(1, Ordering::Relaxed) % clients + 1);
-                    samples.push(Sample::take(&mut connection, &path, &from));
+                    samples.push(Sample::take(&mut stream, address, &path, &from));
                 }
                 samples
             })
@@ -92,9 +96,50 @@ impl Load {
 }
 
 impl Sample {
-    fn take(connection: &mut Connection, path: &str, from: &str) -> Self {
+    fn take(stream: &mut Option<TcpStream>, gateway: SocketAddr, path: &str, from: &str) -> Self {
         let at = Instant::now();
-        let status = connection.request("GET", path, &[("X-Forwarded-For", from)]).status;
+        let status = exchange(stream, gateway, path, from).unwrap_or(0);
+        if status == 0 {
+            *stream = None;
+        }
         Sample { at, took: at.elapsed(), status }
+    }
+
+    /// When its answer was there.
+    pub fn until(&self) -> Instant {
+        self.at + self.took
+    }
+}
+
+/// The status of a whole answer. A connection that an answer has ended is made anew.
+fn exchange(stream: &mut Option<TcpStream>, gateway: SocketAddr, path: &str, from: &str) -> std::io::Result<u16> {
+    let mut connection = match stream.take() {
+        Some(connection) => connection,
+        None => TcpStream::connect(gateway)?,
+    };
+    connection.set_nodelay(true)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    let request = head("GET", path, &[("X-Forwarded-For", from)]);
+    connection.write_all(request.as_bytes())?;
+    let (mut buffer, mut chunk) = (Vec::new(), [0; 16_384]);
+    loop {
+        let length = connection.read(&mut chunk)?;
+        if length == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer.extend_from_slice(&chunk[..length]);
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut fields);
+        if let httparse::Status::Complete(start) = response.parse(&buffer).map_err(std::io::Error::other)? {
+            let field = |name: &str| {
+                let found = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+                found.map(|field| String::from_utf8_lossy(field.value).into_owned())
+            };
+            let length: usize = field("content-length").and_then(|length| length.parse().ok()).unwrap();
+            if buffer.len() >= start + length {
+                *stream = Some(connection).filter(|_| field("connection").is_none_or(|value| value != "close"));
+                return Ok(response.code.unwrap());
+            }
+        }
     }
 }

@@ -190,8 +190,45 @@ fn the_head_of_a_good_answer_closes_although_the_body_goes_on() {
     let mut probe = bench.admit();
     bench.breaker.answered(&mut probe, false, bench.now);
     assert_eq!(bench.phase(), Phase::Closed);
+    bench.now += COOLDOWN;
+    bench.run(Outcome::Failure);
+    bench.settle(probe, Outcome::Success);
+    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 1), "it counts where its head came");
+}
+
+/// A peer that answers 200 and breaks off every body would else have three more to break off after each cooldown.
+#[test]
+fn a_probe_whose_body_breaks_off_opens_it_again() {
+    let mut bench = Bench::half_open();
+    let mut probe = bench.admit();
+    bench.breaker.answered(&mut probe, false, bench.now);
+    assert_eq!((bench.phase(), bench.breaker.calm()), (Phase::Closed, None));
+    bench.now += SECOND;
     bench.settle(probe, Outcome::Failure);
-    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 0), "admitted before the transition");
+    assert_eq!(bench.phase(), Phase::Open);
+    let view = bench.breaker.view(bench.now);
+    assert_eq!((view.retry_at, view.failures, view.trips), (Some(bench.now + COOLDOWN), 3, 2));
+}
+
+#[test]
+fn a_probe_whose_body_breaks_off_after_others_went_well_is_one_failure() {
+    let mut bench = Bench::half_open();
+    let mut probe = bench.admit();
+    bench.breaker.answered(&mut probe, false, bench.now);
+    bench.run(Outcome::Success);
+    bench.settle(probe, Outcome::Failure);
+    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 1));
+}
+
+#[test]
+fn a_probe_that_ends_well_leaves_the_calm() {
+    for outcome in [Outcome::Success, Outcome::Neutral] {
+        let mut bench = Bench::half_open();
+        let mut probe = bench.admit();
+        bench.breaker.answered(&mut probe, false, bench.now);
+        bench.settle(probe, outcome);
+        assert!(bench.breaker.calm().is_some(), "{outcome:?}");
+    }
 }
 
 /// A peer that answers 200 and breaks off every body used to count 0, 1, 0, 1 … and never opened.

@@ -220,6 +220,30 @@ fn who_stops_answering_gets_no_more_than_opens_its_circuit() {
     }
 }
 
+/// The first of three time-outs must not let a fourth request in.
+#[test]
+fn failures_count_with_those_who_wait_for_the_same() {
+    let now = Instant::now();
+    let pool = pool(3, Algorithm::RoundRobin, |_, _| {});
+    let mut stuck: Vec<Attempt> = Vec::new();
+    let rounds = |stuck: &mut Vec<Attempt>| {
+        for _ in 0..100 {
+            let mut attempt = pool.pick(0, &[], now).expect("two are well");
+            match attempt.member().target.id == pool.members[0].target.id {
+                true => stuck.push(attempt),
+                false => attempt.answered(200, None, &id(), now),
+            }
+        }
+    };
+    rounds(&mut stuck);
+    assert_eq!(stuck.len(), 3);
+    for left in [2, 1] {
+        stuck.remove(0).fail(Cause::Timeout("no answer".into()), &id(), now);
+        rounds(&mut stuck);
+        assert_eq!(stuck.len(), left);
+    }
+}
+
 #[test]
 fn a_busy_target_among_busy_ones_is_not_crowded() {
     let now = Instant::now();
