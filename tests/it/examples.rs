@@ -30,7 +30,16 @@ fn every_example_is_exercised() {
     names.sort();
     assert_eq!(
         names,
-        ["auth.yaml", "breaker.yaml", "json-log.yaml", "rate-limit.yaml", "smallest.yaml", "tenants.yaml"],
+        [
+            "auth.yaml",
+            "breaker.yaml",
+            "canary.yaml",
+            "json-log.yaml",
+            "rate-limit.yaml",
+            "smallest.yaml",
+            "tenants.yaml",
+            "upstreams.yaml"
+        ],
         "a new example wants a test here"
     );
 }
@@ -139,6 +148,52 @@ fn breaker() {
     for _ in 0..6 {
         assert_eq!(gateway.get("/events").status, 500, "no breaker here");
     }
+}
+
+#[test]
+fn upstreams() {
+    let broken = Upstream::with(|request| match request.path() {
+        "/health" => Reply::ok(),
+        _ => Reply::status(503, "not now"),
+    });
+    let (b, c) = (Upstream::start(), Upstream::start());
+    let targets = [("http://127.0.0.1:3001", &broken), ("http://127.0.0.1:3002", &b), ("http://127.0.0.1:3003", &c)];
+    let gateway = example("upstreams.yaml", &targets, &[]);
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/catalogue").status, 200, "another instance answers");
+    }
+    let row = &gateway.stats()[0];
+    let is_known = row["state"] == "OPEN" && row["retried"].as_u64() >= Some(3) && row["health"]["state"] == "HEALTHY";
+    assert!(is_known && row["concurrencyLimit"] == 200, "{row}");
+    assert_eq!(gateway.request("POST", "/payments", &[("Content-Length", "0")]).status, 200);
+    let carts = |upstream: &Upstream| upstream.received().iter().filter(|request| request.path() == "/carts").count();
+    for _ in 0..6 {
+        assert_eq!(gateway.request("GET", "/carts", &[("Cookie", "session=7")]).status, 200);
+    }
+    assert!([carts(&b), carts(&c)].contains(&6), "{} {}", carts(&b), carts(&c));
+}
+
+#[test]
+fn canary() {
+    let (stable, other, canary, next) = (Upstream::start(), Upstream::start(), Upstream::start(), Upstream::start());
+    let targets = [
+        ("http://127.0.0.1:3001", &stable),
+        ("http://127.0.0.1:3002", &other),
+        ("http://127.0.0.1:3003", &canary),
+        ("http://127.0.0.1:3004", &next),
+    ];
+    let gateway = example("canary.yaml", &targets, &[]);
+    let mut connection = gateway.connect();
+    for _ in 0..300 {
+        assert!(connection.request("GET", "/users", &[]).header("set-cookie").is_some());
+    }
+    let met = canary.received().len();
+    assert!((1..45).contains(&met), "{met} of 300");
+    for _ in 0..20 {
+        assert_eq!(connection.request("GET", "/users", &[("Cookie", "track=canary")]).header("set-cookie"), None);
+    }
+    assert_eq!(canary.received().len(), met + 20);
+    crate::support::eventually("copies", || (next.received().len() >= 10).then_some(()));
 }
 
 #[test]
