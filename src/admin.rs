@@ -1,7 +1,7 @@
 //! The admin listener: what operators see and do, apart from what clients reach.
 //!
 //! On loopback unless the config says otherwise, and then with a token. What runs there is guarded against pages
-//! of other sites in an operator's browser ([`guard`]).
+//! of other sites in an operator's browser (`guard`).
 
 mod circuits;
 mod guard;

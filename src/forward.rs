@@ -1,5 +1,5 @@
-//! The attempts of a request: which target each goes to (by [`affinity`], maybe), what is sent ([`request`]), what comes back
-//! ([`response`]), how each ends, once ([`ending`]), and whether the request goes out again ([`retry`]).
+//! The attempts of a request: which target each goes to (by `affinity`, maybe), what is sent (`request`), what comes back
+//! (`response`), how each ends, once (`ending`), and whether the request goes out again (`retry`).
 
 mod affinity;
 mod ending;

@@ -1,6 +1,6 @@
 //! Whether a target says of itself that it is well: asked by us, time and again, whether or not there are requests.
 //!
-//! What decides is [`Health`], without a clock; [`check`] asks, [`watch`] does so for as long as there is a target.
+//! What decides is `Health`, without a clock; [`check`] asks, [`watch`] does so for as long as there is a target.
 
 pub mod check;
 pub mod watch;

@@ -1,4 +1,4 @@
-//! The services that requests are forwarded to: which peer gets the next one ([`selector`]), whether it
+//! The services that requests are forwarded to: which peer gets the next one (`balance`), whether it
 //! may have it ([`crate::breaker`]), where it is ([`discovery`]), how it is connected to ([`peer`]), and what became of it ([`attempt`]).
 
 pub mod addresses;

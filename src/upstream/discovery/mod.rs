@@ -1,5 +1,5 @@
-//! Where targets are: their names looked up ([`names`]), and those that the config does not name asked from whoever
-//! knows them ([`source`], by [`dns`] or from a [`file`](self::file)).
+//! Where targets are: their names looked up (`names`), and those that the config does not name asked from whoever
+//! knows them ([`source`], by [`dns`] or from a `file`).
 //!
 //! What cannot be found stops nobody: its target fails until it is found. When a later look-up fails, what was known
 //! so far stays in use.
