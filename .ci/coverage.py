@@ -21,7 +21,7 @@ def lines_by_file(report):
     for line in report:
         kind, _, rest = line.strip().partition(":")
         if kind == "SF":
-            name = rest.removeprefix(root) if rest.startswith(root) and "/tests" not in rest else None
+            name = rest.removeprefix(root) if rest.startswith(root) and not any(part in rest for part in ("/tests", "/simulation")) else None
             end = end_of_code(rest) if name else 0
         elif kind == "DA" and name:
             number, count = (int(part) for part in rest.split(",")[:2])
