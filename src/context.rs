@@ -43,8 +43,10 @@ pub struct RequestCtx {
     pub hash: u64,
     /// The group of the route that it belongs to.
     pub group: usize,
-    /// The copy that is made of it.
+    /// The copy that is made of it, until all of it has been handed over.
     pub copy: Option<Copy>,
+    /// Whether there has been a copy, or is to be none.
+    pub mirrored: bool,
     /// Targets that were tried, by id.
     pub tried: SmallVec<[u32; 4]>,
     /// The target of the last attempt.
@@ -79,6 +81,7 @@ impl RequestCtx {
             hash: 0,
             group: 0,
             copy: None,
+            mirrored: false,
             tried: SmallVec::new(),
             member: None,
             tries: 0,

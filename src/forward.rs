@@ -26,7 +26,7 @@ use crate::upstream::retry::Trouble;
 use crate::upstream::upgrade;
 
 pub use self::ending::{broke, connect_failed, finish};
-pub use self::request::{copy, decorate, mirror, sending};
+pub use self::request::{begin, sending};
 pub use self::response::{answered, ended, receiving};
 
 /// Chooses the target of the first attempt.

@@ -80,9 +80,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::decorate(request, ctx)?;
-        forward::mirror(session, request, ctx);
-        Ok(())
+        forward::begin(session, request, ctx)
     }
 
     async fn request_body_filter(
@@ -92,8 +90,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::copy(ctx, data.as_ref(), end);
-        forward::sending(session, ctx, end, Instant::now());
+        forward::sending(session, data.as_ref(), end, ctx, Instant::now());
         Ok(())
     }
 

@@ -15,13 +15,21 @@ use crate::downstream::request_id::X_REQUEST_ID;
 use crate::rng::{self, Rng};
 use crate::upstream::retry::Trouble;
 
-/// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
-/// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
+/// The head of a request is about to be sent: the upstream is told what the gateway has to say, and so is that of the
+/// copy, if there is one.
 ///
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
-pub fn decorate(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()> {
+pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()> {
     ctx.sent += 1;
+    decorate(request, ctx)?;
+    mirror(session, request, ctx);
+    Ok(())
+}
+
+/// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
+/// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
+fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
     if let Some(user_id) = &ctx.notes.user_id {
         request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
@@ -39,24 +47,26 @@ pub fn decorate(request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()>
 }
 
 /// Begins a copy of a request that is sent for the first time, if its route has copies made.
-pub fn mirror(session: &mut Session, request: &RequestHeader, ctx: &mut RequestCtx) {
-    let Some(mirror) = ctx.route.as_ref().and_then(|route| route.mirror.clone()) else { return };
-    if ctx.sent == 1 && !session.is_upgrade_req() {
-        let has_body = !session.is_body_empty();
-        ctx.copy = mirror.begin(request, has_body, rng::with_local(Rng::unit));
-    }
+fn mirror(session: &mut Session, request: &RequestHeader, ctx: &mut RequestCtx) {
+    let Some(mirror) = ctx.route.as_ref().and_then(|route| route.mirror.as_ref()) else { return };
+    // What is sent again has its body sent from the beginning, which a copy that goes on cannot take.
+    let copy = match ctx.mirrored || session.is_upgrade_req() {
+        true => None,
+        false => mirror.begin(request, !session.is_body_empty(), rng::with_local(Rng::unit)),
+    };
+    (ctx.copy, ctx.mirrored) = (copy, true);
 }
 
 /// The same piece of the request's body, or its end, goes to the copy.
-pub fn copy(ctx: &mut RequestCtx, data: Option<&Bytes>, end: bool) {
-    // What is sent again has been copied.
-    if ctx.sent == 1 && ctx.copy.as_ref().is_some_and(|copy| !copy.add(data, end) || end) {
+fn copy(ctx: &mut RequestCtx, data: Option<&Bytes>, end: bool) {
+    if ctx.copy.as_ref().is_some_and(|copy| !copy.add(data, end) || end) {
         ctx.copy = None;
     }
 }
 
 /// A piece of the request's body has come from the client, or its end: from then on the target is waited for.
-pub fn sending(session: &Session, ctx: &RequestCtx, end: bool, now: Instant) {
+pub fn sending(session: &Session, data: Option<&Bytes>, end: bool, ctx: &mut RequestCtx, now: Instant) {
+    copy(ctx, data, end);
     let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return };
     let mut patience = link.patience();
     match patience.is_with_client() {

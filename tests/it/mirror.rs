@@ -1,6 +1,7 @@
 //! Copies of requests.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{Gateway, Reply, Upstream, eventually, gateway, nobody, token};
@@ -110,6 +111,27 @@ fn what_is_sent_again_is_copied_once() {
     assert_eq!(well.received().len(), 1);
     assert_eq!(settled(&gateway), [1, 0, 0]);
     assert_eq!(shadow.only().body, b"hello");
+}
+
+/// A kept connection that the target closes as the request arrives: the request goes out on another one.
+#[test]
+fn what_is_sent_again_on_another_connection_is_copied_once() {
+    let came = AtomicUsize::new(0);
+    let target = Upstream::with(move |_| match came.fetch_add(1, Ordering::SeqCst) {
+        1 => Reply::Close(Vec::new()),
+        _ => Reply::ok(),
+    });
+    let shadow = Upstream::start();
+    let gateway = copying(&target.url(), &shadow.url(), "");
+    let mut connection = gateway.connect();
+    for path in ["/first", "/second"] {
+        connection.send(format!("PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"));
+        assert_eq!(connection.answer(false).status, 200);
+    }
+    assert_eq!(target.received().len(), 3, "the second one came twice");
+    assert_eq!(settled(&gateway), [2, 0, 0]);
+    let paths: Vec<String> = shadow.received().iter().map(|copy| copy.path().to_owned()).collect();
+    assert!(paths.len() == 2 && paths.contains(&"/second".to_owned()), "{paths:?}");
 }
 
 #[test]
