@@ -82,7 +82,7 @@ fn peer(session: &Session, ctx: &mut RequestCtx, route: &Route, address: SocketA
         link.patience().with_client(route.timeouts.read, end);
     }
     let left = end.map(|end| end.saturating_duration_since(now));
-    let per_try = retry::per_try_timeout(Trouble::Connect, session, ctx);
+    let per_try = retry::per_try_timeout(Trouble::Connect, session, ctx, now);
     let mut peer = route.peers.at(address, left.into_iter().chain(per_try).min());
     if wants_tunnel(session) {
         upgrade::prepare(&mut peer);

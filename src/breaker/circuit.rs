@@ -63,12 +63,14 @@ impl Circuit {
     }
 
     /// Whether somebody keeps it open.
-    pub fn is_held_open(&self, now: Instant) -> bool {
+    pub fn is_held_open(&self) -> bool {
         // While it is calm, nobody does.
-        self.calm.load(Ordering::Acquire) == 0 && {
-            let view = self.view(now);
-            view.held && view.phase == Phase::Open
-        }
+        self.calm.load(Ordering::Acquire) == 0 && self.breaker.lock().is_held_open()
+    }
+
+    /// Whether nothing is let through, for whatever reason.
+    pub fn is_open(&self, now: Instant) -> bool {
+        self.calm.load(Ordering::Acquire) == 0 && self.view(now).phase == Phase::Open
     }
 
     /// [`Breaker::reset`].

@@ -220,6 +220,11 @@ impl Breaker {
         matches!(self.state, State::Closed { .. } | State::Held(Hold::Closed))
     }
 
+    /// Whether somebody keeps it open.
+    pub(super) fn is_held_open(&self) -> bool {
+        matches!(self.state, State::Held(Hold::Open))
+    }
+
     fn number(&mut self) -> NonZeroU64 {
         let serial = self.next_serial;
         self.next_serial = serial.saturating_add(1);

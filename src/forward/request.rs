@@ -71,7 +71,7 @@ pub fn sending(session: &Session, data: Option<&Bytes>, end: bool, ctx: &mut Req
     let mut patience = link.patience();
     match patience.is_with_client() {
         true if end => {
-            let per_try = retry::per_try_timeout(Trouble::Timeout, session, ctx);
+            let per_try = retry::per_try_timeout(Trouble::Timeout, session, ctx, now);
             let span = per_try.map_or(route.timeouts.first_byte, |per_try| per_try.min(route.timeouts.first_byte));
             patience.with_target(now + span, route.timeouts.read);
         }

@@ -58,10 +58,8 @@ fn seen<'s>(session: &'s Session, ctx: &RequestCtx) -> Request<'s> {
 }
 
 /// How long an attempt may take where the route says so, unless it is the last one that the request has.
-pub fn per_try_timeout(trouble: Trouble, session: &Session, ctx: &RequestCtx) -> Option<Duration> {
+pub fn per_try_timeout(trouble: Trouble, session: &Session, ctx: &RequestCtx, now: Instant) -> Option<Duration> {
     let route = ctx.route.as_ref()?;
-    let retries = route.retries.as_ref()?;
-    let timeout = retries.per_try_timeout()?;
-    let is_last = ctx.tried.len() >= route.split.len();
-    (!is_last && retries.are_possible(trouble, &seen(session, ctx))).then_some(timeout)
+    let has_another = || route.split.has_another(ctx.group, &ctx.tried, now);
+    route.retries.as_ref()?.per_try_timeout(trouble, &seen(session, ctx), now, has_another)
 }

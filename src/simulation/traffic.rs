@@ -79,11 +79,9 @@ impl World {
         self.observed[at].begun += 1;
         flight.tried.push(target.id);
         let route = self.route.clone();
-        let is_last = flight.tried.len() >= route.split.len();
         let per_try = |trouble| {
-            let retries = route.retries.as_ref()?;
-            let timeout = retries.per_try_timeout()?;
-            (!is_last && retries.are_possible(trouble, &flight.seen())).then_some(timeout)
+            let has_another = || route.split.has_another(0, &flight.tried, self.now);
+            route.retries.as_ref()?.per_try_timeout(trouble, &flight.seen(), self.now, has_another)
         };
         let (connecting, waiting) = (per_try(Trouble::Connect), per_try(Trouble::Timeout));
         let mood = self.moods[at];

@@ -64,7 +64,7 @@ impl Attempt {
         }
         Attempt::enter(member, now, |member| match member.guarded {
             true => member.target.circuit.admit(now).map(Some),
-            false => not_held(member, now),
+            false => not_held(member),
         })
     }
 
@@ -73,7 +73,7 @@ impl Attempt {
     /// # Errors
     /// Why there is none.
     pub fn anyway(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
-        Attempt::enter(member, now, |member| not_held(member, now))
+        Attempt::enter(member, now, not_held)
     }
 
     fn enter(
@@ -81,9 +81,10 @@ impl Attempt {
         now: Instant,
         ask: impl FnOnce(&Member) -> Result<Option<Permit>, breaker::Refused>,
     ) -> Result<Self, Refused> {
-        let limit = member.concurrency.as_ref().map_or(u32::MAX, |concurrency| concurrency.limit());
         // Asking a breaker may take its probe, so it comes last.
-        member.target.enter(limit).ok_or_else(|| Refused::by_full(member, now))?;
+        if !member.target.enter(member.limit()) {
+            return Err(Refused::by_full(member, now));
+        }
         let permit = ask(member).inspect_err(|_| member.target.leave()).map_err(Refused::Breaker)?;
         if let Some(share) = &member.share {
             share.enter();
@@ -95,11 +96,6 @@ impl Attempt {
     /// Where it went.
     pub fn member(&self) -> &Arc<Member> {
         &self.member
-    }
-
-    /// When it began.
-    pub fn begun(&self) -> Instant {
-        self.begun
     }
 
     fn target(&self) -> &Target {
@@ -194,8 +190,8 @@ impl Attempt {
 }
 
 /// No permit: nobody is told how it ends.
-fn not_held(member: &Member, now: Instant) -> Result<Option<Permit>, breaker::Refused> {
-    match member.target.circuit.is_held_open(now) {
+fn not_held(member: &Member) -> Result<Option<Permit>, breaker::Refused> {
+    match member.target.circuit.is_held_open() {
         true => Err(breaker::Refused::Held),
         false => Ok(None),
     }

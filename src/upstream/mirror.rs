@@ -98,7 +98,7 @@ impl Mirror {
 
     /// Begins a copy of a request with this head, if it is one of those that are copied; `chance` is from 0 to 1.
     pub fn begin(self: &Arc<Self>, head: &RequestHeader, has_body: bool, chance: f64) -> Option<Copy> {
-        if chance >= self.share {
+        if chance >= self.share || self.target.circuit.is_held_open() {
             return None;
         }
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.limit {

@@ -7,7 +7,7 @@
 mod recent;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 
@@ -63,18 +63,27 @@ impl Retries {
     }
 
     /// Whether such a request may be sent once more, having been `sent` so often.
-    pub fn may_repeat(&self, method: &Method, has_key: bool, sent: u32) -> bool {
+    fn may_repeat(&self, method: &Method, has_key: bool, sent: u32) -> bool {
         let repeatable = self.policy.methods.iter().any(|repeatable| repeatable.0 == *method);
         sent < self.policy.attempts.get() && (repeatable || self.policy.idempotency_key && has_key)
     }
 
-    /// How long an attempt may take to begin to answer while there is another target.
-    pub fn per_try_timeout(&self) -> Option<std::time::Duration> {
-        self.policy.per_try_timeout
+    /// How long to wait, for a connection and then for the beginning of an answer, where `trouble` with it would have
+    /// the request go out again.
+    pub fn per_try_timeout(
+        &self,
+        trouble: Trouble,
+        request: &Request<'_>,
+        now: Instant,
+        has_another: impl FnOnce() -> bool,
+    ) -> Option<Duration> {
+        let timeout = self.policy.per_try_timeout?;
+        let can_pay = || trouble == Trouble::Connect || self.budget.has_one(now);
+        (self.are_possible(trouble, request) && can_pay() && has_another()).then_some(timeout)
     }
 
     /// Whether a request may go out again after `trouble`, if the budget has one more.
-    pub fn are_possible(&self, trouble: Trouble, request: &Request<'_>) -> bool {
+    fn are_possible(&self, trouble: Trouble, request: &Request<'_>) -> bool {
         let may_repeat = || self.may_repeat(request.method, request.has_key, request.sent) && request.is_kept;
         self.covers(trouble) && !request.is_answered && (trouble == Trouble::Connect || may_repeat())
     }

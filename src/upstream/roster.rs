@@ -90,27 +90,22 @@ impl Roster {
         self.pool.load_full()
     }
 
-    /// How many members there are at this moment.
-    pub fn len(&self) -> usize {
-        self.pool.load().len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// An attempt at the target whose turn it is: see [`Pool::pick`]; where nobody takes the request, maybe at
-    /// any.
+    /// An attempt at the target whose turn it is: see [`Pool::pick`].
     ///
     /// # Errors
     /// Why there is none.
     pub fn pick(&self, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
-        let pool = self.pool.load();
-        match pool.pick(&self.turn, hash, tried, now) {
-            Err(why) if self.on_all_open == OnAllOpen::TryAnyway => pool.pick_anyway(tried, now).ok_or(why),
-            picked => picked,
-        }
+        self.pool.load().pick(&self.turn, hash, tried, now)
+    }
+
+    /// An attempt at any target, where nobody takes the request and the config says so.
+    pub fn pick_anyway(&self, tried: &[u32], now: Instant) -> Option<Attempt> {
+        (self.on_all_open == OnAllOpen::TryAnyway).then(|| self.pool.load().pick_anyway(tried, now)).flatten()
+    }
+
+    /// Whether there is a target that was not tried and takes requests, as far as that can be told without asking.
+    pub fn has_another(&self, tried: &[u32], now: Instant) -> bool {
+        self.pool.load().members().any(|member| !tried.contains(&member.target.id) && member.is_willing(now))
     }
 
     /// Puts together who is there now. Members that stay are the same ones as before, with all that is counted.

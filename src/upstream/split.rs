@@ -51,33 +51,30 @@ impl Split {
         self.groups.iter().position(|group| group.name.as_bytes() == name && group.weight > 0)
     }
 
-    /// How many targets there are at this moment.
-    pub fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.roster.len()).sum()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// An attempt at a target of group `first`; where that has none that takes it, at one of the others.
     ///
     /// # Errors
     /// Why there is none in any of them.
     pub fn pick(&self, first: usize, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
-        let mut why = match self.groups[first].roster.pick(hash, tried, now) {
-            Err(why) if self.groups.len() > 1 => why,
-            picked => return picked,
-        };
-        let others = self.groups.iter().enumerate().filter(|(at, group)| *at != first && group.weight > 0);
-        for (_, group) in others {
-            match group.roster.pick(hash, tried, now) {
+        let mut why: Option<Unavailable> = None;
+        for roster in self.from(first) {
+            match roster.pick(hash, tried, now) {
                 Ok(attempt) => return Ok(attempt),
-                Err(also) => why = why.and(also),
+                Err(also) => why = Some(why.map_or(also, |why| why.and(also))),
             }
         }
-        Err(why)
+        self.from(first).find_map(|roster| roster.pick_anyway(tried, now)).ok_or(why.unwrap_or_default())
+    }
+
+    /// Whether there is a target that a request of group `first` could be sent to beside those that were tried.
+    pub fn has_another(&self, first: usize, tried: &[u32], now: Instant) -> bool {
+        self.from(first).any(|roster| roster.has_another(tried, now))
+    }
+
+    /// The targets of a group, then those of the others that get requests.
+    fn from(&self, first: usize) -> impl Iterator<Item = &Arc<Roster>> {
+        let others = self.groups.iter().enumerate().filter(move |(at, group)| *at != first && group.weight > 0);
+        self.groups.get(first).into_iter().chain(others.map(|(_, group)| group)).map(|group| &group.roster)
     }
 }
 

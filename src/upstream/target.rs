@@ -105,6 +105,25 @@ impl Member {
 }
 
 impl Member {
+    /// How many requests it may have under way at this moment.
+    pub(super) fn limit(&self) -> u32 {
+        self.concurrency.as_ref().map_or(u32::MAX, |concurrency| concurrency.limit())
+    }
+
+    /// Whether its checks are bad, if they matter.
+    pub(super) fn is_ill(&self) -> bool {
+        self.checked && self.target.checks.as_ref().is_some_and(Checks::is_ill)
+    }
+
+    /// Whether it takes a request, as far as that can be told without asking.
+    pub(super) fn is_willing(&self, now: Instant) -> bool {
+        let is_open = match self.guarded {
+            true => self.target.circuit.is_open(now),
+            false => self.target.circuit.is_held_open(),
+        };
+        !is_open && !self.is_ill() && self.target.in_flight() < self.limit()
+    }
+
     /// Failures in a row that its closed circuit has counted.
     pub(super) fn failures(&self, now: Instant) -> u32 {
         if self.guarded { self.target.circuit.failures(now) } else { 0 }
@@ -162,14 +181,13 @@ impl Target {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// One more is under way, if there are fewer than `limit`. How many there were.
-    pub(super) fn enter(&self, limit: u32) -> Option<u32> {
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        if before >= limit {
+    /// One more is under way, if there are fewer than `limit`. Whether there were.
+    pub(super) fn enter(&self, limit: u32) -> bool {
+        let has_room = self.in_flight.fetch_add(1, Ordering::Relaxed) < limit;
+        if !has_room {
             self.leave();
-            return None;
         }
-        Some(before)
+        has_room
     }
 
     /// One of those is over.

@@ -43,6 +43,18 @@ fn an_instance_is_drained_and_taken_back() {
     }
 }
 
+#[test]
+fn no_copies_go_to_one_that_is_drained() {
+    let (target, shadow) = (Upstream::start(), Upstream::start());
+    let gateway = over(&[&target], &format!(", mirror: {{ target: {} }}", shadow.url()));
+    act(&gateway, "open", &shadow);
+    assert_eq!(get(&gateway, 5), [200; 5]);
+    act(&gateway, "reset", &shadow);
+    assert_eq!(get(&gateway, 1), [200]);
+    eventually("the one copy", || (gateway.stats()[0]["route"]["mirror"]["sent"] == 1).then_some(()));
+    assert_eq!(shadow.received().len(), 1);
+}
+
 /// What is under way goes on.
 #[test]
 fn draining_cuts_nothing_off() {

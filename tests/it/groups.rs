@@ -104,3 +104,27 @@ fn a_group_without_a_weight_stands_in_for_nobody() {
     }
     assert_eq!(counts(&[&off]), [0]);
 }
+
+/// Trying anyway is for when nobody else is left, in whichever group.
+#[test]
+fn no_group_is_tried_anyway_while_another_is_well() {
+    let (broken, canary) = (Upstream::with(|_| Reply::status(500, "x")), Upstream::start());
+    let gateway = between(&broken.url(), &canary.url(), "onAllOpen: tryAnyway");
+    crate::support::eventually("the circuit to open", || {
+        gateway.get("/");
+        (gateway.states()[0] == "OPEN").then_some(())
+    });
+    let before = broken.received().len();
+    let mut connection = gateway.connect();
+    (0..30).for_each(|_| assert_eq!(connection.request("GET", "/", &[]).status, 200));
+    assert_eq!(broken.received().len(), before);
+}
+
+#[test]
+fn who_lacks_the_header_goes_by_chance() {
+    let (stable, canary) = (Upstream::start(), Upstream::start());
+    let gateway = between(&stable.url(), &canary.url(), "sticky: { header: X-Tenant }");
+    let mut connection = gateway.connect();
+    (0..100).for_each(|_| assert_eq!(connection.request("GET", "/", &[]).status, 200));
+    assert!(counts(&[&stable, &canary]).iter().all(|count| *count > 0));
+}

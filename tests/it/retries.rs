@@ -200,7 +200,9 @@ fn retries_are_paid_from_a_budget() {
     let gateway = over(&[&bad, &good], "retry: { budget: { share: 0%, min: 3 } }");
     let answers = send(&gateway, 20, "GET", &[], "");
     let failed = answers.iter().filter(|answer| answer.status == 502).count();
-    assert_eq!(gateway.settled_stats()[0]["retried"], 3);
+    let row = gateway.settled_stats().swap_remove(0);
+    let denied = row["route"]["retries"]["denied"].as_u64().unwrap();
+    assert_eq!((&row["retried"], &row["route"]["retries"]["made"], denied), (&3.into(), &3.into(), failed as u64));
     assert!(failed >= 6, "{failed} of about ten that met the bad one");
     let generous = over(&[&bad, &good], "retry: { budget: 100% }");
     assert_eq!(statuses(&send(&generous, 40, "GET", &[], "")), [200; 40]);
@@ -228,4 +230,31 @@ fn nobody_is_asked_for_a_client_that_has_left() {
     let rows = gateway.settled_stats();
     assert!(rows.iter().all(|row| row["retried"] == 0 && row["failed"] == 0), "{rows:?}");
     assert!(count.load(Ordering::SeqCst) <= 5);
+}
+
+/// A target that gets nothing anyhow is no other one to try.
+#[test]
+fn who_has_nobody_else_to_try_waits_as_long_as_for_the_first_byte() {
+    let slow = Upstream::with(|_| {
+        std::thread::sleep(Duration::from_millis(500));
+        Reply::ok()
+    });
+    let broken = answering(503);
+    let gateway = gateway(format!(
+        "routes: [{{ path: /, targets: [{}, {}], breaker: {{ failures: 1 }}, retry: {{ on: [timeout, 503], perTryTimeout: 100ms }} }}]\n",
+        broken.url(),
+        slow.url()
+    ));
+    assert_eq!(gateway.get("/").status, 200, "the last one of two");
+    assert_eq!(gateway.states(), ["OPEN", "CLOSED"]);
+    assert_eq!(gateway.get("/").status, 200, "the only one that takes anything");
+}
+
+#[test]
+fn what_is_no_http_goes_out_again_as_what_is_reset() {
+    let (garbage, good) =
+        (Upstream::with(|_| Reply::Close(b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec())), Upstream::start());
+    let gateway = over(&[&garbage, &good], "");
+    assert_eq!(statuses(&send(&gateway, 6, "GET", &[], "")), [200; 6]);
+    assert_eq!((garbage.received().len(), good.received().len()), (3, 6));
 }
