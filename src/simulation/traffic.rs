@@ -128,7 +128,7 @@ impl World {
                 None
             }
         };
-        self.observed[at].row += u32::from(trouble.is_some());
+        self.observed[at].row += u32::from(sight != Sight::End);
         drop(attempt);
         self.over(id, at);
         if let Some(trouble) = trouble {
@@ -151,8 +151,8 @@ impl World {
         let is_heard = flight.counts.is_some_and(|begun| begun > view.since || view.since == now);
         match is_good {
             true if is_heard => self.observed[at].row = 0,
-            true => {}
-            false => self.observed[at].row += 1,
+            // One whose body breaks off fails when it does.
+            _ => self.observed[at].row += u32::from(status >= 500),
         }
         if status >= 500 && self.again(id, &mut flight, Trouble::Status(status))? {
             attempt.finish(now);
