@@ -50,7 +50,7 @@ pub struct File {
     #[serde(default)]
     pub trusted_proxies: OneOrMany<Located<Network>>,
     /// How names of targets are looked up.
-    pub resolve: Option<Resolve>,
+    pub resolve: Option<Located<Resolve>>,
     /// One line a request. Default: text to standard output.
     #[serde(default)]
     pub access_log: AccessLog,

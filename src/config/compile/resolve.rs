@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Compiler;
 use crate::config::file;
+use crate::config::located::Located;
 use crate::config::model::Resolve;
 use crate::config::units::Period;
 
@@ -11,8 +12,8 @@ use crate::config::units::Period;
 const LEAST: Duration = Duration::from_millis(100);
 
 impl Compiler<'_> {
-    pub(super) fn resolve(&mut self, written: Option<&file::Resolve>) -> Resolve {
-        let written = written.map(|written| written.0.clone()).unwrap_or_default();
+    pub(super) fn resolve(&mut self, written: Option<&Located<file::Resolve>>) -> Resolve {
+        let written = written.map(Located::block).unwrap_or_default();
         let max = written.max.map_or(Duration::from_secs(30), |period| period.value.0.0);
         let min = written.min.map_or(Duration::from_secs(1).min(max), |period| period.value.0.0);
         for (key, period) in [("min", &written.min), ("max", &written.max)] {

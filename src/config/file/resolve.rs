@@ -26,7 +26,23 @@ pub struct ResolveBlock {
 
 /// See [`ResolveBlock`].
 #[derive(Clone, Debug)]
-pub struct Resolve(pub ResolveBlock);
+pub enum Resolve {
+    /// Its `max`.
+    Max(Positive),
+    /// All of it.
+    Block(ResolveBlock),
+}
+
+impl Located<Resolve> {
+    /// All that it says.
+    pub fn block(&self) -> ResolveBlock {
+        let Located { at, index, ref value } = *self;
+        match value {
+            Resolve::Max(max) => ResolveBlock { max: Some(Located { at, index, value: *max }), ..Default::default() },
+            Resolve::Block(block) => block.clone(),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Resolve {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -48,12 +64,11 @@ impl<'de> Deserialize<'de> for Resolve {
                 if period.0.is_zero() {
                     return Err(E::custom("must be longer than 0; write 250ms or 60s, say"));
                 }
-                let max = Located { at: Default::default(), index: 0, value: Positive(period) };
-                Ok(Resolve(ResolveBlock { max: Some(max), ..ResolveBlock::default() }))
+                Ok(Resolve::Max(Positive(period)))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Resolve, A::Error> {
-                ResolveBlock::deserialize(MapAccessDeserializer::new(map)).map(Resolve)
+                ResolveBlock::deserialize(MapAccessDeserializer::new(map)).map(Resolve::Block)
             }
         }
 
