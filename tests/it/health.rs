@@ -85,6 +85,7 @@ fn checks_by_connecting_and_by_grpc() {
     await_state(&gateway, 0, "HEALTHY");
     await_state(&gateway, 1, "UNHEALTHY");
     assert!(upstream.received().is_empty() && upstream.connections() > 0);
+    assert_eq!(health(&gateway, 1)["reason"], "cannot connect: ConnectRefused");
     let mut grpc = Grpc::start();
     grpc.says("users", true);
     let gateway = over(&[grpc.url()], "healthCheck: { type: grpc, service: users, interval: 50ms }");

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use pingora::{Error, ErrorType};
 use pingora_load_balancing::Backend;
 use tokio::time::{sleep, timeout};
 
@@ -57,10 +58,25 @@ async fn ask(target: &Target, checks: &Checks) -> Result<(), String> {
         let Ok(backend) = Backend::new(&address.to_string()) else { continue };
         match checks.ask.check(&backend).await {
             Ok(()) => return Ok(()),
-            Err(error) => {
-                why = error.context.as_ref().map_or_else(|| error.to_string(), |context| context.as_str().to_owned());
-            }
+            Err(error) => why = reason(&error),
         }
     }
     Err(why)
+}
+
+/// In a few words: what the answer was, where there was one, and what kind of error else.
+fn reason(error: &Error) -> String {
+    match (error.etype(), &error.context) {
+        (ErrorType::HTTPStatus(_) | ErrorType::Custom(_), Some(what)) => what.as_str().to_owned(),
+        (
+            ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError,
+            _,
+        ) => {
+            format!("cannot connect: {}", error.etype().as_str())
+        }
+        (kind, _) => kind.as_str().to_owned(),
+    }
 }
