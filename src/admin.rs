@@ -13,10 +13,10 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
-use serde::Serialize;
 
 use self::guard::Guard;
 use crate::endpoint::stats;
+use crate::problem::{self, Problem};
 use crate::shared::Shared;
 
 /// The application behind the listener.
@@ -97,7 +97,7 @@ impl ServeHttp for Admin {
         let (status, content_type, body) = match self.answer(session.req_header()) {
             Answer::Json(body) => (StatusCode::OK, "application/json", body),
             Answer::Text(text) => (StatusCode::OK, "text/plain", text.into_bytes()),
-            Answer::Denied(denial) => (denial.status, "application/problem+json", problem(&denial)),
+            Answer::Denied(denial) => (denial.status, problem::MEDIA_TYPE, problem(&denial)),
         };
         let mut response = Response::new(Vec::new());
         *response.status_mut() = status;
@@ -117,20 +117,6 @@ impl ServeHttp for Admin {
 }
 
 fn problem(denial: &Denial) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Problem<'p> {
-        r#type: String,
-        title: &'p str,
-        status: u16,
-        detail: &'p str,
-        code: &'p str,
-    }
-    let problem = Problem {
-        r#type: format!("urn:aegis:problem:{}", denial.code),
-        title: denial.status.canonical_reason().unwrap_or("Error"),
-        status: denial.status.as_u16(),
-        detail: &denial.detail,
-        code: denial.code,
-    };
-    serde_json::to_vec(&problem).unwrap_or_default()
+    let Denial { status, code, detail } = denial;
+    Problem { status: *status, code, detail, instance: None, request_id: None }.to_json()
 }

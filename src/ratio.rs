@@ -29,6 +29,11 @@ impl Ratio {
     pub fn as_f64(self) -> f64 {
         f64::from(self.0) / f64::from(WHOLE)
     }
+
+    /// A factor that is at most this share below or above 1; `chance` is from 0 to 1.
+    pub fn jitter(self, chance: f64) -> f64 {
+        1.0 + self.as_f64() * (2.0 * chance - 1.0)
+    }
 }
 
 /// `20%`, `0.5%` or `12.34%`, from 0 to 100; `0.2` is a share, too.
@@ -69,6 +74,12 @@ mod tests {
         for text in ["", "%", "101%", "1.01", "-1%", "20", "1e-1", "half", "NaN", "+1%"] {
             assert!(text.parse::<Ratio>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn jitter_is_around_one() {
+        assert_eq!([0.0, 0.5, 1.0].map(|chance| Ratio::percent(20).jitter(chance)), [0.8, 1.0, 1.2]);
+        assert_eq!(Ratio::percent(0).jitter(0.9), 1.0);
     }
 
     #[test]

@@ -10,33 +10,19 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
-use serde::Serialize;
 
 use crate::context::RequestCtx;
 use crate::downstream::answer;
 use crate::downstream::request_id::X_REQUEST_ID;
 use crate::failure::Failure;
+use crate::problem::{MEDIA_TYPE, Problem};
 use crate::refusal::Refusal;
 
-const PROBLEM_JSON: &str = "application/problem+json";
 static X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 
 /// A request body up to this size is read to its end after an early answer, so that the connection stays
 /// usable; a larger one is not worth it and the connection closes.
 const DRAINED_BODY_BYTES: u64 = 256 * 1024;
-
-/// A problem document (RFC 9457).
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Problem<'p> {
-    r#type: String,
-    title: &'p str,
-    status: u16,
-    detail: &'p str,
-    instance: &'p str,
-    code: &'p str,
-    request_id: &'p str,
-}
 
 /// Answers with a refusal.
 ///
@@ -73,20 +59,11 @@ async fn problem(
     let body = document(status, code, detail, session.req_header().uri.path(), ctx.request_id.to_str().unwrap_or("-"));
     let code = (X_GATEWAY_ERROR.clone(), HeaderValue::from_static(code));
     let fields = std::iter::once(code).chain(extra);
-    send(session, ctx, status, PROBLEM_JSON, fields, body.into()).await
+    send(session, ctx, status, MEDIA_TYPE, fields, body.into()).await
 }
 
 fn document(status: StatusCode, code: &str, detail: &str, instance: &str, request_id: &str) -> Vec<u8> {
-    let problem = Problem {
-        r#type: format!("urn:aegis:problem:{code}"),
-        title: status.canonical_reason().unwrap_or("Error"),
-        status: status.as_u16(),
-        detail,
-        instance,
-        code,
-        request_id,
-    };
-    serde_json::to_vec(&problem).unwrap_or_default()
+    Problem { status, code, detail, instance: Some(instance), request_id: Some(request_id) }.to_json()
 }
 
 /// The whole answer to bytes that are no request, ready to be written. The connection is of no use after
@@ -95,7 +72,7 @@ pub fn bad_request(request_id: &str) -> Vec<u8> {
     let failure = Failure::BadRequest;
     let body = document(StatusCode::BAD_REQUEST, failure.code(), failure.detail(), "/", request_id);
     let head = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
          {}: {request_id}\r\n{}: {}\r\ndate: {}\r\nconnection: close\r\n\r\n",
         body.len(),
         X_REQUEST_ID.as_str(),

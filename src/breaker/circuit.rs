@@ -4,11 +4,12 @@
 //! change it. An atomic says so, and both pass it by.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::{Breaker, Hold, Outcome, Permit, Phase, Policy, Refused, View};
+use crate::moment::Moment;
 use crate::rng::{self, Rng};
 
 /// One peer's breaker.
@@ -17,9 +18,8 @@ pub struct Circuit {
     breaker: Mutex<Breaker>,
     /// The breaker's epoch plus one while it is calm, else 0. Written under the lock only.
     calm: AtomicU64,
-    origin: Instant,
-    /// When it closed the last time, in nanoseconds since `origin`; 0 if it never did.
-    closed: AtomicU64,
+    /// When it closed the last time.
+    closed: Moment,
 }
 
 impl Circuit {
@@ -27,7 +27,7 @@ impl Circuit {
     pub fn new(policy: Policy, now: Instant) -> Self {
         let breaker = Breaker::new(policy, rng::with_local(Rng::fork), now);
         let calm = AtomicU64::new(breaker.calm().map_or(0, |epoch| epoch + 1));
-        Circuit { breaker: Mutex::new(breaker), calm, origin: now, closed: AtomicU64::new(0) }
+        Circuit { breaker: Mutex::new(breaker), calm, closed: Moment::none(now) }
     }
 
     /// [`Breaker::admit`].
@@ -99,10 +99,7 @@ impl Circuit {
 
     /// When it closed the last time, if it ever was anything else.
     pub fn recovered(&self) -> Option<Instant> {
-        match self.closed.load(Ordering::Relaxed) {
-            0 => None,
-            since => Some(self.origin + Duration::from_nanos(since)),
-        }
+        self.closed.get()
     }
 
     fn with<R>(&self, now: Instant, act: impl FnOnce(&mut Breaker) -> R) -> R {
@@ -110,8 +107,7 @@ impl Circuit {
         let was_closed = breaker.is_closed();
         let result = act(&mut breaker);
         if breaker.is_closed() && !was_closed {
-            let since = now.saturating_duration_since(self.origin).as_nanos();
-            self.closed.store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+            self.closed.set(now);
         }
         self.calm.store(breaker.calm().map_or(0, |epoch| epoch + 1), Ordering::Release);
         result
@@ -123,6 +119,7 @@ mod tests {
     use std::num::NonZeroU32;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::time::Duration;
 
     use super::*;
 

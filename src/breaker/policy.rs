@@ -74,7 +74,7 @@ impl Policy {
         let Some(Backoff { factor, max, jitter }) = self.backoff else { return self.cooldown };
         let growth = (f64::from(factor) / 100.0).powi(i32::try_from(streak).unwrap_or(i32::MAX));
         let grown = (self.cooldown.as_secs_f64() * growth).min(max.max(self.cooldown).as_secs_f64());
-        Duration::from_secs_f64(grown * (1.0 + jitter.as_f64() * (2.0 * chance - 1.0)))
+        Duration::from_secs_f64(grown * jitter.jitter(chance))
     }
 }
 

@@ -125,6 +125,13 @@ pub struct StatusRange {
     pub last: u16,
 }
 
+impl StatusRange {
+    /// Whether `status` is one of them.
+    pub fn contains(&self, status: u16) -> bool {
+        (self.first..=self.last).contains(&status)
+    }
+}
+
 impl FromStr for StatusRange {
     type Err = String;
 

@@ -33,7 +33,7 @@ impl Criteria {
     /// What an answer is worth whose head took so long to come. `grpc` is the status of gRPC where the head
     /// has one already.
     pub fn head(&self, status: u16, grpc: Option<u8>, took: Duration) -> Mark {
-        if self.statuses.iter().any(|range| (range.first..=range.last).contains(&status)) {
+        if self.statuses.iter().any(|range| range.contains(status)) {
             return Mark::Failed(Cause::Status(status));
         }
         if let Some(failed) = grpc.and_then(|status| self.grpc(status)) {

@@ -6,13 +6,14 @@ pub mod check;
 pub mod watch;
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use pingora_load_balancing::health_check::HealthCheck as Ask;
 
 use crate::config::HealthCheck;
+use crate::moment::Moment;
 
 /// How many checks in a row change what is believed.
 #[derive(Clone, Copy, Debug)]
@@ -63,9 +64,8 @@ pub struct Checks {
     plan: HealthCheck,
     ask: Box<dyn Ask + Send + Sync>,
     known: Mutex<Known>,
-    origin: Instant,
-    /// When it became well the last time after it had been ill, in nanoseconds since `origin`; 0 if it never did.
-    recovered: AtomicU64,
+    /// When it became well the last time after it had been ill.
+    recovered: Moment,
     ill: AtomicBool,
 }
 
@@ -110,8 +110,7 @@ impl Checks {
             ask: check::of(&plan, authority),
             plan,
             known: Mutex::new(Known { health, since, last: None, reason: None, checks: 0, failed: 0 }),
-            origin: now,
-            recovered: AtomicU64::new(0),
+            recovered: Moment::none(now),
             ill: AtomicBool::new(false),
         }
     }
@@ -128,10 +127,7 @@ impl Checks {
 
     /// When it became well the last time, if it ever was ill.
     pub fn recovered(&self) -> Option<Instant> {
-        match self.recovered.load(Ordering::Relaxed) {
-            0 => None,
-            since => Some(self.origin + Duration::from_nanos(since)),
-        }
+        self.recovered.get()
     }
 
     /// How it is.
@@ -159,8 +155,7 @@ impl Checks {
                 known.since = wall;
                 self.ill.store(false, Ordering::Relaxed);
                 if before.is_some() {
-                    let since = now.saturating_duration_since(self.origin).as_nanos();
-                    self.recovered.store(u64::try_from(since).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+                    self.recovered.set(now);
                     log::info!("{name}: its checks are good again");
                 }
             }

@@ -62,7 +62,7 @@ impl Ask for Http {
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
         let status = read_status(&mut session).await?;
-        if !self.statuses.iter().any(|range| (range.first..=range.last).contains(&status)) {
+        if !self.statuses.iter().any(|range| range.contains(status)) {
             return Error::e_explain(ErrorType::HTTPStatus(status), format!("status {status}"));
         }
         read_body(&mut session).await.map(drop)

@@ -32,7 +32,7 @@ async fn watch(target: Weak<Target>, mut rng: Rng) {
 
 /// The pause until the next look; `chance` is from 0 to 1.
 fn jittered(checks: &Checks, chance: f64) -> Duration {
-    checks.plan.interval.mul_f64(1.0 + checks.plan.jitter.as_f64() * (2.0 * chance - 1.0))
+    checks.plan.interval.mul_f64(checks.plan.jitter.jitter(chance))
 }
 
 /// Asks once.
