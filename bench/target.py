@@ -43,7 +43,8 @@ class Target:
         elif path == "/_seen":
             body = json.dumps(self.seen).encode()
         else:
-            self.seen[fields.get("x-id", "")] += 1
+            if "x-id" in fields:  # checks have none
+                self.seen[fields["x-id"]] += 1
             if self.mode == "fail":
                 status = "500 Internal Server Error"
             elif self.mode in ("reset", "cut"):
