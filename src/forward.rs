@@ -83,8 +83,10 @@ fn peer(session: &Session, ctx: &mut RequestCtx, route: &Route, address: SocketA
     }
     let left = end.map(|end| end.saturating_duration_since(now));
     let per_try = retry::per_try_timeout(Trouble::Connect, session, ctx, now);
-    let mut peer = route.peers.at(address, left.into_iter().chain(per_try).min());
-    if wants_tunnel(session) {
+    // A tunnel has no end of its own.
+    let is_tunnel = wants_tunnel(session);
+    let mut peer = route.peers.at(address, left.into_iter().chain(per_try).min(), left.filter(|_| !is_tunnel));
+    if is_tunnel {
         upgrade::prepare(&mut peer);
     }
     peer

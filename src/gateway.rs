@@ -105,12 +105,12 @@ impl ProxyHttp for Gateway {
 
     fn upstream_response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: &mut Option<Bytes>,
         end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<Option<Duration>> {
-        forward::receiving(ctx, end, Instant::now());
+        forward::receiving(session, ctx, end, Instant::now());
         Ok(None)
     }
 

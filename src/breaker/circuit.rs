@@ -68,9 +68,23 @@ impl Circuit {
         self.calm.load(Ordering::Acquire) == 0 && self.breaker.lock().is_held_open()
     }
 
-    /// Whether nothing is let through, for whatever reason.
-    pub fn is_open(&self, now: Instant) -> bool {
-        self.calm.load(Ordering::Acquire) == 0 && self.view(now).phase == Phase::Open
+    /// Whether [`Circuit::admit`] would give a permit.
+    pub fn is_willing(&self, now: Instant) -> bool {
+        self.calm.load(Ordering::Acquire) != 0 || self.breaker.lock().is_willing(now)
+    }
+
+    /// [`Breaker::shorten`].
+    pub fn shorten(&self, permit: &Permit, until: Instant) {
+        if permit.serial.is_some() {
+            self.breaker.lock().shorten(permit, until);
+        }
+    }
+
+    /// [`Breaker::renew`].
+    pub fn renew(&self, permit: &Permit, now: Instant) {
+        if permit.serial.is_some() {
+            self.breaker.lock().renew(permit, now);
+        }
     }
 
     /// [`Breaker::reset`].

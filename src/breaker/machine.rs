@@ -119,16 +119,38 @@ impl Breaker {
                 }
                 self.trip_if_due(now);
             }
-            State::HalfOpen { probe: Some(probe) } if permit.serial == Some(probe.serial) => {
-                if slow && self.policy.trip.recent.is_some_and(|recent| recent.slow.is_some()) {
-                    self.trip(now);
-                } else {
-                    let serial = probe.serial;
-                    self.enter(closed(&self.policy, now), now);
-                    self.bridge(permit, Bridge { serial, failures: 0, probe: true });
+            State::HalfOpen { probe } => {
+                let is_present = probe.as_ref().is_some_and(|probe| permit.serial == Some(probe.serial));
+                let is_bad = slow && self.policy.trip.recent.is_some_and(|recent| recent.slow.is_some());
+                match permit.serial {
+                    Some(_) if is_bad && is_present => self.trip(now),
+                    // A probe that outlived its lease has not failed: a good answer is one whenever it comes.
+                    Some(serial) if !is_bad => {
+                        self.enter(closed(&self.policy, now), now);
+                        self.bridge(permit, Bridge { serial, failures: 0, probe: true });
+                    }
+                    _ => {}
                 }
             }
-            State::HalfOpen { .. } | State::Open { .. } | State::Held(_) => {}
+            State::Open { .. } | State::Held(_) => {}
+        }
+    }
+
+    /// The probe has a request to wait for that comes from elsewhere: others may probe from `until` on.
+    pub fn shorten(&mut self, permit: &Permit, until: Instant) {
+        if let State::HalfOpen { probe: Some(probe) } = &mut self.state
+            && permit.serial == Some(probe.serial)
+        {
+            probe.expires = probe.expires.min(until);
+        }
+    }
+
+    /// That request is there: the lease begins anew, unless somebody else probes by now.
+    pub fn renew(&mut self, permit: &Permit, now: Instant) {
+        if let State::HalfOpen { probe: Some(probe) } = &mut self.state
+            && permit.serial == Some(probe.serial)
+        {
+            probe.expires = now + self.policy.lease;
         }
     }
 
@@ -218,6 +240,16 @@ impl Breaker {
     /// Whether requests go through.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. } | State::Held(Hold::Closed))
+    }
+
+    /// Whether [`Breaker::admit`] would give a permit.
+    pub(super) fn is_willing(&self, now: Instant) -> bool {
+        match &self.state {
+            State::Closed { .. } | State::Held(Hold::Closed) => true,
+            State::Open { until } => now >= *until,
+            State::HalfOpen { probe } => probe.as_ref().is_none_or(|probe| now >= probe.expires),
+            State::Held(Hold::Open) => false,
+        }
     }
 
     /// Whether somebody keeps it open.

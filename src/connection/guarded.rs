@@ -29,14 +29,19 @@ use crate::observe::access_log::Entry;
 use crate::respond;
 use crate::shared::Shared;
 
+/// What a client sends ahead beyond this waits with the system.
+const MAX_AHEAD: usize = 4 * 1_024;
+
 /// The wrapped connection.
 pub struct Guarded {
     stream: Stream,
     link: Arc<Link>,
     /// Whether a write is waiting for the client.
     stalled: bool,
-    /// Since when there has been nothing to read.
-    silent: Option<Instant>,
+    /// Whether a read is waiting for the client.
+    silent: bool,
+    /// What the client has sent ahead of its next request.
+    ahead: Vec<u8>,
     alarm: Alarm,
     shared: Arc<Shared>,
     peer: IpAddr,
@@ -47,7 +52,17 @@ pub struct Guarded {
 impl Guarded {
     /// Wraps the connection of `peer`.
     pub fn new(stream: Stream, link: Arc<Link>, shared: Arc<Shared>, peer: IpAddr) -> Self {
-        Guarded { stream, link, stalled: false, silent: None, alarm: Alarm::default(), shared, peer, answer: None }
+        Guarded {
+            stream,
+            link,
+            stalled: false,
+            silent: false,
+            ahead: Vec::new(),
+            alarm: Alarm::default(),
+            shared,
+            peer,
+            answer: None,
+        }
     }
 
     /// Remembers when the client stopped taking what it is sent, and for how long.
@@ -61,18 +76,50 @@ impl Guarded {
         }
         if written.is_pending() {
             let end = self.link.patience().end();
-            ready!(self.lasts_until(end, cx));
+            ready!(self.lasts_until(end, true, cx));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         written
     }
 
     /// Ready when the request has waited for too long, which is then.
-    fn lasts_until(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+    fn lasts_until(&mut self, due: Option<Instant>, is_heard: bool, cx: &mut Context<'_>) -> Poll<()> {
         let Some(due) = due else { return Poll::Pending };
         ready!(self.alarm.poll(due, cx));
-        self.link.patience().run_out(Instant::now());
+        self.link.patience().run_out(is_heard, Instant::now());
         Poll::Ready(())
+    }
+
+    /// Reads what belongs to the request. When all of it has been read, Pingora only looks whether the client is still
+    /// there.
+    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.link.is_whole() {
+            return self.read_ahead(cx);
+        }
+        if !self.ahead.is_empty() {
+            let count = buffer.remaining().min(self.ahead.len());
+            buffer.put_slice(&self.ahead[..count]);
+            self.ahead.drain(..count);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+
+    /// Pingora stops looking when something comes, though deadlines are seen by whoever looks. So what comes is
+    /// laid by.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.ahead.len() < MAX_AHEAD {
+            let mut chunk = [std::mem::MaybeUninit::uninit(); 1_024];
+            let mut chunk = ReadBuf::uninit(&mut chunk);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut chunk))?;
+            match chunk.filled() {
+                // It has said all that it wants, and waits for the answers.
+                [] if !self.ahead.is_empty() => return Poll::Pending,
+                [] => return Poll::Ready(Ok(())),
+                filled => self.ahead.extend_from_slice(filled),
+            }
+        }
+        Poll::Pending
     }
 
     fn inner(self: Pin<&mut Self>) -> Pin<&mut Stream> {
@@ -145,15 +192,20 @@ impl AsyncWrite for Guarded {
 
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = self.as_mut().inner().poll_read(cx, buffer);
+        let read = self.read(cx, buffer);
         if read.is_ready() {
-            self.silent = None;
-            return read;
+            if std::mem::take(&mut self.silent) {
+                self.link.hears(Instant::now());
+            }
+            if !self.link.is_over() {
+                return read;
+            }
+        } else {
+            // While a request waits for its target, the connection waits for its client.
+            self.silent = true;
+            let due = self.link.due();
+            ready!(self.lasts_until(due, false, cx));
         }
-        // While a request waits for its target, the connection waits for its client.
-        let this = &mut *self;
-        let due = this.link.patience().due(|| *this.silent.get_or_insert_with(Instant::now));
-        ready!(self.lasts_until(due, cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

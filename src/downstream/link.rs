@@ -21,7 +21,17 @@ pub struct Link {
     slow: AtomicBool,
     /// Since when it does so.
     stalled: Mutex<Option<Instant>>,
+    /// All of the request has been read: what else comes belongs to the next one.
+    whole: AtomicBool,
+    silence: Mutex<Silence>,
     patience: Mutex<Patience>,
+}
+
+/// How long a client has kept its own request waiting.
+#[derive(Debug, Default)]
+struct Silence {
+    since: Option<Instant>,
+    before: Duration,
 }
 
 // One task reads, decides and writes: the flags order nothing.
@@ -48,6 +58,53 @@ impl Link {
         self.taken.store(false, Ordering::Relaxed);
         self.unread.store(false, Ordering::Relaxed);
         self.slow.store(false, Ordering::Relaxed);
+        self.whole.store(false, Ordering::Relaxed);
+        *self.silence.lock() = Silence::default();
+    }
+
+    /// All of the request has been read; or not, since it is a tunnel to which all that follows belongs.
+    pub fn set_whole(&self, whole: bool) {
+        self.whole.store(whole, Ordering::Relaxed);
+    }
+
+    /// Whether what comes belongs to the next request.
+    pub fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
+    }
+
+    /// When the request has waited for too long, nothing having come from its client.
+    pub fn due(&self) -> Option<Instant> {
+        self.patience.lock().due(|| *self.silence.lock().since.get_or_insert_with(Instant::now))
+    }
+
+    /// Whether the request has come to the end of all waiting although something came from its client; says so to
+    /// whoever asks who was late.
+    pub fn is_over(&self) -> bool {
+        let mut patience = self.patience.lock();
+        let Some(end) = patience.end() else { return false };
+        let now = Instant::now();
+        if now < end {
+            return false;
+        }
+        let is_heard = !self.has_kept_waiting(now);
+        patience.run_out(is_heard, now);
+        true
+    }
+
+    /// Something has come.
+    pub fn hears(&self, now: Instant) {
+        let mut silence = self.silence.lock();
+        if let Some(since) = silence.since.take() {
+            silence.before += now.saturating_duration_since(since);
+        }
+    }
+
+    /// Whether the client has kept its request waiting for a second or more in all: who waited for it may by then
+    /// have lost patience.
+    pub fn has_kept_waiting(&self, now: Instant) -> bool {
+        let silence = self.silence.lock();
+        let present = silence.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        silence.before + present >= STALL
     }
 
     /// How long the request still waits.
@@ -84,6 +141,20 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silences_add_up() {
+        let (link, start) = (Link::default(), Instant::now());
+        link.patience().with_client(Duration::from_secs(9), None);
+        let since = link.due().expect("due") - Duration::from_secs(9);
+        link.hears(since + Duration::from_millis(600));
+        assert!(!link.has_kept_waiting(since + Duration::from_secs(5)));
+        link.due();
+        let later = Instant::now() + Duration::from_millis(401);
+        assert!(link.has_kept_waiting(later) && !link.has_kept_waiting(start));
+        link.next_request();
+        assert!(!link.has_kept_waiting(later));
+    }
 
     #[test]
     fn a_client_that_stalls_for_a_second_is_slow_until_the_next_request() {

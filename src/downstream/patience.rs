@@ -14,8 +14,8 @@ enum For {
     Nobody,
     /// The client, to go on with its request, from when it has been silent.
     Client(Duration),
-    /// The target, until then; each sign of life gives it so much more.
-    Target(Instant, Duration),
+    /// The target, for so long and until then; each sign of life gives it so much more.
+    Target { span: Duration, until: Instant, more: Duration },
 }
 
 /// Who has kept a request waiting for too long.
@@ -23,8 +23,8 @@ enum For {
 pub enum Late {
     /// The client.
     Client,
-    /// The target.
-    Target,
+    /// The target, which had so long.
+    Target(Duration),
     /// All together: the request has taken as long as it may.
     All,
 }
@@ -45,15 +45,15 @@ impl Patience {
         *self = Patience { awaited: For::Client(span), end, late: None };
     }
 
-    /// The target is to give a sign of life by `until`, and `span` after each that it gives.
-    pub fn with_target(&mut self, until: Instant, span: Duration) {
-        self.awaited = For::Target(until, span);
+    /// The target is to give a sign of life within `span`, and within `more` after each that it gives.
+    pub fn with_target(&mut self, span: Duration, more: Duration, now: Instant) {
+        self.awaited = For::Target { span, until: now + span, more };
     }
 
     /// The target has given a sign of life, or could not.
     pub fn alive(&mut self, now: Instant) {
-        if let For::Target(until, span) = &mut self.awaited {
-            *until = now + *span;
+        if let For::Target { span, until, more } = &mut self.awaited {
+            (*span, *until) = (*more, now + *more);
         }
     }
 
@@ -77,7 +77,7 @@ impl Patience {
         let until = match self.awaited {
             For::Nobody => None,
             For::Client(span) => Some(silent() + span),
-            For::Target(until, _) => Some(until),
+            For::Target { until, .. } => Some(until),
         };
         until.into_iter().chain(self.end).min()
     }
@@ -87,12 +87,13 @@ impl Patience {
         self.end
     }
 
-    /// It is over, at `now`.
-    pub fn run_out(&mut self, now: Instant) {
+    /// It is over, at `now`; the client is to blame if it has sent nothing when it should have.
+    pub fn run_out(&mut self, is_heard: bool, now: Instant) {
+        let is_over = self.end.is_some_and(|end| end <= now);
         self.late = Some(match self.awaited {
-            For::Client(_) => Late::Client,
-            _ if self.end.is_some_and(|end| end <= now) => Late::All,
-            For::Nobody | For::Target(..) => Late::Target,
+            For::Client(_) if !(is_over && is_heard) => Late::Client,
+            For::Target { span, .. } if !is_over => Late::Target(span),
+            _ => Late::All,
         });
         self.rest();
     }
@@ -117,15 +118,15 @@ mod tests {
         patience.with_client(SECOND, None);
         assert_eq!(patience.due(|| now), Some(now + SECOND));
         assert_eq!(patience.due(|| now + 9 * SECOND), Some(now + 10 * SECOND), "who is heard is not late");
-        patience.run_out(now + SECOND);
+        patience.run_out(false, now + SECOND);
         assert_eq!((patience.take_late(), patience.take_late()), (Some(Late::Client), None));
         patience.with_client(SECOND, None);
-        patience.with_target(now + 3 * SECOND, 2 * SECOND);
+        patience.with_target(3 * SECOND, 2 * SECOND, now);
         assert_eq!(patience.due(|| now + 9 * SECOND), Some(now + 3 * SECOND));
         patience.alive(now + 3 * SECOND);
         assert_eq!(patience.due(|| now), Some(now + 5 * SECOND));
-        patience.run_out(now + 5 * SECOND);
-        assert_eq!(patience.take_late(), Some(Late::Target));
+        patience.run_out(true, now + 5 * SECOND);
+        assert_eq!(patience.take_late(), Some(Late::Target(2 * SECOND)));
         assert_eq!(patience.due(|| now), None, "while the answer to that is written");
     }
 
@@ -135,15 +136,18 @@ mod tests {
         let mut patience = Patience::default();
         patience.with_client(9 * SECOND, Some(now + 5 * SECOND));
         assert_eq!(patience.due(|| now), Some(now + 5 * SECOND));
-        patience.with_target(now + 9 * SECOND, SECOND);
+        patience.with_target(9 * SECOND, SECOND, now);
         assert_eq!(patience.due(|| now), Some(now + 5 * SECOND));
-        patience.run_out(now + 5 * SECOND);
+        patience.run_out(true, now + 5 * SECOND);
         assert_eq!(patience.take_late(), Some(Late::All));
         patience.with_client(9 * SECOND, Some(now + 5 * SECOND));
-        patience.run_out(now + 5 * SECOND);
+        patience.run_out(false, now + 5 * SECOND);
         assert_eq!(patience.take_late(), Some(Late::Client), "who has not sent all of it");
         patience.with_client(9 * SECOND, Some(now + 5 * SECOND));
-        patience.with_target(now + 9 * SECOND, SECOND);
+        patience.run_out(true, now + 5 * SECOND);
+        assert_eq!(patience.take_late(), Some(Late::All), "whom nobody has listened to");
+        patience.with_client(9 * SECOND, Some(now + 5 * SECOND));
+        patience.with_target(9 * SECOND, SECOND, now);
         patience.endless();
         assert_eq!(patience.due(|| now), Some(now + 9 * SECOND));
         patience.rest();

@@ -1,7 +1,8 @@
 //! How attempts end, each once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use pingora::{Error, ErrorSource, ErrorType};
 use pingora_proxy::Session;
 
@@ -17,6 +18,8 @@ use crate::upstream::retry::Trouble;
 /// Connections that were closed while they waited unused can come in a row; after so many the target is
 /// given up.
 const STALE_CONNECTIONS: u32 = 3;
+/// It shows within a round trip, which takes no longer.
+const STALE_WITHIN: Duration = Duration::from_secs(1);
 
 /// No connection came about, so nothing was sent: the target's next address may be tried, and when it has no
 /// more, the attempt has failed and another target may be.
@@ -39,12 +42,14 @@ pub fn broke(
         error.set_retry(true);
         return error;
     }
-    let begun = session.response_written().is_some();
+    let begun = has_begun(session);
     if let Some(late) = ctx.link.as_ref().and_then(|link| link.patience().take_late()) {
         is_late(late, begun, ctx, &mut error);
     }
-    if *error.etype() == ErrorType::ReadTimedout && !session.is_body_done() {
-        // The target waits for a request that the client does not finish.
+    let is_kept_waiting = || ctx.link.as_ref().is_some_and(|link| link.has_kept_waiting(now));
+    if *error.esource() == ErrorSource::Upstream && !session.is_body_done() && is_kept_waiting() {
+        // The target waits for a request that the client does not finish, or has given that up.
+        error.etype = ErrorType::ReadTimedout;
         error.as_down();
     }
     if begun && ctx.link.as_ref().is_some_and(|link| link.is_slow(now)) {
@@ -52,29 +57,57 @@ pub fn broke(
         error.as_down();
     }
     error.retry.decide_reuse(reused);
-    let again = if error.retry() && !begun && was_stale(session, ctx) {
-        next_connection(ctx, now)
-    } else {
-        settle(ctx, &error, now) && trouble(&error).is_some_and(|trouble| retry::after(trouble, session, ctx, now))
+    let again = match was_stale(&error, reused && !begun, ctx, now) {
+        true if may_repeat(session, ctx) => next_connection(ctx, now),
+        true => {
+            ctx.failure = Some(Failure::of(&error));
+            give_back(ctx, now);
+            false
+        }
+        false => {
+            settle(ctx, &error, now) && trouble(&error).is_some_and(|trouble| retry::after(trouble, session, ctx, now))
+        }
     };
     error.set_retry(again);
     error
 }
 
+/// Whether the client has been sent a part of a final answer.
+fn has_begun(session: &Session) -> bool {
+    let is_final = |status: StatusCode| !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS;
+    session.response_written().is_some_and(|response| is_final(response.status))
+}
+
 /// Whether an attempt most likely never got to its target, since that closed the connection while it waited
-/// unused; and the request may be sent twice by its nature (RFC 9110, 9.2.2) and can be.
-fn was_stale(session: &Session, ctx: &RequestCtx) -> bool {
+/// unused.
+fn was_stale(error: &Error, could_be: bool, ctx: &RequestCtx, now: Instant) -> bool {
+    // What is written goes through until the other side says that it is gone, which it does at once.
+    let is_new = || ctx.attempt.as_ref().is_some_and(|attempt| attempt.age(now) < STALE_WITHIN);
+    let is_closed = || *error.esource() == ErrorSource::Upstream && Failure::of(error) == Failure::Reset;
+    could_be && (error.retry() || is_closed() && is_new())
+}
+
+/// Whether the request may be sent twice by its nature (RFC 9110, 9.2.2), and can be.
+fn may_repeat(session: &Session, ctx: &RequestCtx) -> bool {
     let repeatable = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
     repeatable && ctx.tries <= STALE_CONNECTIONS
+}
+
+/// The attempt says nothing of its target.
+fn give_back(ctx: &mut RequestCtx, now: Instant) {
+    if let Some(link) = &ctx.link {
+        link.patience().rest();
+    }
+    if let Some(mut attempt) = ctx.attempt.take() {
+        attempt.withdraw(now);
+    }
 }
 
 /// The target may well be fine: it stays a candidate, and what is sent next will tell.
 fn next_connection(ctx: &mut RequestCtx, now: Instant) -> bool {
     ctx.tried.pop();
     ctx.sent = ctx.sent.saturating_sub(1);
-    if let Some(mut attempt) = ctx.attempt.take() {
-        attempt.withdraw(now);
-    }
+    give_back(ctx, now);
     let Some(route) = ctx.route.clone() else { return false };
     ctx.attempt = pick(ctx, &route, now).ok();
     ctx.attempt.is_some()
@@ -96,13 +129,13 @@ fn is_late(late: Late, begun: bool, ctx: &RequestCtx, error: &mut Error) {
         Late::Client => error.as_down(),
         // Whoever answers as it should and is cut off for that has done nothing wrong.
         Late::All if begun => error.as_in(),
-        Late::All | Late::Target => error.as_up(),
+        Late::All | Late::Target(_) => error.as_up(),
     }
     let Some(timeouts) = ctx.route.as_ref().map(|route| route.timeouts) else { return };
     let (what, within) = match late {
         Late::All => ("no end of its answer", timeouts.total.unwrap_or_default()),
-        Late::Target if begun => ("no more of its answer", timeouts.read),
-        Late::Target => ("no answer", timeouts.first_byte),
+        Late::Target(span) if begun => ("no more of its answer", span),
+        Late::Target(span) => ("no answer", span),
         Late::Client => ("no more of the request", timeouts.read),
     };
     error.set_context(format!("{what} within {} ms", within.as_millis()));

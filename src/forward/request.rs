@@ -22,6 +22,9 @@ use crate::upstream::retry::Trouble;
 /// Should the header map refuse a field, which it does at tens of thousands.
 pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()> {
     ctx.sent += 1;
+    if let Some(attempt) = ctx.attempt.as_mut().filter(|_| !session.is_body_empty()) {
+        attempt.uploads(Instant::now());
+    }
     decorate(request, ctx)?;
     mirror(session, request, ctx);
     Ok(())
@@ -67,13 +70,17 @@ fn copy(ctx: &mut RequestCtx, data: Option<&Bytes>, end: bool) {
 /// A piece of the request's body has come from the client, or its end: from then on the target is waited for.
 pub fn sending(session: &Session, data: Option<&Bytes>, end: bool, ctx: &mut RequestCtx, now: Instant) {
     copy(ctx, data, end);
+    if let Some(attempt) = ctx.attempt.as_mut().filter(|_| end) {
+        attempt.sent(now);
+    }
     let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return };
     let mut patience = link.patience();
     match patience.is_with_client() {
         true if end => {
+            link.set_whole(true);
             let per_try = retry::per_try_timeout(Trouble::Timeout, session, ctx, now);
             let span = per_try.map_or(route.timeouts.first_byte, |per_try| per_try.min(route.timeouts.first_byte));
-            patience.with_target(now + span, route.timeouts.read);
+            patience.with_target(span, route.timeouts.read, now);
         }
         true => {}
         // Tunnels, and requests that are answered before they have been sent.

@@ -1,6 +1,6 @@
 //! What a target answers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, StatusCode};
 use pingora::http::ResponseHeader;
@@ -10,6 +10,9 @@ use pingora_proxy::Session;
 use super::retry;
 use crate::context::RequestCtx;
 use crate::downstream::{answer, hop_by_hop};
+
+/// What a client still sends when it has been answered is listened to for so long.
+const REST_OF_UPLOAD: Duration = Duration::from_secs(30);
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -40,9 +43,10 @@ pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut Requ
     ctx.notes.answered(&response.headers, now);
     if let (Some(link), Some(route)) = (&ctx.link, &ctx.route) {
         let mut patience = link.patience();
-        patience.with_target(now + route.timeouts.read, route.timeouts.read);
+        patience.with_target(route.timeouts.read, route.timeouts.read, now);
         if switching {
             patience.endless();
+            link.set_whole(false);
         }
     }
     if !switching {
@@ -52,11 +56,22 @@ pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut Requ
 }
 
 /// A piece of a response's body has come, or its end.
-pub fn receiving(ctx: &RequestCtx, end: bool, now: Instant) {
-    let Some(link) = &ctx.link else { return };
-    match end {
-        true => link.patience().rest(),
-        false => link.patience().alive(now),
+pub fn receiving(session: &mut Session, ctx: &mut RequestCtx, end: bool, now: Instant) {
+    let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return };
+    let mut patience = link.patience();
+    if !end {
+        patience.alive(now);
+    } else if session.was_upgraded() || session.as_downstream_mut().is_body_done() {
+        patience.rest();
+    } else {
+        // The answer is complete and its request is not. Nobody needs the rest of it, but who is not listened to may
+        // not hear the answer.
+        let end = patience.end().into_iter().chain([now + REST_OF_UPLOAD]).min();
+        patience.with_client(route.timeouts.read, end);
+        drop(patience);
+        if let Some(attempt) = &mut ctx.attempt {
+            attempt.finish(now);
+        }
     }
 }
 

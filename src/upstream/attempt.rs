@@ -12,6 +12,9 @@ use super::record::{Cause, LastFailure};
 use super::target::{Member, Target};
 use crate::breaker::{self, Outcome, Permit};
 
+/// A probe whose request is still on its way from the client keeps others from probing for so long.
+const UPLOAD_LEASE: Duration = Duration::from_secs(1);
+
 /// Why a target gets no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -41,6 +44,8 @@ pub struct Attempt {
     /// Addresses that are left to be tried; `None` before the first one.
     addresses: Option<Turns>,
     begun: Instant,
+    /// Since when it is the target's turn, if it is.
+    asked: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +95,14 @@ impl Attempt {
             share.enter();
         }
         member.target.record.sent();
-        Ok(Attempt { member: member.clone(), permit, state: AttemptState::Sent, addresses: None, begun: now })
+        Ok(Attempt {
+            member: member.clone(),
+            permit,
+            state: AttemptState::Sent,
+            addresses: None,
+            begun: now,
+            asked: Some(now),
+        })
     }
 
     /// Where it went.
@@ -118,20 +130,51 @@ impl Attempt {
         self.addresses.as_ref().is_some_and(|addresses| addresses.len() > 0)
     }
 
+    /// Its request has a body that comes from the client in its own time, for which the target is not to blame: a probe
+    /// is the only one for no longer than a moment meanwhile.
+    pub fn uploads(&mut self, now: Instant) {
+        self.asked = None;
+        if let Some(permit) = &self.permit {
+            self.member.target.circuit.shorten(permit, now + UPLOAD_LEASE);
+        }
+    }
+
+    /// All of its request has been sent.
+    pub fn sent(&mut self, now: Instant) {
+        if self.asked.is_none() {
+            self.asked = Some(now);
+            if let Some(permit) = &self.permit {
+                self.member.target.circuit.renew(permit, now);
+            }
+        }
+    }
+
+    /// How long ago it began.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun)
+    }
+
+    /// How long the target has had all that it needs to answer.
+    fn took(&self, now: Instant) -> Option<Duration> {
+        self.asked.map(|since| now.saturating_duration_since(since))
+    }
+
     /// The head of the final response has arrived, with the status of gRPC if it has one already. If it counts
     /// as a failure, that settles the attempt.
     pub fn answered(&mut self, status: u16, grpc: Option<u8>, request_id: &HeaderValue, now: Instant) {
         if self.state != AttemptState::Sent {
             return;
         }
-        let took = now.saturating_duration_since(self.begun);
-        let target = &self.member.target;
-        target.latency.seen(took, now);
-        target.taken.seen(took, now);
-        if let Some(concurrency) = &self.member.concurrency {
-            concurrency.answered(took, target.in_flight(), now);
+        let (took, target) = (self.took(now), &self.member.target);
+        if let Some(took) = took {
+            target.latency.seen(took, now);
+            target.taken.seen(took, now);
+            if let Some(concurrency) = &self.member.concurrency {
+                concurrency.answered(took, target.in_flight(), now);
+            }
         }
-        let mark = target.criteria.head(status, grpc, took);
+        // Who answers before it has been asked all is quick.
+        let mark = target.criteria.head(status, grpc, took.unwrap_or_default());
         if let Mark::Failed(cause) = mark {
             return self.fail(cause, request_id, now);
         }
@@ -150,8 +193,10 @@ impl Attempt {
 
     /// The target failed.
     pub fn fail(&mut self, cause: Cause, request_id: &HeaderValue, now: Instant) {
-        if self.state == AttemptState::Sent && matches!(cause, Cause::Timeout(_)) {
-            let took = now.saturating_duration_since(self.begun);
+        if self.state == AttemptState::Sent
+            && matches!(cause, Cause::Timeout(_))
+            && let Some(took) = self.took(now)
+        {
             self.target().latency.seen(took, now);
             self.target().taken.seen(took, now);
         }

@@ -131,7 +131,7 @@ impl Mirror {
     async fn send(&self, head: RequestHeader, mut pieces: mpsc::Receiver<Piece>) -> Result<Option<u16>> {
         let unknown = |why: String| Error::explain(ErrorType::ConnectNoRoute, why);
         let address = self.target.addresses.turns().map_err(unknown)?.next();
-        let peer = self.peers.at(address.ok_or_else(|| unknown("it has no address".to_owned()))?, None);
+        let peer = self.peers.at(address.ok_or_else(|| unknown("it has no address".to_owned()))?, None, None);
         let (mut session, _) = CONNECTOR.get_http_session(&peer).await?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);

@@ -117,11 +117,11 @@ impl Member {
 
     /// Whether it takes a request, as far as that can be told without asking.
     pub(super) fn is_willing(&self, now: Instant) -> bool {
-        let is_open = match self.guarded {
-            true => self.target.circuit.is_open(now),
-            false => self.target.circuit.is_held_open(),
+        let is_let_through = match self.guarded {
+            true => self.target.circuit.is_willing(now),
+            false => !self.target.circuit.is_held_open(),
         };
-        !is_open && !self.is_ill() && self.target.in_flight() < self.limit()
+        is_let_through && !self.is_ill() && self.target.in_flight() < self.limit()
     }
 
     /// Failures in a row that its closed circuit has counted.

@@ -29,6 +29,7 @@ mod replicas;
 mod retries;
 mod rules;
 mod scripts;
+mod slowness;
 mod stats;
 mod timeouts;
 mod topologies;

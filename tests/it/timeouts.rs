@@ -149,7 +149,7 @@ fn a_target_that_does_not_take_a_connection_is_left_in_time() {
 #[test]
 fn a_target_that_does_not_take_the_request_is_to_blame() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let gateway = over(&format!("http://{}", listener.local_addr().unwrap()), "timeouts: { firstByte: 400ms }");
+    let gateway = over(&format!("http://{}", listener.local_addr().unwrap()), "timeouts: { read: 400ms }");
     let mut connection = gateway.connect();
     connection.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n");
     let mut upload = connection.stream.try_clone().unwrap();

@@ -147,18 +147,44 @@ fn half_open_probe_that_ends_neutral_returns_its_permit() {
 }
 
 #[test]
-fn half_open_probe_that_outlives_its_lease_makes_room_and_has_no_say_any_more() {
+fn half_open_probe_that_outlives_its_lease_makes_room_and_can_only_do_good_any_more() {
     for late in [Outcome::Success, Outcome::Failure, Outcome::Neutral] {
         let mut bench = Bench::half_open();
         let lost = bench.admit();
         bench.now += LEASE;
         let second = bench.admit();
         bench.settle(lost, late);
+        if late == Outcome::Success {
+            assert_eq!(bench.phase(), Phase::Closed, "it answers, late or not");
+            bench.settle(second, Outcome::Failure);
+            assert_eq!(bench.phase(), Phase::Closed, "of before");
+            continue;
+        }
         assert_eq!(bench.phase(), Phase::HalfOpen, "{late:?}");
         assert!(bench.breaker.admit(bench.now).is_err(), "the second probe is still in flight: {late:?}");
         bench.settle(second, Outcome::Success);
         assert_eq!(bench.phase(), Phase::Closed);
     }
+}
+
+#[test]
+fn half_open_probe_whose_request_is_on_its_way_is_the_only_one_for_less_long() {
+    let mut bench = Bench::half_open();
+    let second = Duration::from_secs(1);
+    let upload = bench.admit();
+    bench.breaker.shorten(&upload, bench.now + second);
+    bench.now += second / 2;
+    assert!(!bench.breaker.is_willing(bench.now));
+    bench.breaker.renew(&upload, bench.now);
+    bench.now += LEASE - second;
+    assert!(!bench.breaker.is_willing(bench.now), "it is there, and the lease began anew");
+    bench.breaker.shorten(&upload, bench.now);
+    let other = bench.admit();
+    bench.breaker.renew(&upload, bench.now);
+    bench.breaker.shorten(&upload, bench.now);
+    assert!(!bench.breaker.is_willing(bench.now), "of another probe it has no say");
+    bench.settle(other, Outcome::Success);
+    assert_eq!(bench.phase(), Phase::Closed);
 }
 
 #[test]
