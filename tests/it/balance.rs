@@ -4,11 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{Gateway, Reply, Upstream, eventually, gateway, token};
-
-fn over(targets: &[String], extra: &str) -> Gateway {
-    gateway(format!("routes: [{{ path: /, targets: [{}]{extra} }}]\n", targets.join(", ")))
-}
+use crate::support::{Gateway, Reply, Upstream, eventually, gateway, over, token};
 
 fn well(count: usize) -> Vec<Upstream> {
     (0..count).map(|_| Upstream::start()).collect()

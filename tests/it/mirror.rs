@@ -86,7 +86,7 @@ fn nobody_waits_for_a_shadow_that_hangs_and_its_copies_are_bounded() {
 #[test]
 fn a_shadow_that_is_gone_or_fails_is_counted_and_nothing_else() {
     let target = Upstream::start();
-    let failing = Upstream::with(|_| Reply::status(500, "x"));
+    let failing = Upstream::failing();
     for (shadow, sent) in [(format!("http://{}", nobody()), 0), (failing.url(), 10)] {
         let gateway = copying(&target.url(), &shadow, "");
         (0..10).for_each(|_| assert_eq!(gateway.get("/").status, 200));

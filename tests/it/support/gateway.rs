@@ -57,6 +57,11 @@ pub fn open(upstream: &super::Upstream) -> Gateway {
     ))
 }
 
+/// One with a route over all of `targets`, which has `extra` as well.
+pub fn over(targets: &[String], extra: &str) -> Gateway {
+    gateway(format!("routes: [{{ path: /, targets: [{}]{extra} }}]\n", targets.join(", ")))
+}
+
 impl Gateway {
     /// Starts a gateway with variables added to its environment.
     pub fn start(config: &str, env: &[(&str, &str)]) -> Self {
