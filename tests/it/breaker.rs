@@ -152,3 +152,30 @@ fn a_probe_whose_client_leaves_gives_its_place_to_the_next() {
     eventually("the next probe to close the circuit", || (gateway.get("/").status == 200).then_some(()));
     assert_eq!(gateway.states(), ["CLOSED"]);
 }
+
+/// However it ends then, it has no say any more.
+#[test]
+fn a_probe_that_hangs_gives_its_place_to_the_next_when_its_time_is_over() {
+    let (ill, hangs) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
+    let (is_ill, is_hung) = (ill.clone(), hangs.clone());
+    let upstream = Upstream::with(move |request| {
+        while request.path() == "/hung" && is_hung.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if request.path() == "/hung" || is_ill.load(Ordering::SeqCst) { Reply::status(500, "x") } else { Reply::ok() }
+    });
+    let gateway = over(&[upstream.url()], ", breaker: { failures: 1, cooldown: 100ms, probeTimeout: 1s }");
+    assert_eq!(gateway.get("/").status, 500);
+    ill.store(false, Ordering::SeqCst);
+    eventually("the cooldown to be over", || (gateway.states() == ["HALF_OPEN"]).then_some(()));
+    let (mut probe, sent) = (gateway.connect(), Instant::now());
+    probe.send("GET /hung HTTP/1.1\r\nHost: x\r\n\r\n");
+    eventually("the probe to be under way", || (upstream.received().len() == 2).then_some(()));
+    eventually("the next probe", || (gateway.get("/").status == 200).then_some(()));
+    assert!(sent.elapsed() >= Duration::from_secs(1), "{:?}", sent.elapsed());
+    assert_eq!((gateway.states(), &gateway.stats()[0]["inFlight"]), (vec!["CLOSED".to_owned()], &1.into()));
+    hangs.store(false, Ordering::SeqCst);
+    assert_eq!(probe.answer(false).status, 500);
+    let row = &gateway.settled_stats()[0];
+    assert_eq!((&row["state"], &row["failures"], &row["failed"]), (&"CLOSED".into(), &0.into(), &2.into()), "{row}");
+}

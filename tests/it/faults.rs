@@ -1,9 +1,11 @@
 //! What looks as if a target had failed, and is the fault of somebody else.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{Gateway, Reply, Upstream, over};
+use crate::support::{Gateway, Reply, Upstream, eventually, over};
 
 /// A hundred clients of each kind that break their own requests.
 fn clients_at_fault(misbehave: impl Fn(&Gateway, usize)) {
@@ -137,4 +139,37 @@ fn clients_that_read_too_slowly_open_no_circuit() {
     }
     let row = &gateway.settled_stats()[0];
     assert_eq!((&row["state"], &row["failed"], &row["neutral"]), (&"CLOSED".into(), &0.into(), &4.into()), "{row}");
+}
+
+/// For want of files, no connection to the target comes about.
+#[test]
+fn a_gateway_that_runs_out_of_files_opens_no_circuit_and_decides_no_probe() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = well.clone();
+    let upstream = Upstream::with(move |_| match is_well.load(Ordering::SeqCst) {
+        true => Reply::ok(),
+        false => Reply::Close(b"HTTP/1.1 500 Reason\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec()),
+    });
+    let gateway = over(&[upstream.url()], ", breaker: { failures: 1, cooldown: 100ms }");
+    let run_out = || {
+        let mut clients: Vec<_> = (0..3).map(|_| gateway.connect()).collect();
+        clients.iter_mut().for_each(|client| assert_eq!(client.request("GET", "/gateway/livez", &[]).status, 200));
+        gateway.limit_files(3);
+        for client in &mut clients {
+            client.request("GET", "/", &[]).is_problem(500, "internal_error");
+        }
+        gateway.limit_files(1_024);
+    };
+    run_out();
+    let row = &gateway.settled_stats()[0];
+    assert_eq!((&row["state"], &row["failed"], &row["neutral"]), (&"CLOSED".into(), &0.into(), &3.into()), "{row}");
+    eventually("it to be told", || gateway.stderr().contains("a fault of our own").then_some(()));
+    assert_eq!(gateway.get("/").status, 500);
+    eventually("the cooldown to be over", || (gateway.states() == ["HALF_OPEN"]).then_some(()));
+    run_out();
+    let row = &gateway.settled_stats()[0];
+    assert_eq!((&row["state"], &row["trips"], &row["neutral"]), (&"HALF_OPEN".into(), &1.into(), &6.into()), "{row}");
+    well.store(true, Ordering::SeqCst);
+    assert_eq!(gateway.get("/").status, 200);
+    assert_eq!(gateway.states(), ["CLOSED"]);
 }

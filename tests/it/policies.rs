@@ -46,6 +46,36 @@ fn a_share_of_failures_opens_a_circuit_that_no_row_would() {
     by_share.get("/").is_problem(503, "no_target_available");
 }
 
+/// `g` is a good answer, `b` a bad one.
+#[test]
+fn rows_and_shares_open_a_circuit_alone_or_together_as_the_mode_says() {
+    let upstream = Upstream::with(|request| match request.path() {
+        "/b" => Reply::status(500, "broken"),
+        _ => Reply::ok(),
+    });
+    for (mode, answers, state) in [
+        ("any", "bb", "CLOSED"),
+        ("any", "bbb", "OPEN"),
+        ("any", "bgbgbgbgb", "CLOSED"),
+        ("any", "bgbgbgbgbg", "OPEN"),
+        ("all", "gggggggggbbb", "CLOSED"),
+        ("all", "bgbgbgbgbgbg", "CLOSED"),
+        ("all", "bgbgbgbgbgbgbb", "CLOSED"),
+        ("all", "bgbgbgbgbgbgbbb", "OPEN"),
+        ("all", "bbbbbbbbb", "CLOSED"),
+        ("all", "bbbbbbbbbb", "OPEN"),
+    ] {
+        let gateway = over(
+            &[upstream.url()],
+            &format!(", breaker: {{ failures: 3, failureRatio: 50%, mode: {mode}, window: 60s, minRequests: 10 }}"),
+        );
+        for answer in answers.chars() {
+            assert_eq!(gateway.get(&format!("/{answer}")).status, if answer == 'b' { 500 } else { 200 });
+        }
+        assert_eq!(gateway.states(), [state], "{mode} {answers}");
+    }
+}
+
 #[test]
 fn slow_answers_are_failures_or_a_share_of_their_own() {
     let upstream = Upstream::with(|_| {
