@@ -5,6 +5,7 @@
 
 mod support;
 
+mod addresses;
 mod admin;
 mod auth;
 mod balance;
