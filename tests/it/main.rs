@@ -19,6 +19,7 @@ mod groups;
 mod headers;
 mod health;
 mod limits;
+mod lists;
 mod log;
 mod messages;
 mod mirror;
