@@ -1,11 +1,11 @@
 //! What looks as if a target had failed, and is the fault of somebody else.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::support::{Gateway, Reply, Upstream, eventually, over};
+use crate::support::{Gateway, PATIENCE, Reply, Upstream, eventually, over};
 
 /// A hundred clients of each kind that break their own requests.
 fn clients_at_fault(misbehave: impl Fn(&Gateway, usize)) {
@@ -114,14 +114,18 @@ fn tunnels_that_end_open_no_circuit_however_they_end() {
 #[test]
 fn clients_that_read_too_slowly_open_no_circuit() {
     const SIZE: usize = 32 * 1024 * 1024;
-    let upstream = Upstream::with(|request| match request.path() {
-        "/large" => Reply::Talk(Box::new(|stream| {
-            stream.set_write_timeout(Some(Duration::from_millis(600))).unwrap();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n");
-            let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&vec![b'x'; SIZE]));
-            assert!(sent.is_err(), "the client has read everything");
-            let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
-        })),
+    let (give_up, given_up) = mpsc::channel();
+    let upstream = Upstream::with(move |request| match request.path() {
+        "/large" => {
+            let give_up = give_up.clone();
+            Reply::Talk(Box::new(move |stream| {
+                stream.set_write_timeout(Some(Duration::from_millis(600))).unwrap();
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n");
+                let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&vec![b'x'; SIZE]));
+                let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+                give_up.send(sent.is_err()).unwrap();
+            }))
+        }
         _ => Reply::ok(),
     });
     let gateway = over(&[upstream.url()], "");
@@ -132,7 +136,11 @@ fn clients_that_read_too_slowly_open_no_circuit() {
             connection
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(2_000));
+    for _ in 0..4 {
+        assert!(given_up.recv_timeout(PATIENCE).unwrap(), "the client has read everything");
+    }
+    // What they do not take for a second is their fault.
+    std::thread::sleep(Duration::from_millis(1_000));
     for mut connection in clients {
         let got = connection.rest().len();
         assert!((1..SIZE).contains(&got), "{got} bytes");
