@@ -73,7 +73,7 @@ fn draining_cuts_nothing_off() {
 
 #[test]
 fn a_circuit_is_kept_closed_whatever_comes_of_it() {
-    let failing = Upstream::with(|_| Reply::status(500, "broken"));
+    let failing = Upstream::failing();
     let gateway = over(&[&failing], "");
     act(&gateway, "close", &failing);
     assert_eq!(get(&gateway, 10), [500; 10]);

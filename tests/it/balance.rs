@@ -1,14 +1,12 @@
 //! Which target gets a request.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{Gateway, Reply, Upstream, eventually, gateway, token};
-
-fn over(targets: &[String], extra: &str) -> Gateway {
-    gateway(format!("routes: [{{ path: /, targets: [{}]{extra} }}]\n", targets.join(", ")))
-}
+use crate::support::client::head;
+use crate::support::{Gateway, Reply, Upstream, eventually, gateway, now, over, signed, token};
 
 fn well(count: usize) -> Vec<Upstream> {
     (0..count).map(|_| Upstream::start()).collect()
@@ -49,34 +47,64 @@ fn weights_are_shares() {
     assert_eq!(counts(&upstreams), [50, 30, 20]);
 }
 
+/// The one target that eight requests with these headers go to.
+#[track_caller]
+fn only_one(gateway: &Gateway, upstreams: &[Upstream], headers: &[(&str, &str)]) -> usize {
+    let before = counts(upstreams);
+    (0..8).for_each(|_| assert_eq!(gateway.request("GET", "/", headers).status, 200));
+    let new: Vec<usize> = counts(upstreams).iter().zip(before).map(|(after, before)| after - before).collect();
+    assert_eq!(new.iter().max(), Some(&8), "{headers:?}: {new:?}");
+    new.iter().position(|count| *count == 8).unwrap()
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
 #[test]
 fn requests_by_the_same_key_go_to_the_same_target() {
     let upstreams = well(5);
     let hashed =
         |key: &str| over(&urls(&upstreams), &format!(", balance: {{ algorithm: consistentHash, key: {key} }}"));
-    let alone = |gateway: &Gateway, headers: &[(&str, &str)]| {
-        let before = counts(&upstreams);
-        (0..8).for_each(|_| assert_eq!(gateway.request("GET", "/", headers).status, 200));
-        let after = counts(&upstreams);
-        let new: Vec<usize> = after.iter().zip(before).map(|(after, before)| after - before).collect();
-        assert_eq!(new.iter().max(), Some(&8), "{headers:?}: {new:?}");
-        new.iter().position(|count| *count == 8).unwrap()
-    };
+    let alone = |gateway: &Gateway, headers: &[(&str, &str)]| only_one(gateway, &upstreams, headers);
     let (header, cookie, ip) = (hashed("{ header: x-tenant }"), hashed("{ cookie: Sid }"), hashed("ip"));
-    let tenants: std::collections::HashSet<usize> =
+    let tenants: HashSet<usize> =
         (0..20).map(|number| alone(&header, &[("X-Tenant", &format!("tenant-{number}"))])).collect();
     assert!(tenants.len() > 2, "{tenants:?}");
-    let sessions: std::collections::HashSet<usize> =
+    let sessions: HashSet<usize> =
         (0..20).map(|number| alone(&cookie, &[("Cookie", &format!("a=b; Sid=s-{number}"))])).collect();
     assert!(sessions.len() > 2, "{sessions:?}");
     assert_eq!(alone(&ip, &[("X-Anything", "1")]), alone(&header, &[]), "who lacks the key goes by address");
-    let users = gateway(format!(
-        "routes: [{{ path: /, targets: [{}], balance: {{ algorithm: consistentHash, key: user }}, plugins: {{ auth: true }} }}]\n",
-        urls(&upstreams).join(", ")
-    ));
-    let bearer = |user: &str| format!("Bearer {}", token(user));
-    let ann = alone(&users, &[("Authorization", &bearer("ann"))]);
-    assert_eq!(alone(&users, &[("Authorization", &bearer("ann"))]), ann);
+}
+
+#[test]
+fn requests_of_a_user_and_those_of_all_users_with_a_claim_go_to_the_same_target() {
+    let upstreams = well(5);
+    let hashed = |key: &str| {
+        over(
+            &urls(&upstreams),
+            &format!(", balance: {{ algorithm: consistentHash, key: {key} }}, plugins: {{ auth: true }}"),
+        )
+    };
+    let with = |gateway: &Gateway, token: &str| only_one(gateway, &upstreams, &[("Authorization", &bearer(token))]);
+    let users = hashed("user");
+    let found: HashSet<usize> = (0..20).map(|number| with(&users, &token(&format!("user-{number}")))).collect();
+    assert!(found.len() > 2, "{found:?}");
+    assert_eq!(with(&users, &token("ann")), with(&users, &token("ann")));
+    let tenants = hashed("{ claim: tenant }");
+    let of = |user: String, tenant: u32| {
+        signed(&serde_json::json!({ "userId": user, "tenant": format!("tenant-{tenant}"), "exp": now() + 3_600 }))
+    };
+    let found: HashSet<usize> = (0..20)
+        .map(|tenant| {
+            let [one, other] = [1, 2].map(|user| with(&tenants, &of(format!("user-{tenant}-{user}"), tenant)));
+            assert_eq!(one, other, "two users of tenant {tenant}");
+            one
+        })
+        .collect();
+    assert!(found.len() > 2, "{found:?}");
+    let [ann, bob] = ["ann", "bob"].map(|user| with(&tenants, &token(user)));
+    assert_eq!(ann, bob, "who lacks the claim goes by address");
 }
 
 /// With turns alone, a third of all requests would wait for the one that hangs.
@@ -130,6 +158,33 @@ fn a_target_that_is_full_is_passed_over_and_when_all_are_that_is_said_at_once() 
     }
     eventually("room", || (gateway.get("/").status == 200).then_some(()));
     assert_eq!(gateway.states(), ["CLOSED", "CLOSED"], "to be busy is no failure");
+}
+
+#[test]
+fn what_a_target_may_have_under_way_is_counted_over_all_routes() {
+    let (upstream, hangs) = hanging();
+    let gateway = gateway(format!(
+        "routes:\n  - {{ path: /a, target: {0}, concurrency: 2 }}\n  - {{ path: /b, target: {0}, concurrency: 3 }}\n  - {{ path: /c, target: {0} }}\n",
+        upstream.url()
+    ));
+    let mut waiting = Vec::new();
+    let mut send = |path: &str| {
+        let mut connection = gateway.connect();
+        connection.send(head("GET", path, &[]));
+        waiting.push(connection);
+        eventually("it to be under way", || (upstream.received().len() == waiting.len()).then_some(()));
+    };
+    send("/a");
+    send("/c");
+    gateway.get("/a").is_problem(503, "overloaded");
+    send("/b");
+    gateway.get("/b").is_problem(503, "overloaded");
+    send("/c");
+    hangs.store(false, Ordering::SeqCst);
+    waiting.iter_mut().for_each(|connection| assert_eq!(connection.answer(false).status, 200));
+    for path in ["/a", "/b"] {
+        eventually("room", || (gateway.get(path).status == 200).then_some(()));
+    }
 }
 
 #[test]

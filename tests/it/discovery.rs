@@ -1,13 +1,10 @@
 //! Targets that the config does not name.
 
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::dns::Dns;
-use crate::support::gateway::directory;
 use crate::support::{Gateway, Reply, Upstream, eventually, gateway};
 
 fn over(dns: &Dns, target: &str, extra: &str) -> Gateway {
@@ -19,7 +16,7 @@ fn targets(gateway: &Gateway) -> Vec<String> {
     gateway.stats().iter().map(|row| row["targetUrl"].as_str().unwrap().to_owned()).collect()
 }
 
-fn await_targets(gateway: &Gateway, expected: &[String]) {
+pub fn await_targets(gateway: &Gateway, expected: &[String]) {
     let mut expected = expected.to_vec();
     expected.sort();
     eventually(&format!("{expected:?}"), || {
@@ -37,11 +34,11 @@ fn on_one_port(count: u8) -> Vec<Upstream> {
     std::iter::once(first).chain(more).collect()
 }
 
-fn statuses(gateway: &Gateway, count: usize) -> Vec<u16> {
+pub fn statuses(gateway: &Gateway, count: usize) -> Vec<u16> {
     (0..count).map(|_| gateway.get("/").status).collect()
 }
 
-fn discovery(gateway: &Gateway) -> Value {
+pub fn discovery(gateway: &Gateway) -> Value {
     gateway.stats()[0]["discovery"].clone()
 }
 
@@ -161,94 +158,4 @@ fn a_source_without_targets_is_503_until_there_is_one() {
     assert!(row["discovery"]["error"].as_str().unwrap().contains("cannot resolve \"late.test\""), "{row}");
     dns.set_hosts(&[("late.test", "127.0.0.1")]);
     eventually("it to be found", || (gateway.get("/").status == 200).then_some(()));
-}
-
-/// A folder with a file of targets.
-struct Listed(PathBuf);
-
-impl Listed {
-    fn new(text: &str) -> Self {
-        let listed = Listed(directory());
-        listed.write(text);
-        listed
-    }
-
-    /// Renamed into place: the gateway may be reading it.
-    fn write(&self, text: &str) {
-        fs::write(self.0.join("new"), text).unwrap();
-        fs::rename(self.0.join("new"), self.file()).unwrap();
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("targets.yaml")
-    }
-
-    fn gateway(&self) -> Gateway {
-        gateway(format!("routes: [{{ path: /, target: 'file://{}' }}]\n", self.file().display()))
-    }
-}
-
-#[test]
-fn a_file_of_targets_is_followed() {
-    let (a, b) = (Upstream::start(), Upstream::start());
-    let listed = Listed::new(&format!("- {}\n", a.url()));
-    let gateway = listed.gateway();
-    await_targets(&gateway, &[a.url()]);
-    assert_eq!(statuses(&gateway, 2), [200; 2]);
-    listed.write(&format!("- {}\n- {{ url: {}, weight: 3 }}\n", a.url(), b.url()));
-    await_targets(&gateway, &[a.url(), b.url()]);
-    assert_eq!(statuses(&gateway, 8), [200; 8]);
-    assert_eq!((a.received().len(), b.received().len()), (4, 6));
-    let row = gateway.settled_stats().into_iter().find(|row| row["targetUrl"] == a.url()).unwrap();
-    assert_eq!(row["requests"], 4, "the counts of who stays go on");
-    let swapped = Listed::new(&format!("- {}\n", b.url()));
-    fs::remove_file(listed.file()).unwrap();
-    std::os::unix::fs::symlink(swapped.file(), listed.file()).unwrap();
-    await_targets(&gateway, &[b.url()]);
-}
-
-#[test]
-fn a_file_that_disappears_or_is_wrong_changes_nothing_and_is_told_of_once() {
-    let upstream = Upstream::start();
-    let good = format!("- {}\n", upstream.url());
-    let listed = Listed::new(&good);
-    let gateway = listed.gateway();
-    await_targets(&gateway, &[upstream.url()]);
-    let error = |part: &str| {
-        eventually(part, || {
-            discovery(&gateway)["error"].as_str().filter(|error| error.contains(part)).map(str::to_owned)
-        })
-    };
-    fs::remove_file(listed.file()).unwrap();
-    error("No such file");
-    listed.write("- ftp://a\n");
-    assert!(error("unknown scheme").contains("targets.yaml:1:3: [0]"));
-    listed.write("[]\n");
-    error("there is no target");
-    std::thread::sleep(Duration::from_millis(1_200));
-    assert_eq!(gateway.get("/").status, 200);
-    assert_eq!(gateway.stderr().matches("its targets stay as they are").count(), 3, "{}", gateway.stderr());
-    listed.write(&good);
-    eventually("it to be well again", || discovery(&gateway)["error"].is_null().then_some(()));
-}
-
-/// What is under way to a target that is gone ends as it would have.
-#[test]
-fn a_target_that_is_gone_is_drained() {
-    let slow = Upstream::with(|_| {
-        std::thread::sleep(Duration::from_millis(2_500));
-        Reply::ok()
-    });
-    let other = Upstream::start();
-    let listed = Listed::new(&format!("- {}\n", slow.url()));
-    let gateway = listed.gateway();
-    await_targets(&gateway, &[slow.url()]);
-    let mut connection = gateway.connect();
-    connection.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    eventually("it to be under way", || (slow.received().len() == 1).then_some(()));
-    listed.write(&format!("- {}\n", other.url()));
-    await_targets(&gateway, &[other.url()]);
-    assert_eq!(statuses(&gateway, 3), [200; 3]);
-    assert_eq!(connection.answer(false).status, 200);
-    assert_eq!((slow.received().len(), other.received().len()), (1, 3));
 }

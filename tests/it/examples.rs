@@ -135,7 +135,7 @@ fn tenants() {
 
 #[test]
 fn breaker() {
-    let bad = || Upstream::with(|_| Reply::status(500, "x"));
+    let bad = || Upstream::failing();
     let (a, b, events) = (bad(), bad(), bad());
     let targets = [("http://127.0.0.1:3001", &a), ("http://127.0.0.1:3002", &b), ("http://127.0.0.1:3003", &events)];
     let gateway = example("breaker.yaml", &targets, &[]);

@@ -108,7 +108,7 @@ fn a_group_without_a_weight_stands_in_for_nobody() {
 /// Trying anyway is for when nobody else is left, in whichever group.
 #[test]
 fn no_group_is_tried_anyway_while_another_is_well() {
-    let (broken, canary) = (Upstream::with(|_| Reply::status(500, "x")), Upstream::start());
+    let (broken, canary) = (Upstream::failing(), Upstream::start());
     let gateway = between(&broken.url(), &canary.url(), "onAllOpen: tryAnyway");
     crate::support::eventually("the circuit to open", || {
         gateway.get("/");

@@ -1,7 +1,7 @@
 //! Targets that are asked whether they are well.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -61,6 +61,39 @@ fn a_target_that_says_it_is_ill_gets_nothing_until_it_says_otherwise() {
     let asked = one.received().into_iter().find(|request| request.path() == "/health").unwrap();
     assert_eq!(asked.header("host"), Some(one.address.to_string().as_str()));
     assert!(asked.header("user-agent").is_some_and(|agent| agent.starts_with("aegis/")), "{asked:?}");
+}
+
+/// Each check is answered when its turn has come, so that between any two of them it can be seen what is believed.
+#[test]
+fn statuses_say_what_is_well_and_so_many_checks_in_a_row_change_what_is_believed() {
+    let (answer, answers) = mpsc::channel();
+    let answers = Mutex::new(answers);
+    let upstream = Upstream::with(move |request| match request.path() {
+        "/health" => Reply::status(answers.lock().unwrap().recv().unwrap_or(503), ""),
+        _ => Reply::ok(),
+    });
+    let check = "path: /health, statuses: [204, 404], unhealthyAfter: 2, healthyAfter: 3, interval: 50ms, timeout: 20s";
+    let gateway = over(&[upstream.url()], &format!("healthCheck: {{ {check} }}"));
+    let script = [
+        (404, "HEALTHY"),
+        (200, "HEALTHY"),
+        (404, "HEALTHY"),
+        (200, "HEALTHY"),
+        (503, "UNHEALTHY"),
+        (404, "UNHEALTHY"),
+        (204, "UNHEALTHY"),
+        (403, "UNHEALTHY"),
+        (404, "UNHEALTHY"),
+        (404, "UNHEALTHY"),
+        (404, "HEALTHY"),
+    ];
+    for (at, (status, state)) in script.into_iter().enumerate() {
+        answer.send(status).unwrap();
+        eventually("the check", || (health(&gateway, 0)["checks"] == at + 1).then_some(()));
+        assert_eq!(health(&gateway, 0)["state"], state, "{at}: {status}");
+        assert_eq!(gateway.get("/").status, if state == "HEALTHY" { 200 } else { 503 }, "{at}");
+    }
+    assert_eq!(health(&gateway, 0)["failed"], 4);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod addresses;
 mod admin;
 mod auth;
 mod balance;
@@ -13,16 +14,19 @@ mod cli;
 mod config;
 mod discovery;
 mod examples;
+mod faults;
 mod groups;
 mod headers;
 mod health;
 mod limits;
+mod lists;
 mod log;
 mod messages;
 mod mirror;
 mod names;
 mod odd;
 mod outages;
+mod policies;
 mod process;
 mod readme;
 mod replicas;

@@ -1,7 +1,10 @@
 //! Copies of requests.
 
 use std::io::Read;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::{Gateway, Reply, Upstream, eventually, gateway, nobody, token};
@@ -83,10 +86,41 @@ fn nobody_waits_for_a_shadow_that_hangs_and_its_copies_are_bounded() {
     assert!(hung.received().len() <= 5);
 }
 
+/// What it does not take within a moment is not kept for it. When it reads at last, there is a part of the copy.
+#[test]
+fn a_shadow_that_does_not_read_neither_slows_a_large_upload_nor_has_it_kept() {
+    const SIZE: usize = 100 << 20;
+    let (target, shadow) = (Upstream::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let gateway = copying(&target.url(), &format!("http://{}", shadow.local_addr().unwrap()), "");
+    let (over, is_over) = mpsc::channel();
+    let copied = thread::spawn(move || {
+        let (mut stream, _) = shadow.accept().unwrap();
+        is_over.recv().unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
+    });
+    let (memory, began) = (gateway.peak_memory_kib(), Instant::now());
+    let mut connection = gateway.connect();
+    connection.send(format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"));
+    let piece = vec![b'x'; SIZE / 100];
+    for _ in 0..100 {
+        connection.send(&piece);
+    }
+    assert_eq!(connection.answer(false).status, 200);
+    // Whoever waits for the shadow does so for thirty seconds.
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    let held = gateway.peak_memory_kib() - memory;
+    assert!(held < 32 * 1_024, "the gateway took {held} KiB more: it keeps what it copies");
+    assert_eq!((target.only().body.len(), gateway.stats()[0]["failed"].clone()), (SIZE, 0.into()));
+    over.send(()).unwrap();
+    assert_eq!(settled(&gateway), [0, 0, 1]);
+    let copied = copied.join().unwrap() as usize;
+    assert!(copied < SIZE, "{copied} bytes");
+}
+
 #[test]
 fn a_shadow_that_is_gone_or_fails_is_counted_and_nothing_else() {
     let target = Upstream::start();
-    let failing = Upstream::with(|_| Reply::status(500, "x"));
+    let failing = Upstream::failing();
     for (shadow, sent) in [(format!("http://{}", nobody()), 0), (failing.url(), 10)] {
         let gateway = copying(&target.url(), &shadow, "");
         (0..10).for_each(|_| assert_eq!(gateway.get("/").status, 200));

@@ -4,7 +4,7 @@ use crate::support::{Reply, Upstream, eventually, gateway, nobody};
 
 #[test]
 fn stats_have_a_row_for_each_route_and_target_in_config_order() {
-    let (a, b) = (Upstream::start(), Upstream::with(|_| Reply::status(500, "x")));
+    let (a, b) = (Upstream::start(), Upstream::failing());
     let gateway = gateway(format!(
         "routes:\n  - {{ path: /two, targets: [{1}, {0}] }}\n  - {{ path: /one, target: {0}, plugins: {{ rateLimit: {{ max: 9, window: 60 }} }} }}\n",
         a.url(),

@@ -75,6 +75,18 @@ fn slow(samples: &[Sample]) -> usize {
     samples.iter().filter(|sample| sample.took > Duration::from_millis(100)).count()
 }
 
+/// What became of all requests while one of three targets stood still for five seconds and went on.
+fn while_one_of_three_is_stopped(extra: &str) -> Vec<Sample> {
+    let instances = well(3);
+    let gateway = over(&urls(&instances), extra);
+    let load = load(&gateway);
+    instances[0].stop();
+    seconds(&load, 5.0);
+    instances[0].go_on();
+    gets_its_share_again(&gateway, &load);
+    load.end()
+}
+
 #[test]
 fn one_is_killed_and_nobody_notices() {
     let _turn = alone();
@@ -93,14 +105,7 @@ fn one_is_killed_and_nobody_notices() {
 #[test]
 fn one_is_stopped_and_no_more_wait_than_open_its_circuit() {
     let _turn = alone();
-    let instances = well(3);
-    let gateway = over(&urls(&instances), "");
-    let load = load(&gateway);
-    instances[0].stop();
-    seconds(&load, 5.0);
-    instances[0].go_on();
-    gets_its_share_again(&gateway, &load);
-    let samples = load.end();
+    let samples = while_one_of_three_is_stopped("");
     // The three, and the probe that is sent after a cooldown.
     let (timed_out, slow) = (at_most_what_opens_it(&samples, 504), slow(&samples));
     assert!((1..=2 * FAILURES).contains(&timed_out) && slow < 10, "{timed_out} timed out, {slow} were slow");
@@ -109,14 +114,8 @@ fn one_is_stopped_and_no_more_wait_than_open_its_circuit() {
 #[test]
 fn one_is_stopped_and_another_try_hides_it() {
     let _turn = alone();
-    let instances = well(3);
-    let gateway = over(&urls(&instances), "    retry: { on: [connect, reset, timeout], perTryTimeout: 150ms }\n");
-    let load = load(&gateway);
-    instances[0].stop();
-    seconds(&load, 5.0);
-    instances[0].go_on();
-    gets_its_share_again(&gateway, &load);
-    let samples = load.end();
+    let retry = "    retry: { on: [connect, reset, timeout], perTryTimeout: 150ms }\n";
+    let samples = while_one_of_three_is_stopped(retry);
     let slow = slow(&samples);
     assert!(with_status(&samples, 200).len() == samples.len() && (1..10).contains(&slow), "{slow} were slow");
 }
@@ -142,7 +141,7 @@ fn one_accepts_and_never_answers() {
 #[test]
 fn one_answers_500_and_few_see_it() {
     let _turn = alone();
-    let broken = Upstream::with(|_| Reply::status(500, "broken"));
+    let broken = Upstream::failing();
     let instances = well(2);
     let targets = [vec![broken.url()], urls(&instances)].concat();
     let gateway = over(&targets, "");

@@ -57,6 +57,11 @@ pub fn open(upstream: &super::Upstream) -> Gateway {
     ))
 }
 
+/// One with a route over all of `targets`, which has `extra` as well.
+pub fn over(targets: &[String], extra: &str) -> Gateway {
+    gateway(format!("routes: [{{ path: /, targets: [{}]{extra} }}]\n", targets.join(", ")))
+}
+
 impl Gateway {
     /// Starts a gateway with variables added to its environment.
     pub fn start(config: &str, env: &[(&str, &str)]) -> Self {
@@ -261,6 +266,13 @@ pub fn send_signal(pid: &str, signal: i32) {
 }
 
 impl Gateway {
+    /// From now on it can have so many files and sockets; those that it has stay open.
+    pub fn limit_files(&self, most: u32) {
+        let mut prlimit = Command::new("prlimit");
+        prlimit.args(["--pid", &self.child.id().to_string(), &format!("--nofile={most}:")]);
+        assert!(prlimit.status().unwrap().success());
+    }
+
     /// The most memory that it has had resident.
     pub fn peak_memory_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 pub use client::{Connection, Response};
 pub use cluster::Cluster;
-pub use gateway::{Gateway, SECRET, aegis, gateway};
+pub use gateway::{Gateway, SECRET, aegis, gateway, over};
 pub use redis::Redis;
 pub use sentinels::{Sentinels, tls_sentinel};
 pub use tls::Certificates;

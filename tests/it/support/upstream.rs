@@ -69,6 +69,11 @@ impl Upstream {
         Upstream::with(|_| Reply::ok())
     }
 
+    /// One that answers 500 to everything.
+    pub fn failing() -> Self {
+        Upstream::with(|_| Reply::status(500, "broken"))
+    }
+
     /// One that answers every request by `reply`.
     pub fn with(reply: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         Upstream::at("127.0.0.1:0".parse().unwrap(), reply)
