@@ -42,6 +42,15 @@ pub enum Outcome {
     Neutral,
 }
 
+/// A change of state that people want to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It has opened, until then.
+    Opened(Instant),
+    /// It has closed.
+    Closed,
+}
+
 /// Leave to send one request, to be settled with [`Breaker::settle`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {

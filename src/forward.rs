@@ -17,7 +17,7 @@ use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
 use crate::failure::Failure;
-use crate::refusal::Refusal;
+use crate::refusal::{Away, Refusal};
 use crate::snapshot::Route;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::pool::Unavailable;
@@ -45,7 +45,14 @@ pub fn first_target(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Re
     let attempt = pick(ctx, &route, now).map_err(|why| match why {
         Unavailable { is_empty: true, .. } => Refusal::NoTargetKnown,
         Unavailable { full: true, .. } => Refusal::Overloaded,
-        Unavailable { retry_after, .. } => Refusal::NoTargetAvailable { retry_after: retry_after.unwrap_or_default() },
+        Unavailable { retry_after, open, ill, .. } => {
+            let why = match (open, ill) {
+                (true, _) => Away::Failing,
+                (false, true) => Away::Ill,
+                (false, false) => Away::Held,
+            };
+            Refusal::NoTargetAvailable { why, retry_after: retry_after.unwrap_or_default() }
+        }
     })?;
     ctx.attempt = Some(attempt);
     Ok(())

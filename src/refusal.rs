@@ -45,6 +45,8 @@ pub enum Refusal {
     NoTargetKnown,
     /// No target of the route may be sent anything.
     NoTargetAvailable {
+        /// Why that is so.
+        why: Away,
         /// Until one may be tried again.
         retry_after: Duration,
     },
@@ -59,6 +61,17 @@ pub enum Refusal {
         /// A sentence for people.
         detail: Cow<'static, str>,
     },
+}
+
+/// Why no target may be sent anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Away {
+    /// The circuits of all are open, or of all those whose checks are good.
+    Failing,
+    /// The checks of all are bad, but for those that are held open by hand.
+    Ill,
+    /// All are held open by hand.
+    Held,
 }
 
 impl Refusal {
@@ -114,12 +127,21 @@ impl Refusal {
                 format!("Too many requests; try again in {} s.", whole_seconds(*retry_after)).into()
             }
             Refusal::LimiterUnavailable => "Requests cannot be counted right now, and this path needs it.".into(),
-            Refusal::NoTargetAvailable { retry_after } => {
+            Refusal::NoTargetAvailable { why, retry_after } => {
                 let seconds = whole_seconds(*retry_after);
-                format!("Every target of this route is failing; one is tried again in {seconds} s.").into()
+                match why {
+                    Away::Failing => {
+                        format!("Every target of this route is failing; one is tried again in {seconds} s.")
+                    }
+                    Away::Ill => {
+                        format!("Every target of this route fails its checks; they are asked again in {seconds} s.")
+                    }
+                    Away::Held => "Every target of this route has been taken out of service.".into(),
+                }
+                .into()
             }
             Refusal::NoTargetKnown => "No target of this route is known at the moment.".into(),
-            Refusal::Overloaded => "Every target of this route is as busy as it may be.".into(),
+            Refusal::Overloaded => "Every target of this route that works is as busy as it may be.".into(),
             Refusal::Custom { detail, .. } => detail.clone(),
         }
     }
@@ -134,7 +156,7 @@ impl Refusal {
             }
             Refusal::TokenInvalid(why) => challenge(why),
             Refusal::TokenExpired => challenge("The token has expired"),
-            Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after } => {
+            Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after, .. } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
             }
             Refusal::LimiterUnavailable | Refusal::NoTargetKnown | Refusal::Overloaded => {

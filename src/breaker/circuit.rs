@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::{Breaker, Hold, Outcome, Permit, Phase, Policy, Refused, View};
+use super::{Breaker, Change, Hold, Outcome, Permit, Phase, Policy, Refused, View};
 use crate::moment::Moment;
 use crate::rng::{self, Rng};
 
@@ -41,20 +41,22 @@ impl Circuit {
         }
     }
 
-    /// [`Breaker::answered`].
-    pub fn answered(&self, permit: &mut Permit, slow: bool, now: Instant) {
+    /// [`Breaker::answered`]. Says so if that changes the state.
+    pub fn answered(&self, permit: &mut Permit, slow: bool, now: Instant) -> Option<Change> {
         // A success during the calm changes nothing; one that comes after a failure goes the long way.
-        match self.calm.load(Ordering::Acquire) {
-            0 => self.with(now, |breaker| breaker.answered(permit, slow, now)),
-            _ => permit.note_answer(),
+        if self.calm.load(Ordering::Acquire) == 0 {
+            return self.with(now, |breaker| changed(breaker, now, |breaker| breaker.answered(permit, slow, now)));
         }
+        permit.note_answer();
+        None
     }
 
-    /// [`Breaker::settle`].
-    pub fn settle(&self, permit: Permit, outcome: Outcome, now: Instant) {
+    /// [`Breaker::settle`]. Says so if that changes the state.
+    pub fn settle(&self, permit: Permit, outcome: Outcome, now: Instant) -> Option<Change> {
         if outcome == Outcome::Failure || self.calm.load(Ordering::Acquire) == 0 {
-            self.with(now, |breaker| breaker.settle(permit, outcome, now));
+            return self.with(now, |breaker| changed(breaker, now, |breaker| breaker.settle(permit, outcome, now)));
         }
+        None
     }
 
     /// [`Breaker::hold`].
@@ -125,6 +127,18 @@ impl Circuit {
         }
         self.calm.store(breaker.calm().map_or(0, |epoch| epoch + 1), Ordering::Release);
         result
+    }
+}
+
+/// What `act` changes.
+fn changed(breaker: &mut Breaker, now: Instant, act: impl FnOnce(&mut Breaker)) -> Option<Change> {
+    let was_closed = breaker.is_closed();
+    let trips = breaker.trips();
+    act(breaker);
+    match (breaker.trips() > trips, breaker.is_closed() && !was_closed) {
+        (true, _) => breaker.view(now).retry_at.map(Change::Opened),
+        (false, true) => Some(Change::Closed),
+        (false, false) => None,
     }
 }
 
@@ -204,13 +218,13 @@ mod tests {
                             probing.fetch_sub(1, Ordering::SeqCst);
                         }
                         match state >> 61 {
-                            0..=2 => circuit.settle(permit, Outcome::Failure, now),
-                            3 => circuit.settle(permit, Outcome::Neutral, now),
+                            0..=2 => _ = circuit.settle(permit, Outcome::Failure, now),
+                            3 => _ = circuit.settle(permit, Outcome::Neutral, now),
                             4 => {
                                 circuit.answered(&mut permit, false, now);
                                 circuit.settle(permit, Outcome::Failure, now);
                             }
-                            _ => circuit.settle(permit, Outcome::Success, now),
+                            _ => _ = circuit.settle(permit, Outcome::Success, now),
                         }
                     }
                 })

@@ -237,6 +237,11 @@ impl Breaker {
         }
     }
 
+    /// How often it has opened.
+    pub(super) fn trips(&self) -> u64 {
+        self.trips
+    }
+
     /// Whether requests go through.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. } | State::Held(Hold::Closed))

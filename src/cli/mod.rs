@@ -83,10 +83,12 @@ pub fn read_dotenv() -> Result<(), String> {
 }
 
 /// Diagnostics go to standard error, at `info` for the gateway itself and `error` for what is below it;
-/// `RUST_LOG` says otherwise. What clients can provoke is not logged there: the access log has it.
+/// `RUST_LOG` says otherwise. What clients and targets can provoke is not logged there: the access log and the stats
+/// have it.
 pub fn init_logging() {
-    let default = "error,aegis=info,pingora_proxy=off,pingora_core::protocols=off,pingora_core::services=off";
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
+    const DEFAULT: &str = "error,aegis=info,pingora_proxy=off,pingora_core::protocols=off,pingora_core::services=off,\
+                           pingora_core::connectors=off";
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(DEFAULT))
         .format(|out, record| {
             let time = format!("{:.3}", jiff::Timestamp::now());
             writeln!(out, "{time} {:5} {}", record.level(), record.args())

@@ -10,7 +10,7 @@ use super::addresses::Turns;
 use super::criteria::Mark;
 use super::record::{Cause, LastFailure};
 use super::target::{Member, Target};
-use crate::breaker::{self, Outcome, Permit};
+use crate::breaker::{self, Change, Outcome, Permit};
 
 /// A probe whose request is still on its way from the client keeps others from probing for so long.
 const UPLOAD_LEASE: Duration = Duration::from_secs(1);
@@ -179,9 +179,11 @@ impl Attempt {
             return self.fail(cause, request_id, now);
         }
         self.state = AttemptState::Answered;
-        if let Some(permit) = &mut self.permit {
-            target.circuit.answered(permit, mark == Mark::Slow, now);
-        }
+        let change = self.permit.as_mut().and_then(|permit| {
+            let circuit = &self.member.target.circuit;
+            circuit.answered(permit, mark == Mark::Slow, now)
+        });
+        self.tell(change, None, now);
     }
 
     /// The status of gRPC has come after the body.
@@ -204,7 +206,7 @@ impl Attempt {
         {
             self.target().doubted.notify_one();
         }
-        if self.settle(Outcome::Failure, now) {
+        if self.settle(Outcome::Failure, Some(&cause), now) {
             let failure = LastFailure { at: SystemTime::now(), cause, request_id: request_id.clone() };
             self.target().record.failed(failure);
         }
@@ -213,24 +215,39 @@ impl Attempt {
     /// The request is over and nothing went wrong: a success if an answer came, else neutral.
     pub fn finish(&mut self, now: Instant) {
         let outcome = if self.state == AttemptState::Answered { Outcome::Success } else { Outcome::Neutral };
-        self.settle(outcome, now);
+        self.settle(outcome, None, now);
     }
 
     /// It ended for a reason that says nothing about the target.
     pub fn withdraw(&mut self, now: Instant) {
-        self.settle(Outcome::Neutral, now);
+        self.settle(Outcome::Neutral, None, now);
     }
 
     /// Whether this was the call that settled it.
-    fn settle(&mut self, outcome: Outcome, now: Instant) -> bool {
+    fn settle(&mut self, outcome: Outcome, cause: Option<&Cause>, now: Instant) -> bool {
         if std::mem::replace(&mut self.state, AttemptState::Settled) == AttemptState::Settled {
             return false;
         }
         self.target().record.ended(outcome);
         if let Some(permit) = self.permit.take() {
-            self.member.target.circuit.settle(permit, outcome, now);
+            let change = self.member.target.circuit.settle(permit, outcome, now);
+            self.tell(change, cause, now);
         }
         true
+    }
+
+    /// Logs what has become of the circuit.
+    fn tell(&self, change: Option<Change>, cause: Option<&Cause>, now: Instant) {
+        let url = self.target().url.as_str();
+        match (change, cause) {
+            (None, _) => {}
+            (Some(Change::Closed), _) => log::info!("{url}: its circuit is closed again"),
+            (Some(Change::Opened(until)), cause) => {
+                let seconds = until.saturating_duration_since(now).as_secs_f64();
+                let cause = cause.map_or_else(|| "slow answers".to_owned(), ToString::to_string);
+                log::warn!("{url}: its circuit is open for {seconds:.1} s: {cause}");
+            }
+        }
     }
 }
 

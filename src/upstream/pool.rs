@@ -67,6 +67,10 @@ pub struct Unavailable {
     pub retry_after: Option<Duration>,
     /// One of them would take it, were it not for all that it is doing already.
     pub full: bool,
+    /// The circuit of one of them is open, or being probed.
+    pub open: bool,
+    /// The checks of one of them are bad.
+    pub ill: bool,
     /// No target is known at all.
     pub is_empty: bool,
 }
@@ -77,6 +81,8 @@ impl Unavailable {
         Unavailable {
             retry_after: self.retry_after.into_iter().chain(other.retry_after).min(),
             full: self.full || other.full,
+            open: self.open || other.open,
+            ill: self.ill || other.ill,
             is_empty: self.is_empty && other.is_empty,
         }
     }
@@ -88,7 +94,12 @@ impl Unavailable {
             // Nobody knows when a probe ends, or when somebody lets go of what he holds.
             Refused::Breaker(breaker::Refused::Probing | breaker::Refused::Held) | Refused::Full => SOON,
         };
-        self.full |= refused == Refused::Full;
+        match refused {
+            Refused::Full => self.full = true,
+            Refused::Ill(_) => self.ill = true,
+            Refused::Breaker(breaker::Refused::Held) => {}
+            Refused::Breaker(breaker::Refused::Open(_) | breaker::Refused::Probing) => self.open = true,
+        }
         self.retry_after = Some(self.retry_after.map_or(wait, |least| least.min(wait)));
     }
 }

@@ -35,7 +35,9 @@ fn an_instance_is_drained_and_taken_back() {
         let row = &gateway.stats()[0];
         assert_eq!((&row["state"], &row["held"], &row["retryAt"]), (&"OPEN".into(), &true.into(), &().into()), "{row}");
         act(&gateway, "open", &other);
-        gateway.get("/").is_problem(503, "no_target_available");
+        let refused = gateway.get("/");
+        refused.is_problem(503, "no_target_available");
+        assert_eq!(refused.json()["detail"], "Every target of this route has been taken out of service.");
         act(&gateway, "reset", &one);
         assert_eq!(get(&gateway, 4), [200; 4]);
         assert_eq!((one.received().len(), gateway.stats()[0]["held"].clone()), (before + 4, false.into()));

@@ -105,6 +105,7 @@ fn when_all_are_ill_the_answer_is_503_and_says_when_they_are_asked_again() {
     let refused = gateway.get("/");
     refused.is_problem(503, "no_target_available");
     assert_eq!(refused.header("retry-after"), Some("3"));
+    assert_eq!(refused.json()["detail"], "Every target of this route fails its checks; they are asked again in 3 s.");
     let anyway = over(&[upstream.url()], "healthCheck: { path: /health, interval: 3s }, onAllOpen: tryAnyway");
     await_state(&anyway, 0, "UNHEALTHY");
     assert_eq!(anyway.get("/").status, 200);

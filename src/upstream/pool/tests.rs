@@ -96,7 +96,10 @@ fn every_algorithm_looks_past_open_circuits() {
         );
         open(&pool, [0, 2, 4], now);
         let refused = pool.pick(7, &[], now + Duration::from_secs(20)).expect_err("all are open");
-        assert_eq!(refused, Unavailable { retry_after: Some(Duration::from_secs(40)), ..Unavailable::default() });
+        assert_eq!(
+            refused,
+            Unavailable { retry_after: Some(Duration::from_secs(40)), open: true, ..Unavailable::default() }
+        );
     }
 }
 
@@ -194,7 +197,7 @@ fn who_is_full_is_passed_over_and_when_all_are_that_is_said() {
         assert!(pool.members.iter().all(|member| member.target.in_flight() == 2), "{algorithm:?}");
         assert_eq!(
             pool.pick(0, &[], now).expect_err("no room"),
-            Unavailable { retry_after: Some(SOON), full: true, is_empty: false }
+            Unavailable { retry_after: Some(SOON), full: true, ..Unavailable::default() }
         );
         drop(taken);
         assert!(pool.pick(0, &[], now).is_ok());

@@ -154,7 +154,10 @@ impl Link {
             Ok(answers) => answers.iter().find_map(|answer| answer.as_ref().err()).filter(|error| is_servers(error)),
             Err(error) => Some(error),
         };
-        let Some(error) = error else { return self.circuit.settle(leave.permit, Outcome::Success, now) };
+        let Some(error) = error else {
+            self.circuit.settle(leave.permit, Outcome::Success, now);
+            return;
+        };
         self.failed.fetch_add(1, Ordering::Relaxed);
         self.circuit.settle(leave.permit, Outcome::Failure, now);
         if needs_another_connection(error) || self.circuit.view(now).phase != Phase::Closed {
