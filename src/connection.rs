@@ -1,12 +1,17 @@
-//! One client connection: its requests one after another, an answer in our own words to what is no HTTP at
-//! all (`guarded`), an end to waiting (`alarm`), and an end that loses nothing (`linger`).
+//! One client connection: its handshake (`secured`), its requests one after another, or side by side (`h2`, `stream`), an
+//! answer in our own words to what is no HTTP at all (`guarded`), an end to waiting (`alarm`), and an end that
+//! loses nothing (`linger`).
 
 mod alarm;
 mod guarded;
+mod h2;
 mod linger;
+mod secured;
+mod stream;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, ServerApp};
@@ -14,11 +19,15 @@ use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
+use tokio::time::timeout;
 
 use self::guarded::Guarded;
+use self::secured::Secured;
+use crate::downstream::entrance::{Door, Doors, Entrance};
 use crate::downstream::link::Link;
 use crate::gateway::Gateway;
 use crate::shared::Shared;
+use crate::tls::terminator::Terminator;
 
 /// An unused connection of a client is closed after this many seconds.
 const KEEP_ALIVE_SECONDS: u64 = 60;
@@ -29,12 +38,65 @@ pub struct Connections {
     pub proxy: Arc<HttpProxy<Gateway>>,
     /// What all requests share.
     pub shared: Arc<Shared>,
+    /// How connections come in.
+    pub doors: Doors,
+    /// What ends their TLS, if there is a door for it.
+    pub terminator: Option<Arc<Terminator>>,
+    /// Whether HTTP/2 is spoken without TLS, too.
+    pub h2c: bool,
 }
 
 #[async_trait]
 impl ServerApp for Connections {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let link = Arc::new(Link::default());
+        match self.enter(stream).await? {
+            (stream, entrance, Protocol::Http1) => self.one_by_one(stream, entrance, shutdown).await,
+            (stream, entrance, Protocol::Http2) => {
+                h2::serve(stream, entrance, self.proxy.clone(), shutdown.clone()).await;
+                None
+            }
+        }
+    }
+
+    async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Connections {
+    /// Finds out how a client comes in. `None`: it does not.
+    async fn enter(&self, mut stream: Stream) -> Option<(Stream, Arc<Entrance>, Protocol)> {
+        let local = stream.get_socket_digest().and_then(|digest| digest.local_addr()?.as_inet().copied());
+        let door = local.map(|local| self.doors.of(local)).unwrap_or_default();
+        if let (Door::Tls, Some(terminator)) = (door, &self.terminator) {
+            let secured = match terminator.accept(stream).await {
+                Ok(stream) => Secured::new(stream),
+                Err(error) => {
+                    log::debug!("{error}");
+                    return None;
+                }
+            };
+            let protocol = if secured.is_h2() { Protocol::Http2 } else { Protocol::Http1 };
+            let entrance = Entrance { door, certificate: secured.client() };
+            return Some((Box::new(secured), Arc::new(entrance), protocol));
+        }
+        let protocol = match self.h2c && door == Door::Plain {
+            true => first_words(&mut stream).await?,
+            false => Protocol::Http1,
+        };
+        Some((stream, Arc::new(Entrance { door, certificate: None }), protocol))
+    }
+
+    /// Serves requests one after another.
+    async fn one_by_one(&self, stream: Stream, entrance: Arc<Entrance>, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let link = Arc::new(Link::new(entrance));
         let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let stream = Box::new(Guarded::new(stream, link.clone(), self.shared.clone(), peer));
@@ -52,8 +114,13 @@ impl ServerApp for Connections {
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
     }
+}
 
-    async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
-    }
+/// Whether a client begins with the words of HTTP/2 (RFC 9113, section 3.4), whose first is no method that anybody
+/// uses.
+async fn first_words(stream: &mut Stream) -> Option<Protocol> {
+    let mut word = [0; 3];
+    let looked = timeout(Duration::from_secs(KEEP_ALIVE_SECONDS), stream.try_peek(&mut word)).await;
+    let is_known = looked.ok()?.ok()?;
+    Some(if is_known && word == *b"PRI" { Protocol::Http2 } else { Protocol::Http1 })
 }

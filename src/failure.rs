@@ -41,9 +41,11 @@ impl Failure {
             }
             (ErrorSource::Upstream, T::InternalError) => Failure::Internal,
             (ErrorSource::Upstream, _) => Failure::Connect,
-            (ErrorSource::Downstream, T::ReadError | T::WriteError | T::WriteTimedout | T::ConnectionClosed) => {
-                Failure::ClientGone
-            }
+            // Of HTTP/2: the client has reset the stream, or closed the connection.
+            (
+                ErrorSource::Downstream,
+                T::ReadError | T::WriteError | T::WriteTimedout | T::ConnectionClosed | T::H2Error,
+            ) => Failure::ClientGone,
             (ErrorSource::Downstream, T::ReadTimedout) => Failure::SlowRequest,
             (ErrorSource::Downstream, _) => Failure::BadRequest,
             (ErrorSource::Internal | ErrorSource::Unset, T::WriteError | T::WriteTimedout) => Failure::ClientGone,
@@ -114,6 +116,7 @@ mod tests {
             (Upstream, ErrorType::InvalidHTTPHeader, Failure::BadAnswer),
             (Upstream, ErrorType::InternalError, Failure::Internal),
             (Downstream, ErrorType::ConnectionClosed, Failure::ClientGone),
+            (Downstream, ErrorType::H2Error, Failure::ClientGone),
             (Downstream, ErrorType::ReadTimedout, Failure::SlowRequest),
             (Downstream, ErrorType::InvalidHTTPHeader, Failure::BadRequest),
             (Unset, ErrorType::WriteError, Failure::ClientGone),

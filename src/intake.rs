@@ -1,6 +1,7 @@
 //! The first look at a request: what it is called, whom it comes from, and whether everybody would read
 //! it in the same way. What comes out of here can be decided upon.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Version, header};
@@ -9,7 +10,9 @@ use pingora_core::protocols::http::authority::{RawTargetAuthority, raw_target_au
 use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
-use crate::downstream::{client_ip, hop_by_hop, request_id};
+use crate::downstream::entrance::Door;
+use crate::downstream::link::Link;
+use crate::downstream::{client_ip, hop_by_hop, http2, request_id};
 use crate::refusal::{Refusal, is_forwardable};
 use crate::routing::path;
 
@@ -18,6 +21,10 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Names the request and its sender. Cannot fail, so that every answer and log line has an id.
 pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
+    // A stream of HTTP/2 brings its link with its request, a connection of HTTP/1.1 has given it before.
+    if let Some(link) = session.req_header_mut().extensions_mut().remove::<Arc<Link>>() {
+        ctx.link = Some(link);
+    }
     let headers = &session.req_header().headers;
     ctx.request_id = request_id::of_client(headers).unwrap_or_else(request_id::fresh);
     if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
@@ -37,6 +44,9 @@ pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
 /// Why it is not forwarded in any form.
 pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
     let request = session.req_header_mut();
+    if request.version == Version::HTTP_2 {
+        http2::to_http1(request)?;
+    }
     if !is_forwardable(&request.method) {
         return Err(Refusal::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
     }
@@ -44,6 +54,9 @@ pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
     hop_by_hop::check(&request.headers)?;
     to_origin_form(request)?;
     normalise(request)?;
+    if let Some(Door::ToHttps(port)) = ctx.link.as_ref().map(|link| link.entrance.door) {
+        return Err(to_https(request, port));
+    }
     ctx.snapshot.reserved.strip(request, ctx.from_trusted);
     Ok(())
 }
@@ -67,7 +80,7 @@ fn to_origin_form(request: &mut RequestHeader) -> Result<(), Refusal> {
     else {
         return Err(invalid());
     };
-    if !scheme.eq_ignore_ascii_case(b"http") {
+    if ![&b"http"[..], b"https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(invalid());
     }
     let host =
@@ -78,6 +91,18 @@ fn to_origin_form(request: &mut RequestHeader) -> Result<(), Refusal> {
     };
     request.insert_header(header::HOST, host).map_err(|_| invalid())?;
     request.set_raw_path(&target).map_err(|_| invalid())
+}
+
+/// Where the same request is served. Its host and path are good.
+fn to_https(request: &RequestHeader, port: u16) -> Refusal {
+    let host = request.headers.get(header::HOST).and_then(|host| http::uri::Authority::try_from(host.as_bytes()).ok());
+    let Some(host) = host else { return Refusal::HostInvalid("The Host header is missing.") };
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let url = [b"https://", host.host().as_bytes(), port.as_bytes(), request.raw_path()].concat();
+    match HeaderValue::from_bytes(&url) {
+        Ok(location) => Refusal::UseHttps { location },
+        Err(_) => Refusal::PathInvalid(path::Reject::IllegalCharacter),
+    }
 }
 
 fn check_host(request: &RequestHeader) -> Result<(), Refusal> {
@@ -123,7 +148,7 @@ mod tests {
             ("http://a.example/x?y=1", "/x?y=1"),
             ("http://a.example", "/"),
             ("http://a.example?q", "/?q"),
-            ("HTTP://a.example/x", "/x"),
+            ("HTTPS://a.example/x", "/x"),
             ("/x", "/x"),
         ] {
             let mut request = request(target, Some("a.example"));
@@ -131,7 +156,7 @@ mod tests {
             assert_eq!(request.raw_path(), path.as_bytes());
             assert_eq!(request.headers[header::HOST], "a.example");
         }
-        for target in ["*", "ftp://a.example/x", "https://a.example/x", "a.example:443"] {
+        for target in ["*", "ftp://a.example/x", "a.example:443"] {
             assert!(to_origin_form(&mut request(target, None)).is_err(), "{target}");
         }
     }

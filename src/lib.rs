@@ -32,4 +32,6 @@ pub mod shared;
 #[cfg(test)]
 mod simulation;
 pub mod snapshot;
+pub mod stamp;
+pub mod tls;
 pub mod upstream;

@@ -21,6 +21,11 @@ pub enum Refusal {
     TransferCodingUnsupported,
     /// A path that servers would disagree about.
     PathInvalid(path::Reject),
+    /// A request that has to come by https.
+    UseHttps {
+        /// Where to.
+        location: HeaderValue,
+    },
     /// A method that is none, or that no proxy should forward.
     MethodNotAllowed {
         /// What `Allow` says.
@@ -81,6 +86,7 @@ impl Refusal {
             Refusal::HostInvalid(_) | Refusal::HeaderInvalid(_) | Refusal::PathInvalid(_) => StatusCode::BAD_REQUEST,
             Refusal::TransferCodingUnsupported => StatusCode::NOT_IMPLEMENTED,
             Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::UseHttps { .. } => StatusCode::PERMANENT_REDIRECT,
             Refusal::NoRoute => StatusCode::NOT_FOUND,
             Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::TokenExpired => StatusCode::UNAUTHORIZED,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -100,6 +106,7 @@ impl Refusal {
             Refusal::TransferCodingUnsupported => "transfer_coding_unsupported",
             Refusal::PathInvalid(_) => "path_invalid",
             Refusal::MethodNotAllowed { .. } => "method_not_allowed",
+            Refusal::UseHttps { .. } => "use_https",
             Refusal::NoRoute => "no_route",
             Refusal::TokenMissing => "token_missing",
             Refusal::TokenInvalid(_) => "token_invalid",
@@ -119,6 +126,7 @@ impl Refusal {
             Refusal::TransferCodingUnsupported => "The only transfer coding that is taken is chunked.".into(),
             Refusal::PathInvalid(why) => why.to_string().into(),
             Refusal::MethodNotAllowed { .. } => "This method is not allowed here.".into(),
+            Refusal::UseHttps { .. } => "Requests are served by https only.".into(),
             Refusal::NoRoute => "No route takes this path.".into(),
             Refusal::TokenMissing => "This path needs a token: send Authorization: Bearer <JWT>.".into(),
             Refusal::TokenInvalid(why) => (*why).into(),
@@ -149,6 +157,7 @@ impl Refusal {
     /// Header fields that belong to the answer.
     pub fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
+            Refusal::UseHttps { location } => Some((header::LOCATION, location.clone())),
             Refusal::MethodNotAllowed { allow } => Some((header::ALLOW, HeaderValue::from_static(allow))),
             // RFC 6750, section 3: no error code where no token was sent.
             Refusal::TokenMissing => {

@@ -18,14 +18,17 @@ use pingora_proxy::http_proxy;
 
 pub use self::listen::{ListenError, Listening};
 use crate::admin::Admin;
-use crate::config::{Config, Resolve};
+use crate::config::{Config, Redirect, Resolve, Tls};
 use crate::connection::Connections;
+use crate::downstream::entrance::{Door, Doors};
 use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
 use crate::plugin::rate_limit::Store;
 use crate::plugin::rate_limit::redis::Redis;
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
+use crate::tls::keeper::Keeper;
+use crate::tls::terminator::Terminator;
 use crate::upstream::discovery::Lookout;
 
 /// How long requests that are under way may go on after SIGTERM.
@@ -55,6 +58,9 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
+    /// TLS cannot be set up.
+    #[error("tls: {0}")]
+    Tls(#[from] rustls::Error),
     /// Redis cannot even be tried.
     #[error("redis: {0}")]
     Redis(#[from] redis::RedisError),
@@ -63,7 +69,10 @@ pub enum StartError {
 /// A gateway whose sockets are open: from here on nothing can fail but the machine.
 pub struct Ready {
     shared: Arc<Shared>,
-    sockets: Vec<Listening>,
+    sockets: Vec<(Listening, Door)>,
+    terminator: Option<Arc<Terminator>>,
+    keeper: Option<Keeper>,
+    h2c: bool,
     admin: Option<(Listening, Admin)>,
     threads: usize,
     resolve: Resolve,
@@ -75,7 +84,8 @@ impl Ready {
     /// # Errors
     /// Why it cannot run here.
     pub fn new(config: &Config) -> Result<Self, StartError> {
-        let sockets = config.listen.iter().map(|address| Listening::open(*address)).collect::<Result<_, _>>()?;
+        let sockets = doors(config)?;
+        let terminator = config.tls.as_ref().map(Tls::terminator).transpose()?.map(Arc::new);
         let access_log = AccessLog::open(&config.access_log)
             .map_err(|reason| StartError::AccessLog { file: config.access_log.file.clone(), reason })?;
         let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
@@ -89,15 +99,18 @@ impl Ready {
         Ok(Ready {
             shared,
             sockets,
+            keeper: config.tls.as_ref().zip(terminator.clone()).map(|(tls, terminator)| tls.keeper(terminator)),
+            terminator,
+            h2c: config.h2c,
             admin: admin.transpose()?,
             threads: config.threads,
             resolve: config.resolve.clone(),
         })
     }
 
-    /// Where it listens, ports that were left to the system filled in.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().map(|socket| socket.address).collect()
+    /// Where it listens, ports that were left to the system filled in, and for what.
+    pub fn addresses(&self) -> impl Iterator<Item = (SocketAddr, Door)> {
+        self.sockets.iter().map(|(socket, door)| (socket.address, *door))
     }
 
     /// Where operators find it, if anywhere.
@@ -127,9 +140,16 @@ impl Ready {
         // CONNECT is refused by us, in our own words.
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
-        let connections = Connections { proxy: Arc::new(proxy), shared: self.shared.clone() };
-        let tasks = Tasks { shared: self.shared.clone(), resolve: self.resolve };
-        server.add_service(Front::new("gateway", connections, self.sockets, Some(tasks)));
+        let connections = Connections {
+            proxy: Arc::new(proxy),
+            shared: self.shared.clone(),
+            doors: Doors::new(self.addresses()),
+            terminator: self.terminator,
+            h2c: self.h2c,
+        };
+        let sockets = self.sockets.into_iter().map(|(socket, _)| socket).collect();
+        let tasks = Tasks { shared: self.shared.clone(), resolve: self.resolve, keeper: self.keeper };
+        server.add_service(Front::new("gateway", connections, sockets, Some(tasks)));
         if let Some((socket, admin)) = self.admin {
             let mut front = Front::new("admin", admin, vec![socket], None);
             front.service.threads = Some(1);
@@ -139,6 +159,26 @@ impl Ready {
         server.run(RunArgs { shutdown_signal: Box::new(door) });
         shutdown::exit(&self.shared)
     }
+}
+
+/// Opens the sockets for clients.
+fn doors(config: &Config) -> Result<Vec<(Listening, Door)>, ListenError> {
+    let mut sockets = Vec::new();
+    let mut open = |address: SocketAddr, door| {
+        let socket = Listening::open(address)?;
+        let port = socket.address.port();
+        sockets.push((socket, door));
+        Ok(port)
+    };
+    config.listen.iter().try_for_each(|address| open(*address, Door::Plain).map(drop))?;
+    let Some(tls) = &config.tls else { return Ok(sockets) };
+    let ports = tls.listen.iter().map(|address| open(*address, Door::Tls)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(Redirect { listen, port }) = tls.redirect {
+        // Where that was left to the system, it is known now.
+        let port = if port == 0 { ports.first().copied().unwrap_or(443) } else { port };
+        open(listen, Door::ToHttps(port))?;
+    }
+    Ok(sockets)
 }
 
 /// A service with its own sockets.
@@ -189,6 +229,7 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Front<A> {
 struct Tasks {
     shared: Arc<Shared>,
     resolve: Resolve,
+    keeper: Option<Keeper>,
 }
 
 impl Tasks {
@@ -196,6 +237,9 @@ impl Tasks {
     /// targets checked.
     async fn start(self) {
         let snapshot = self.shared.snapshot.load_full();
+        if let Some(keeper) = self.keeper {
+            tokio::spawn(keeper.keep());
+        }
         let redis = snapshot.store.redis().cloned();
         let connect = async {
             if let Some(redis) = &redis {

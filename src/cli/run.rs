@@ -2,6 +2,7 @@
 
 use super::{ConfigFile, Exit};
 use crate::config::{self, Config, LoadError, error::list};
+use crate::downstream::entrance::Door;
 use crate::server::Ready;
 
 /// Runs the gateway until a signal ends it.
@@ -41,8 +42,12 @@ pub fn serve(config: &Config) -> Exit {
             return Exit::Bad;
         }
     };
-    for address in ready.addresses() {
-        log::info!("listening on http://{address}");
+    for (address, door) in ready.addresses() {
+        match door {
+            Door::Plain => log::info!("listening on http://{address}"),
+            Door::Tls => log::info!("listening on https://{address}"),
+            Door::ToHttps(port) => log::info!("listening on http://{address}, which leads to https on port {port}"),
+        }
     }
     if let Some(address) = ready.admin_address() {
         log::info!("admin on http://{address}");

@@ -12,6 +12,7 @@ mod retry;
 mod route;
 mod split;
 mod timeouts;
+mod tls;
 
 use ipnet::IpNet;
 
@@ -19,7 +20,7 @@ use super::env::Lookup;
 use super::error::{Position, Problem};
 use super::file::{self, File};
 use super::located::Located;
-use super::model::{AccessLog, Config, Route};
+use super::model::{self, AccessLog, Config, Route};
 use super::units::ListenAddress;
 
 /// Compiles what was read; findings are added to `problems`. Where there are errors among them, the
@@ -45,10 +46,14 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     let redis = compiler.redis(&file.redis.unwrap_or_default());
     compiler.cluster_has_one_slot(redis.as_ref(), &file.routes, &routes);
     compiler.secret_is_there(&jwt, &file.routes, &routes);
-    let listen = compiler.listen(file.listen.as_deref());
+    let listen = compiler.listen(file.listen.as_deref(), file.tls.is_some());
+    let tls = compiler.tls(file.tls.as_ref(), &listen);
+    let ours = tls.iter().flat_map(model::Tls::addresses).chain(listen.iter().copied()).collect::<Vec<_>>();
     Config {
-        admin: compiler.admin(file.admin.as_ref(), &listen),
+        admin: compiler.admin(file.admin.as_ref(), &ours),
         listen,
+        h2c: file.h2c,
+        tls,
         threads: file.threads.map_or_else(cores, |threads| threads.0),
         redis,
         trusted_proxies: compiler.trusted_proxies(&file.trusted_proxies),
@@ -96,8 +101,8 @@ impl Compiler<'_> {
         (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
-    fn listen(&mut self, written: Option<&[Located<ListenAddress>]>) -> Vec<std::net::SocketAddr> {
-        if let Some(addresses) = written.filter(|addresses| !addresses.is_empty()) {
+    fn listen(&mut self, written: Option<&[Located<ListenAddress>]>, has_tls: bool) -> Vec<std::net::SocketAddr> {
+        if let Some(addresses) = written.filter(|addresses| has_tls || !addresses.is_empty()) {
             return addresses.iter().map(|address| address.0).collect();
         }
         let port = self.variable("PORT").unwrap_or_else(|| "8000".into());

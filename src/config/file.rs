@@ -16,6 +16,7 @@ mod route;
 mod split;
 mod target;
 mod timeouts;
+mod tls;
 mod words;
 
 pub use self::balance::{Balance, Concurrency, HashKey};
@@ -28,6 +29,7 @@ pub use self::route::{Policies, Route};
 pub use self::split::{Group, Mirror, Sticky};
 pub use self::target::{FileTarget, Target};
 pub use self::timeouts::Timeouts;
+pub use self::tls::{CertificateFiles, ClientAuth, Redirect, RedirectBlock, Tls};
 use self::words::Later;
 pub use self::words::{Network, Positive, Switch};
 use serde::de::{Deserialize, Deserializer, Error};
@@ -40,8 +42,13 @@ use super::units::{ListenAddress, Period, Secret, Threads};
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct File {
-    /// Where to listen; one address or a list. Default: `0.0.0.0:${PORT:-8000}`.
+    /// Where to listen; one address or a list, which may be empty beside `tls`. Default: `0.0.0.0:${PORT:-8000}`.
     pub listen: Option<OneOrMany<Located<ListenAddress>>>,
+    /// Whether HTTP/2 is spoken there, too, with clients that begin with it. Default: no.
+    #[serde(default)]
+    pub h2c: bool,
+    /// Where to listen for TLS. Default: nowhere.
+    pub tls: Option<Tls>,
     /// Worker threads. Default: one per core this process may use.
     pub threads: Option<Threads>,
     /// Redis, which makes limits common to all replicas. Default: the URL in `REDIS_URL`, else none.
@@ -64,8 +71,6 @@ pub struct File {
     pub defaults: Policies,
     /// The routes, in the order that the stats show.
     pub routes: Vec<Located<Route>>,
-    h2c: Later,
-    tls: Later,
     limits: Later,
 }
 

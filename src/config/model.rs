@@ -10,6 +10,7 @@ mod resolve;
 mod retry;
 mod split;
 mod timeouts;
+mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use self::resolve::Resolve;
 pub use self::retry::Retry;
 pub use self::split::{Destinations, Group, Mirror, Target};
 pub use self::timeouts::Timeouts;
+pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
 use super::file::LogFormat;
 use super::redis::Redis;
 use super::units::{Period, Secret};
@@ -34,8 +36,13 @@ use super::units::{Period, Secret};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
-    /// Where to listen; at least one.
+    /// Where to listen; at least one, or TLS.
     pub listen: Vec<SocketAddr>,
+    /// Whether HTTP/2 is spoken there, too.
+    pub h2c: bool,
+    /// Where to listen for TLS, if anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Worker threads.
     pub threads: usize,
     /// Where limits are kept, if not in this process.

@@ -65,11 +65,11 @@ fn is_forwarding(name: &str) -> bool {
 ///
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
-pub fn forward(request: &mut RequestHeader, peer: IpAddr) -> pingora::Result<()> {
+pub fn forward(request: &mut RequestHeader, peer: IpAddr, scheme: &'static str) -> pingora::Result<()> {
     let list = hops(&request.headers, peer.to_canonical());
     request.insert_header(X_FORWARDED_FOR.as_str(), list)?;
     if !request.headers.contains_key(&X_FORWARDED_PROTO) {
-        request.insert_header(X_FORWARDED_PROTO.as_str(), HeaderValue::from_static("http"))?;
+        request.insert_header(X_FORWARDED_PROTO.as_str(), HeaderValue::from_static(scheme))?;
     }
     if !request.headers.contains_key(&X_FORWARDED_HOST)
         && let Some(host) = request.headers.get(header::HOST).cloned()
@@ -155,7 +155,7 @@ mod tests {
     fn forwarding_headers_are_written_or_continued() {
         let peer = "203.0.113.7".parse().expect("an address");
         let mut fresh = request(&[("host", "api.example.com")]);
-        forward(&mut fresh, peer).expect("room");
+        forward(&mut fresh, peer, "http").expect("room");
         assert_eq!(fresh.headers["x-forwarded-for"], "203.0.113.7");
         assert_eq!(fresh.headers["x-forwarded-proto"], "http");
         assert_eq!(fresh.headers["x-forwarded-host"], "api.example.com");
@@ -166,7 +166,7 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "outer"),
         ]);
-        forward(&mut told, peer).expect("room");
+        forward(&mut told, peer, "https").expect("room");
         assert_eq!(told.headers["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 3.3.3.3, 203.0.113.7");
         assert_eq!(told.headers.get_all("x-forwarded-for").iter().count(), 1);
         assert_eq!(

@@ -1,18 +1,22 @@
 //! What a connection and the request that is on it tell each other.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::entrance::Entrance;
 use super::patience::Patience;
 
 /// A client that takes nothing for so long is a slow reader.
 const STALL: Duration = Duration::from_secs(1);
 
-/// One connection's.
+/// One connection's, or one stream's of a connection of HTTP/2.
 #[derive(Debug, Default)]
 pub struct Link {
+    /// How its client came in.
+    pub entrance: Arc<Entrance>,
     /// A request has been handed to the hooks.
     taken: AtomicBool,
     /// The client has not been listened to until its end.
@@ -36,6 +40,11 @@ struct Silence {
 
 // One task reads, decides and writes: the flags order nothing.
 impl Link {
+    /// That of a client that came in so.
+    pub fn new(entrance: Arc<Entrance>) -> Self {
+        Link { entrance, ..Link::default() }
+    }
+
     /// A request has arrived: what is written from now on is its answer.
     pub fn take(&self) {
         self.taken.store(true, Ordering::Relaxed);

@@ -46,7 +46,7 @@ fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     for (name, value) in &ctx.notes.upstream {
         request.insert_header(name.to_bytes(), value.clone())?;
     }
-    headers::forward(request, ctx.peer)
+    headers::forward(request, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))
 }
 
 /// Begins a copy of a request that is sent for the first time, if its route has copies made.

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use crate::support::{Gateway, aegis, nobody};
+use crate::support::{Certificates, Gateway, aegis, nobody};
 
 struct Block {
     language: String,
@@ -152,13 +152,29 @@ fn the_config_in_the_readme_is_good() {
 
 #[test]
 fn the_configs_in_the_docs_are_good() {
-    let pages = ["docs/upstreams.md"];
+    let pages = ["docs/upstreams.md", "docs/edge.md"];
     for block in pages.into_iter().flat_map(blocks_of).filter(|block| block.language == "yaml") {
         let mut command = aegis(&["check", "-c", "aegis.yaml"]);
-        fs::write(command.get_current_dir().unwrap().join("aegis.yaml"), &block.text).unwrap();
+        fs::write(command.get_current_dir().unwrap().join("aegis.yaml"), here(&block.text)).unwrap();
         let output = command.env("JWT_SECRET", crate::support::SECRET).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}\n{output:?}", block.text);
     }
+}
+
+/// The text with files that are there.
+fn here(text: &str) -> String {
+    let Certificates { ca, server_cert, server_key, .. } = Certificates::make();
+    let mut text = text.to_owned();
+    for (name, file) in [
+        ("/certs/api.pem", &server_cert),
+        ("/certs/other.pem", &server_cert),
+        ("/certs/api.key", &server_key),
+        ("/certs/other.key", &server_key),
+        ("/certs/ca.pem", &ca),
+    ] {
+        text = text.replace(name, file.to_str().unwrap());
+    }
+    text
 }
 
 #[test]

@@ -124,6 +124,15 @@ impl Gateway {
         Gateway::spawn_as(command, true)
     }
 
+    /// Where it speaks TLS, by a name that the certificates of tests have.
+    pub fn https(&self) -> String {
+        eventually("TLS", || {
+            let said = self.stderr.lock().unwrap();
+            let (_, rest) = said.split_once("listening on https://")?;
+            Some(format!("https://{}", rest.split_once('\n')?.0))
+        })
+    }
+
     /// Where its admin listener is.
     pub fn admin(&self) -> SocketAddr {
         eventually("the admin listener", || {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod curl;
 pub mod dns;
 pub mod gateway;
 pub mod grpc;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use client::{Connection, Response};
 pub use cluster::Cluster;
+pub use curl::curl;
 pub use gateway::{Gateway, SECRET, aegis, gateway, over};
 pub use redis::Redis;
 pub use sentinels::{Sentinels, tls_sentinel};

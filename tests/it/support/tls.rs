@@ -22,6 +22,11 @@ pub struct Certificates {
 impl Certificates {
     /// New ones, which those of any other call know nothing of.
     pub fn make() -> Self {
+        Certificates::make_for(&["127.0.0.1", "localhost"])
+    }
+
+    /// The same for a server of these names.
+    pub fn make_for(names: &[&str]) -> Self {
         let directory = directory();
         let mut authority = named("authority", &[]);
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -32,7 +37,7 @@ impl Certificates {
             let file = |kind: &str, text: String| written(&directory, &format!("{name}-{kind}.pem"), text);
             (file("cert", cert.pem()), file("key", key.serialize_pem()))
         };
-        let (server_cert, server_key) = signed("server", &["127.0.0.1", "localhost"]);
+        let (server_cert, server_key) = signed("server", names);
         let (client_cert, client_key) = signed("client", &[]);
         let ca = written(&directory, "ca.pem", authority.pem());
         Certificates { ca, server_cert, server_key, client_cert, client_key }

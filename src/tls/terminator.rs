@@ -1,0 +1,145 @@
+//! What a handshake goes by, replaced as a whole when certificates change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pingora_core::protocols::Stream;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::{NoClientAuth, ProducesTickets, ServerConfig, WebPkiClientVerifier};
+use rustls::{RootCertStore, SupportedProtocolVersion, version};
+use rustls_pki_types::CertificateDer;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::certificate::Certificate;
+use super::names::Names;
+
+/// A handshake that takes longer is given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The names of HTTP/2 and HTTP/1.1 in a handshake (RFC 7301), the one that is liked better first.
+pub const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The least version that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Tls12,
+    /// TLS 1.3 only.
+    Tls13,
+}
+
+/// Whom clients' certificates have to come from.
+#[derive(Clone, Debug)]
+pub struct ClientAuth {
+    /// The authorities.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// Whether a client has to show one.
+    pub is_required: bool,
+}
+
+/// Why there can be no handshake.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// It takes too long.
+    #[error("no handshake within {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    Late,
+    /// The client wants something else, or is no client of TLS.
+    #[error("{0}")]
+    Failed(std::io::Error),
+}
+
+/// Ends the TLS of clients.
+pub struct Terminator {
+    config: ArcSwap<ServerConfig>,
+    /// One for all configs, so that clients can go on where they were (RFC 8446, section 2.2).
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+impl Terminator {
+    /// With these certificates, the first for names that are none's.
+    ///
+    /// # Errors
+    /// They cannot be used; clients' authorities may be to blame.
+    pub fn new(
+        certificates: &[Certificate],
+        clients: Option<&ClientAuth>,
+        least: MinVersion,
+    ) -> Result<Self, rustls::Error> {
+        let tickets = aws_lc_rs::Ticketer::new()?;
+        let config = config(certificates, clients, least, tickets.clone())?;
+        Ok(Terminator { config: ArcSwap::from_pointee(config), tickets })
+    }
+
+    /// From now on with these.
+    ///
+    /// # Errors
+    /// As for [`Terminator::new`]; then all stays as it was.
+    pub fn replace(
+        &self,
+        certificates: &[Certificate],
+        clients: Option<&ClientAuth>,
+        least: MinVersion,
+    ) -> Result<(), rustls::Error> {
+        self.config.store(Arc::new(config(certificates, clients, least, self.tickets.clone())?));
+        Ok(())
+    }
+
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn accept(&self, stream: Stream) -> Result<TlsStream<Stream>, HandshakeError> {
+        let acceptor = TlsAcceptor::from(self.config.load_full());
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(accepted) => accepted.map_err(HandshakeError::Failed),
+            Err(_) => Err(HandshakeError::Late),
+        }
+    }
+}
+
+fn config(
+    certificates: &[Certificate],
+    clients: Option<&ClientAuth>,
+    least: MinVersion,
+    tickets: Arc<dyn ProducesTickets>,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let versions: &[&SupportedProtocolVersion] = match least {
+        MinVersion::Tls12 => &[&version::TLS13, &version::TLS12],
+        MinVersion::Tls13 => &[&version::TLS13],
+    };
+    let verifier = match clients {
+        None => Arc::new(NoClientAuth),
+        Some(ClientAuth { roots, is_required }) => {
+            let mut store = RootCertStore::empty();
+            roots.iter().try_for_each(|root| store.add(root.clone()))?;
+            let builder = WebPkiClientVerifier::builder_with_provider(store.into(), provider.clone());
+            let builder = if *is_required { builder } else { builder.allow_unauthenticated() };
+            builder.build().map_err(|error| rustls::Error::General(error.to_string()))?
+        }
+    };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(Names::new(certificates)));
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    config.ticketer = tickets;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::certificate::tests::made;
+
+    #[test]
+    fn clients_authorities_have_to_be_authorities() {
+        let certificate = made(&["a.example"]);
+        let nobody = ClientAuth { roots: Vec::new(), is_required: true };
+        assert!(Terminator::new(std::slice::from_ref(&certificate), Some(&nobody), MinVersion::Tls12).is_err());
+        let terminator = Terminator::new(std::slice::from_ref(&certificate), None, MinVersion::Tls13).expect("good");
+        assert!(terminator.replace(&[certificate], None, MinVersion::Tls12).is_ok());
+    }
+}
