@@ -59,6 +59,8 @@ pub struct RequestCtx {
     pub again: bool,
     /// The code of the answer, where the gateway gives it.
     pub code: Option<&'static str>,
+    /// The status that was meant, where the answer has no room for it.
+    pub meant: Option<u16>,
     /// Why the last attempt failed, as far as the client is concerned.
     pub failure: Option<Failure>,
     _in_flight: InFlight,
@@ -88,6 +90,7 @@ impl RequestCtx {
             sent: 0,
             again: false,
             code: None,
+            meant: None,
             failure: None,
             _in_flight: in_flight,
         }

@@ -15,6 +15,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::Session;
 
+use crate::config::units::TargetUrl;
 use crate::context::RequestCtx;
 use crate::failure::Failure;
 use crate::refusal::{Away, Refusal};
@@ -70,8 +71,9 @@ pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Resul
         ctx.member = Some(attempt.member().clone());
         match attempt.next_address() {
             Ok(address) => {
+                let target = attempt.member().target.clone();
                 ctx.attempt = Some(attempt);
-                return Ok(Box::new(peer(session, ctx, &route, address, now)));
+                return Ok(Box::new(peer(session, ctx, &route, (&target.url, address), now)));
             }
             Err(why) => {
                 ctx.failure = Some(Failure::Connect);
@@ -82,7 +84,13 @@ pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Resul
     }
 }
 
-fn peer(session: &Session, ctx: &mut RequestCtx, route: &Route, address: SocketAddr, now: Instant) -> HttpPeer {
+fn peer(
+    session: &Session,
+    ctx: &mut RequestCtx,
+    route: &Route,
+    (url, address): (&TargetUrl, SocketAddr),
+    now: Instant,
+) -> HttpPeer {
     ctx.tries += 1;
     let end = route.timeouts.total.map(|total| ctx.started + total);
     if let Some(link) = &ctx.link {
@@ -92,7 +100,7 @@ fn peer(session: &Session, ctx: &mut RequestCtx, route: &Route, address: SocketA
     let per_try = retry::per_try_timeout(Trouble::Connect, session, ctx, now);
     // A tunnel has no end of its own.
     let is_tunnel = wants_tunnel(session);
-    let mut peer = route.peers.at(address, left.into_iter().chain(per_try).min(), left.filter(|_| !is_tunnel));
+    let mut peer = route.peers.at(url, address, left.into_iter().chain(per_try).min(), left.filter(|_| !is_tunnel));
     if is_tunnel {
         upgrade::prepare(&mut peer);
     }

@@ -3,6 +3,8 @@
 //! Refusals and failures are problem documents (RFC 9457) with a stable code, also in `x-gateway-error`.
 //! An upstream's own answer never comes through here.
 
+mod grpc;
+
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -56,10 +58,30 @@ async fn problem(
     extra: Option<(HeaderName, HeaderValue)>,
 ) -> Result<()> {
     ctx.code = Some(code);
+    if grpc::is_spoken(session.req_header()) {
+        return refuse_grpc(session, ctx, status, code, detail).await;
+    }
     let body = document(status, code, detail, session.req_header().uri.path(), ctx.request_id.to_str().unwrap_or("-"));
     let code = (X_GATEWAY_ERROR.clone(), HeaderValue::from_static(code));
     let fields = std::iter::once(code).chain(extra);
     send(session, ctx, status, MEDIA_TYPE, fields, body.into()).await
+}
+
+/// The status of HTTP is 200 then; the log and the counts have the one that was meant.
+async fn refuse_grpc(
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    status: StatusCode,
+    code: &'static str,
+    detail: &str,
+) -> Result<()> {
+    ctx.meant = Some(status.as_u16());
+    let mut response = ResponseHeader::build(StatusCode::OK, Some(6))?;
+    response.insert_header(header::CONTENT_TYPE, grpc::MEDIA_TYPE)?;
+    response.insert_header(X_GATEWAY_ERROR.as_str(), HeaderValue::from_static(code))?;
+    decorate(&mut response, ctx)?;
+    session.write_response_header(Box::new(response), false).await?;
+    session.as_downstream_mut().write_response_trailers(grpc::trailers(status, detail)).await
 }
 
 fn document(status: StatusCode, code: &str, detail: &str, instance: &str, request_id: &str) -> Vec<u8> {

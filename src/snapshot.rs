@@ -141,7 +141,7 @@ fn compile(
         plugins,
         retries: route.retry.clone().map(|policy| Retries::new(policy, now)),
         timeouts: route.timeouts,
-        peers: Peers::new(route.timeouts),
+        peers: Peers::new(route.timeouts, &route.upstream_tls),
     }
 }
 

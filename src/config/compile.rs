@@ -13,6 +13,7 @@ mod route;
 mod split;
 mod timeouts;
 mod tls;
+mod upstream_tls;
 
 use ipnet::IpNet;
 

@@ -17,6 +17,7 @@ mod split;
 mod target;
 mod timeouts;
 mod tls;
+mod upstream_tls;
 mod words;
 
 pub use self::balance::{Balance, Concurrency, HashKey};
@@ -30,6 +31,7 @@ pub use self::split::{Group, Mirror, Sticky};
 pub use self::target::{FileTarget, Target};
 pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateFiles, ClientAuth, Redirect, RedirectBlock, Tls};
+pub use self::upstream_tls::UpstreamTls;
 use self::words::Later;
 pub use self::words::{Network, Positive, Switch};
 use serde::de::{Deserialize, Deserializer, Error};

@@ -26,7 +26,7 @@ pub use file::{BudgetBlock, Cost, HashKey, KeyPart, LogFormat, Scope, Sticky};
 pub use model::{
     AccessLog, Admin, Backoff, Balance, BalanceAlgorithm, Breaker, CertificateFiles, CheckKind, Concurrency, Config,
     Destinations, Group, HealthCheck, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, Mirror, Mode, OnAllOpen,
-    OnRedisDown, RateLimit, Redirect, Resolve, Retry, Route, Target, Timeouts, Tls,
+    OnRedisDown, RateLimit, Redirect, Resolve, Retry, Route, Target, Timeouts, Tls, UpstreamTls,
 };
 
 use env::Lookup;

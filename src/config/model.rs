@@ -11,6 +11,7 @@ mod retry;
 mod split;
 mod timeouts;
 mod tls;
+mod upstream_tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use self::retry::Retry;
 pub use self::split::{Destinations, Group, Mirror, Target};
 pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
+pub use self::upstream_tls::UpstreamTls;
 use super::file::LogFormat;
 use super::redis::Redis;
 use super::units::{Period, Secret};
@@ -148,6 +150,9 @@ pub struct Route {
     pub slow_start: Option<Duration>,
     /// How long to wait for a target.
     pub timeouts: Timeouts,
+    /// How targets are spoken to by TLS.
+    #[serde(skip_serializing_if = "UpstreamTls::is_default")]
+    pub upstream_tls: UpstreamTls,
     /// When a request is sent again; `None`: never.
     #[serde(serialize_with = "or_off")]
     pub retry: Option<Retry>,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header;
+use http::{Version, header};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
@@ -15,6 +15,8 @@ use crate::downstream::request_id::X_REQUEST_ID;
 use crate::rng::{self, Rng};
 use crate::upstream::retry::Trouble;
 
+const TRAILERS: &str = "trailers";
+
 /// The head of a request is about to be sent: the upstream is told what the gateway has to say, and so is that of the
 /// copy, if there is one.
 ///
@@ -25,14 +27,14 @@ pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut Reque
     if let Some(attempt) = ctx.attempt.as_mut().filter(|_| !session.is_body_empty()) {
         attempt.uploads(Instant::now());
     }
-    decorate(request, ctx)?;
+    decorate(session, request, ctx)?;
     mirror(session, request, ctx);
     Ok(())
 }
 
 /// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
 /// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
-fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+fn decorate(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
     if let Some(user_id) = &ctx.notes.user_id {
         request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
@@ -43,10 +45,25 @@ fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     {
         request.insert_header(header::HOST, member.target.url.authority())?;
     }
+    if request.version == Version::HTTP_2 && takes_trailers(session) {
+        // The one thing that TE may say there (RFC 9113, section 8.2.2), and by which servers of gRPC know their clients.
+        request.insert_header(header::TE, TRAILERS)?;
+    }
     for (name, value) in &ctx.notes.upstream {
         request.insert_header(name.to_bytes(), value.clone())?;
     }
     headers::forward(request, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))
+}
+
+/// Whether the client says that it understands what comes after a body.
+fn takes_trailers(session: &Session) -> bool {
+    let mut fields = session.req_header().headers.get_all(header::TE).iter();
+    fields.any(|field| {
+        field
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|word| word.trim_ascii().eq_ignore_ascii_case(TRAILERS.as_bytes()))
+    })
 }
 
 /// Begins a copy of a request that is sent for the first time, if its route has copies made.

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 pub fn finish(session: &Session, error: Option<&Error>, ctx: &RequestCtx, log: &AccessLog, now: Instant) {
     let header = session.req_header();
     let failure = || ctx.failure.or(error.map(Failure::of)).map_or(0, Failure::status);
-    let status = final_status(session).unwrap_or_else(failure);
+    let status = ctx.meant.or_else(|| final_status(session)).unwrap_or_else(failure);
     if let Some(route) = &ctx.route {
         route.tally.ended(status, ctx.code);
     }

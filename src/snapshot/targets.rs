@@ -11,6 +11,7 @@ use crate::upstream::concurrency::Bounds;
 use crate::upstream::criteria::Criteria;
 use crate::upstream::discovery::source::Source;
 use crate::upstream::mirror::Mirror;
+use crate::upstream::peer::Peers;
 use crate::upstream::pool::{Algorithm, OnAllOpen};
 use crate::upstream::registry::{Blueprint, Registry};
 use crate::upstream::roster::{Entry, Limit, Roster, Terms};
@@ -103,7 +104,7 @@ impl<'c> Targets<'c> {
     pub fn mirror(&self, route: &config::Route, now: Instant) -> Option<Arc<Mirror>> {
         let mirror = route.mirror.as_ref()?;
         let (target, _) = self.registry.target(&mirror.target, &blueprint(&Guards::default()), &Arc::default(), now);
-        Some(Arc::new(Mirror::new(mirror, target, route.timeouts)))
+        Some(Arc::new(Mirror::new(mirror, target, route.timeouts, Peers::new(route.timeouts, &route.upstream_tls))))
     }
 
     fn roster(&self, route: &config::Route, targets: &[config::Target]) -> Arc<Roster> {

@@ -90,7 +90,10 @@ fn look(chain: &[CertificateDer<'_>], file: &str, now: SystemTime) -> Result<Loo
 pub fn chain(file: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
     match chain {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(chain) if !chain.is_empty() => {
+            chain.iter().try_for_each(|der| parse(der, file).map(drop))?;
+            Ok(chain)
+        }
         Ok(_) => Err(format!("there is no certificate in {file}; write the name of a PEM file")),
         Err(error) => Err(format!("a certificate in {file} cannot be read: {error}")),
     }

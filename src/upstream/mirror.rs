@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::{Version, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::ALPN;
 use tokio::sync::mpsc;
 
 use super::peer::Peers;
@@ -72,13 +73,13 @@ impl std::fmt::Debug for Mirror {
 
 impl Mirror {
     /// Copies to `target`, as the config says, with the patience of the route.
-    pub fn new(config: &config::Mirror, target: Arc<Target>, timeouts: Timeouts) -> Self {
+    pub fn new(config: &config::Mirror, target: Arc<Target>, timeouts: Timeouts, peers: Peers) -> Self {
         Mirror {
             target,
             share: config.share.as_f64(),
             limit: config.concurrency.get(),
             in_flight: AtomicU32::new(0),
-            peers: Peers::new(timeouts),
+            peers,
             timeout: timeouts.attempt() + timeouts.read,
             totals: Counts::default(),
         }
@@ -131,7 +132,9 @@ impl Mirror {
     async fn send(&self, head: RequestHeader, mut pieces: mpsc::Receiver<Piece>) -> Result<Option<u16>> {
         let unknown = |why: String| Error::explain(ErrorType::ConnectNoRoute, why);
         let address = self.target.addresses.turns().map_err(unknown)?.next();
-        let peer = self.peers.at(address.ok_or_else(|| unknown("it has no address".to_owned()))?, None, None);
+        let address = address.ok_or_else(|| unknown("it has no address".to_owned()))?;
+        let mut peer = self.peers.at(&self.target.url, address, None, None);
+        peer.options.alpn = ALPN::H1;
         let (mut session, _) = CONNECTOR.get_http_session(&peer).await?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
@@ -164,6 +167,7 @@ impl Copy {
 /// The head of a copy, whose body is framed anew.
 fn framed(head: &RequestHeader, has_body: bool) -> RequestHeader {
     let mut head = head.clone();
+    head.set_version(Version::HTTP_11);
     head.remove_header(&header::TRANSFER_ENCODING);
     head.remove_header(&header::EXPECT);
     if has_body && !head.headers.contains_key(header::CONTENT_LENGTH) {

@@ -1,25 +1,59 @@
 //! How a target is connected to.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::Result;
+use pingora_core::protocols::ALPN;
+use pingora_core::protocols::tls::CaType;
 use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpSocket;
 
-use crate::config::Timeouts;
+use crate::config::units::{Scheme, TargetUrl};
+use crate::config::{Timeouts, UpstreamTls};
 
 /// Pingora's own time-outs, which see each read and write alone, come so much later than what they stand behind.
 const MARGIN: Duration = Duration::from_secs(1);
 
 type Tune = dyn Fn(&TcpSocket) -> Result<()> + Send + Sync;
 
+/// Requests that one connection of HTTP/2 may have under way.
+const MAX_STREAMS: usize = 100;
+
 /// What makes the peers of one route.
 pub struct Peers {
     timeouts: Timeouts,
+    tls: Tls,
+    /// Only who wants the same of a connection uses it again.
+    group: u64,
     tune: Arc<Tune>,
+}
+
+/// What connections by TLS go by.
+struct Tls {
+    authorities: Option<Arc<CaType>>,
+    own: Option<Arc<CertKey>>,
+    server_name: Option<String>,
+    verifies: bool,
+}
+
+impl Tls {
+    fn new(config: &UpstreamTls) -> Self {
+        let authorities = config.authorities.as_ref().map(|authorities| {
+            let wrap = |der: &CertificateDer<'_>| WrappedX509::new(der.to_vec(), parse_x509);
+            authorities.iter().map(wrap).collect::<Vec<_>>().into()
+        });
+        let own = config
+            .own
+            .as_ref()
+            .map(|(chain, key)| Arc::new(CertKey::new(chain.iter().map(|der| der.to_vec()).collect(), key.clone())));
+        Tls { authorities, own, server_name: config.server_name.clone(), verifies: !config.insecure_skip_verify }
+    }
 }
 
 impl fmt::Debug for Peers {
@@ -29,22 +63,31 @@ impl fmt::Debug for Peers {
 }
 
 impl Peers {
-    /// Peers that are waited for as `timeouts` say.
-    pub fn new(timeouts: Timeouts) -> Self {
+    /// Peers that are waited for as `timeouts` say, and shown and asked for certificates as `tls` says.
+    pub fn new(timeouts: Timeouts, tls: &UpstreamTls) -> Self {
         let unheard = unheard(&timeouts);
+        let mut group = DefaultHasher::new();
+        // What the kernel does stays with a connection, and so does who has vouched for whom.
+        (unheard, &tls.authorities, &tls.own).hash(&mut group);
         let tune = move |socket: &TcpSocket| {
             // Only a kernel that cannot do it refuses, and then Pingora's time-out has to do.
             let _ = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(unheard));
             Ok(())
         };
-        Peers { timeouts, tune: Arc::new(tune) }
+        Peers { timeouts, tls: Tls::new(tls), group: group.finish(), tune: Arc::new(tune) }
     }
 
-    /// The peer at `address`, to which there has to be a connection `within`; `left` is what remains of the whole
-    /// request's time.
-    pub fn at(&self, address: SocketAddr, within: Option<Duration>, left: Option<Duration>) -> HttpPeer {
+    /// The peer of a target at one of its addresses, to which there has to be a connection `within`; `left` is what
+    /// remains of the whole request's time.
+    pub fn at(
+        &self,
+        url: &TargetUrl,
+        address: SocketAddr,
+        within: Option<Duration>,
+        left: Option<Duration>,
+    ) -> HttpPeer {
         let at_most = |span: Duration, most: Option<Duration>| Some(most.map_or(span, |most| span.min(most)));
-        let mut peer = HttpPeer::new(address, false, String::new());
+        let mut peer = self.speaking(url, address);
         peer.options.connection_timeout = at_most(self.timeouts.connect, within);
         peer.options.total_connection_timeout = at_most(self.timeouts.connect, within);
         // What ends waiting for an answer is `downstream::patience`; this is a safety net, for when the target does not
@@ -54,10 +97,29 @@ impl Peers {
         // While a target does not take what it is sent, the client is not listened to. The kernel ends that by
         // closing the connection; this stands in where it cannot.
         peer.options.write_timeout = at_most(unheard(&self.timeouts) + MARGIN, left);
-        // What the kernel does stays with a connection, so only those use it again who want the same.
-        peer.group_key = unheard(&self.timeouts).as_millis() as u64;
         peer.options.idle_timeout = Some(self.timeouts.idle);
         peer.options.upstream_tcp_sock_tweak_hook = Some(self.tune.clone());
+        peer
+    }
+
+    /// The peer and what is spoken there.
+    fn speaking(&self, url: &TargetUrl, address: SocketAddr) -> HttpPeer {
+        let is_tls = url.scheme.is_tls();
+        // Without a name Pingora would take any certificate, so there always is one.
+        let name = if is_tls { self.tls.server_name.as_ref().unwrap_or(&url.host).clone() } else { String::new() };
+        let mut peer = HttpPeer::new(address, is_tls, name);
+        peer.group_key = self.group;
+        peer.options.alpn = match url.scheme {
+            Scheme::Http => ALPN::H1,
+            Scheme::Https => ALPN::H2H1,
+            Scheme::H2 | Scheme::H2c => ALPN::H2,
+        };
+        peer.options.max_h2_streams = MAX_STREAMS;
+        if is_tls {
+            peer.options.ca.clone_from(&self.tls.authorities);
+            peer.options.verify_cert = self.tls.verifies;
+            peer.client_cert_key.clone_from(&self.tls.own);
+        }
         peer
     }
 }

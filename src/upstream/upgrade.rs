@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pingora::{Error, ErrorType, Result};
 use pingora_core::connectors::l4::Connect;
+use pingora_core::protocols::ALPN;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
@@ -27,6 +28,8 @@ use tokio::net::TcpStream;
 pub fn prepare(peer: &mut HttpPeer) {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     peer.options.custom_l4 = Some(Arc::new(Dial));
+    // HTTP/2 has no upgrades.
+    peer.options.alpn = ALPN::H1;
     // A group of its own: the connection is neither taken from those that wait nor found among them.
     peer.group_key = NEXT.fetch_add(1, Ordering::Relaxed);
     peer.options.idle_timeout = Some(Duration::from_secs(1));

@@ -22,7 +22,10 @@ impl Compiler<'_> {
         let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
         Route {
             path: written.path.as_str().to_owned(),
-            mirror: self.mirror(written.mirror.as_ref().or(defaults.mirror.as_ref())),
+            mirror: self.mirror(
+                written.mirror.as_ref().or(defaults.mirror.as_ref()),
+                &place(written.mirror.is_some(), "mirror"),
+            ),
             balance: self.balance(
                 written.balance.as_ref().or(defaults.balance.as_ref()),
                 &place(written.balance.is_some(), "balance"),
@@ -43,6 +46,10 @@ impl Compiler<'_> {
                 (&place(written.retry.is_some(), "retry"), written.retry.is_some()),
                 split::count(&destinations),
                 &timeouts,
+            ),
+            upstream_tls: self.upstream_tls(
+                written.upstream_tls.as_ref().or(defaults.upstream_tls.as_ref()),
+                &place(written.upstream_tls.is_some(), "upstreamTls"),
             ),
             destinations,
             timeouts,

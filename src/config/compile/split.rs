@@ -6,7 +6,7 @@ use super::{Compiler, at_route};
 use crate::config::file::{self, OneOrMany, Switch};
 use crate::config::located::Located;
 use crate::config::model::{Breaker, Destinations, Group, Mirror, Target};
-use crate::config::units::Origin;
+use crate::config::units::{Origin, Scheme};
 use crate::ratio::Ratio;
 
 const HUNDRED: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
@@ -102,15 +102,19 @@ impl Compiler<'_> {
         targets
     }
 
-    pub(super) fn mirror(&mut self, written: Option<&Located<Switch<file::Mirror>>>) -> Option<Mirror> {
-        match &written?.value {
-            Switch::Off => None,
-            Switch::On(mirror) => Some(Mirror {
-                target: mirror.target.clone(),
-                share: mirror.share.unwrap_or(Ratio::percent(100)),
-                concurrency: mirror.concurrency.map_or(HUNDRED, |count| count.0),
-            }),
+    pub(super) fn mirror(&mut self, written: Option<&Located<Switch<file::Mirror>>>, path: &str) -> Option<Mirror> {
+        let written = written?;
+        let Switch::On(mirror) = &written.value else { return None };
+        if matches!(mirror.target.scheme, Scheme::H2 | Scheme::H2c) {
+            let message =
+                format!("{}: copies are sent by HTTP/1.1; write http://HOST:PORT or https://HOST:PORT", mirror.target);
+            self.error(written.at, format!("{path}.target"), message);
         }
+        Some(Mirror {
+            target: mirror.target.clone(),
+            share: mirror.share.unwrap_or(Ratio::percent(100)),
+            concurrency: mirror.concurrency.map_or(HUNDRED, |count| count.0),
+        })
     }
 }
 

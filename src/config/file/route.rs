@@ -8,6 +8,7 @@ use super::retry::Retry;
 use super::split::{Group, Mirror, Sticky};
 use super::target::Target;
 use super::timeouts::Timeouts;
+use super::upstream_tls::UpstreamTls;
 use super::words::{Later, PositiveOrOff, Switch};
 use crate::config::located::{Located, OneOrMany};
 use crate::config::model::OnAllOpen;
@@ -27,6 +28,8 @@ pub struct Policies {
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
     pub timeouts: Option<Timeouts>,
+    /// How targets are spoken to by TLS.
+    pub upstream_tls: Option<UpstreamTls>,
     /// When to stop sending to a target: a block, or `off`.
     pub breaker: Option<Located<Switch<Breaker>>>,
     /// When a request is sent again: a block, or `off`.
@@ -63,6 +66,8 @@ pub struct Route {
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
     pub timeouts: Option<Timeouts>,
+    /// How targets are spoken to by TLS.
+    pub upstream_tls: Option<UpstreamTls>,
     /// When to stop sending to a target: a block, or `off`.
     pub breaker: Option<Located<Switch<Breaker>>>,
     /// When a request is sent again: a block, or `off`.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+use super::Scheme;
+
 /// Where to listen: `0.0.0.0:8000`, `[::]:8000` or `localhost:8000`. Port 0 takes any free one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ListenAddress(pub SocketAddr);
@@ -51,9 +53,11 @@ impl fmt::Display for NameServer {
     }
 }
 
-/// Where requests go: `http://HOST:PORT`. The port may be left out (80).
+/// Where requests go: `http://HOST:PORT`, or `https`, `h2` or `h2c`. The port may be left out (80, with TLS 443).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TargetUrl {
+    /// How it is spoken to.
+    pub scheme: Scheme,
     /// A name or an IP address, without the brackets of IPv6.
     pub host: String,
     /// The port.
@@ -80,14 +84,16 @@ impl FromStr for TargetUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("\"{text}\": {why}; write http://HOST:PORT");
-        let url = url::Url::parse(text).map_err(|e| wrong(&e.to_string()))?;
-        match url.scheme() {
-            "http" => {}
-            "https" | "h2" | "h2c" => {
-                return Err(format!("\"{text}\": {}:// targets are not available yet; use http://", url.scheme()));
-            }
-            other => return Err(wrong(&format!("unknown scheme \"{other}\""))),
-        }
+        let (scheme, known) = match text.split_once("://") {
+            Some((name, rest)) => match Scheme::named(name) {
+                // The standard for URLs knows the hosts of these two only.
+                Some(scheme) if scheme.is_tls() => (scheme, format!("https://{rest}")),
+                Some(scheme) => (scheme, format!("http://{rest}")),
+                None => return Err(wrong(&format!("unknown scheme \"{name}\""))),
+            },
+            None => return Err(wrong("the scheme is missing")),
+        };
+        let url = url::Url::parse(&known).map_err(|e| wrong(&e.to_string()))?;
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("a target has no path of its own"));
         }
@@ -100,13 +106,13 @@ impl FromStr for TargetUrl {
             Some(url::Host::Ipv6(ip)) => ip.to_string(),
             None => return Err(wrong("the host is missing")),
         };
-        let port = url.port().unwrap_or(80);
+        let port = url.port().unwrap_or(scheme.port());
         if port == 0 {
             return Err(wrong("port 0 cannot be connected to"));
         }
         // As it was written, so that an operator finds it again; the port stays even if it is 80.
         let text = text.trim_end_matches('/').to_owned();
-        Ok(TargetUrl { host, port, text })
+        Ok(TargetUrl { scheme, host, port, text })
     }
 }
 
@@ -166,7 +172,11 @@ mod tests {
         assert_eq!((url.host.as_str(), url.port, url.as_str()), ("user-service-1", 3001, "http://user-service-1:3001"));
         let url: TargetUrl = "http://[::1]:9".parse().expect("a target");
         assert_eq!((url.host.as_str(), url.port), ("::1", 9));
-        assert_eq!("http://a".parse::<TargetUrl>().map(|u| u.port), Ok(80));
+        for (text, port) in
+            [("http://a", 80), ("https://a", 443), ("h2://a", 443), ("h2c://a", 80), ("https://[::1]:9", 9)]
+        {
+            assert_eq!(text.parse::<TargetUrl>().map(|url| url.port), Ok(port), "{text}");
+        }
         for text in [
             "a:1",
             "ftp://a:1",
@@ -175,7 +185,6 @@ mod tests {
             "http://a:1/x",
             "http://a:1?x",
             "http://u:p@a:1",
-            "https://a:1",
             "http://a:99999",
             "users",
         ] {

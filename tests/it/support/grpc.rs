@@ -40,6 +40,27 @@ impl Grpc {
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
+
+    /// The same as a target that is spoken to by HTTP/2.
+    pub fn target(&self) -> String {
+        format!("h2c://127.0.0.1:{}", self.port)
+    }
+}
+
+/// Calls a method of the echo service at an address, as gRPC's own library does. What it says of that: what came, the
+/// status, the trailing metadata.
+pub fn call(address: &str, method: &str, metadata: &[&str], ca: Option<&std::path::Path>) -> [String; 3] {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("python3");
+    command.arg(root.join("tests/it/support/call_grpc.py")).args([address, method]).args(metadata);
+    command.env("PYTHONPATH", root.join("target/tools/grpcio")).env_remove("http_proxy");
+    if let Some(ca) = ca {
+        command.env("GRPC_CA", ca);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines = text.lines().map(str::to_owned);
+    std::array::from_fn(|_| lines.next().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr))))
 }
 
 impl Drop for Grpc {

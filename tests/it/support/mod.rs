@@ -4,6 +4,7 @@ pub mod client;
 pub mod cluster;
 pub mod curl;
 pub mod dns;
+pub mod front;
 pub mod gateway;
 pub mod grpc;
 pub mod redis;

@@ -1,0 +1,80 @@
+//! `upstreamTls:`
+
+use std::time::SystemTime;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{PrivateKeyDer, ServerName};
+
+use super::Compiler;
+use crate::config::file;
+use crate::config::model::UpstreamTls;
+use crate::tls::certificate::{self, Certificate};
+
+impl Compiler<'_> {
+    /// What a block at `path` describes.
+    pub(super) fn upstream_tls(&mut self, written: Option<&file::UpstreamTls>, path: &str) -> UpstreamTls {
+        let Some(written) = written else { return UpstreamTls::default() };
+        if let Some(name) = written.server_name.as_ref().filter(|name| ServerName::try_from(name.as_str()).is_err()) {
+            let message = format!("\"{}\" is no name; write one such as users.internal", name.value);
+            self.error(name.at, format!("{path}.serverName"), message);
+        }
+        if written.insecure_skip_verify.value {
+            let message = "whoever answers at a target's address is taken for it; write caFile instead";
+            self.warn(written.insecure_skip_verify.at, format!("{path}.insecureSkipVerify"), message);
+        }
+        let text =
+            |file: &Option<crate::config::located::Located<String>>| file.as_ref().map(|file| file.value.clone());
+        UpstreamTls {
+            ca_file: text(&written.ca_file),
+            cert_file: text(&written.cert_file),
+            key_file: text(&written.key_file),
+            server_name: text(&written.server_name),
+            insecure_skip_verify: written.insecure_skip_verify.value,
+            authorities: self.authorities(written, path),
+            own: self.own_certificate(written, path),
+        }
+    }
+
+    fn authorities(
+        &mut self,
+        written: &file::UpstreamTls,
+        path: &str,
+    ) -> Option<Vec<rustls_pki_types::CertificateDer<'static>>> {
+        let file = written.ca_file.as_ref()?;
+        let read = std::fs::read(&file.value).map_err(|error| format!("cannot read {}: {error}", file.value));
+        match read.and_then(|pem| certificate::chain(&file.value, &pem)) {
+            Ok(authorities) => Some(authorities),
+            Err(message) => {
+                self.error(file.at, format!("{path}.caFile"), message);
+                None
+            }
+        }
+    }
+
+    fn own_certificate(
+        &mut self,
+        written: &file::UpstreamTls,
+        path: &str,
+    ) -> Option<(Vec<rustls_pki_types::CertificateDer<'static>>, Vec<u8>)> {
+        let (cert, key) = match (&written.cert_file, &written.key_file) {
+            (None, None) => return None,
+            (Some(cert), Some(key)) => (cert, key),
+            (Some(alone), None) | (None, Some(alone)) => {
+                let message = "a certificate and its key go together; write both certFile and keyFile";
+                self.error(alone.at, path, message);
+                return None;
+            }
+        };
+        match Certificate::load(&cert.value, &key.value, SystemTime::now()) {
+            Ok(certificate) => {
+                // It has just been read, and was good.
+                let key = std::fs::read(&key.value).ok().and_then(|pem| PrivateKeyDer::from_pem_slice(&pem).ok())?;
+                Some((certificate.key.cert.clone(), key.secret_der().to_vec()))
+            }
+            Err(message) => {
+                self.error(cert.at, format!("{path}.certFile"), message);
+                None
+            }
+        }
+    }
+}
