@@ -3,12 +3,18 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::{HeaderMap, header};
 use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
 use crate::plugin::Request;
 use crate::refusal::Refusal;
 use crate::routing::path;
+
+/// How long a body is said to be.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
 
 /// Finds the route of a request that is clean, and asks its plugins.
 ///
@@ -26,6 +32,11 @@ pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusa
     }
     let route = route.ok_or(Refusal::NoRoute)?.clone();
     ctx.route = Some(route.clone());
+    if let (Some(most), Some(length)) = (route.max_body, content_length(&header.headers))
+        && length > most
+    {
+        return Err(Refusal::BodyTooLarge { most });
+    }
     if route.plugins.is_empty() {
         return Ok(());
     }

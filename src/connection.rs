@@ -1,17 +1,19 @@
 //! One client connection: its handshake (`secured`), its requests one after another, or side by side (`h2`, `stream`), an
-//! answer in our own words to what is no HTTP at all (`guarded`), an end to waiting (`alarm`), and an end that
+//! answer in our own words to what is no HTTP at all (`guarded`), which is told by a strict look (`reader`), an end to waiting (`alarm`), and an end that
 //! loses nothing (`linger`).
 
 mod alarm;
+mod crowd;
 mod guarded;
 mod h2;
 mod linger;
+mod reader;
 mod secured;
 mod stream;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, ServerApp};
@@ -21,16 +23,15 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::time::timeout;
 
+pub use self::crowd::Crowd;
 use self::guarded::Guarded;
 use self::secured::Secured;
+use crate::config::Limits;
 use crate::downstream::entrance::{Door, Doors, Entrance};
 use crate::downstream::link::Link;
 use crate::gateway::Gateway;
 use crate::shared::Shared;
 use crate::tls::terminator::Terminator;
-
-/// An unused connection of a client is closed after this many seconds.
-const KEEP_ALIVE_SECONDS: u64 = 60;
 
 /// Serves connections.
 pub struct Connections {
@@ -44,15 +45,24 @@ pub struct Connections {
     pub terminator: Option<Arc<Terminator>>,
     /// Whether HTTP/2 is spoken without TLS, too.
     pub h2c: bool,
+    /// How many there are.
+    pub crowd: Arc<Crowd>,
 }
 
 #[async_trait]
 impl ServerApp for Connections {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        match self.enter(stream).await? {
-            (stream, entrance, Protocol::Http1) => self.one_by_one(stream, entrance, shutdown).await,
+        let limits = self.shared.snapshot.load().limits;
+        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let Some(_place) = self.crowd.enter(peer, &limits) else {
+            crowd::is_full(peer, Instant::now());
+            return None;
+        };
+        match self.enter(stream, &limits).await? {
+            (stream, entrance, Protocol::Http1) => self.one_by_one(stream, entrance, (peer, &limits), shutdown).await,
             (stream, entrance, Protocol::Http2) => {
-                h2::serve(stream, entrance, self.proxy.clone(), shutdown.clone()).await;
+                h2::serve(stream, entrance, self.proxy.clone(), limits, shutdown.clone()).await;
                 None
             }
         }
@@ -72,7 +82,7 @@ enum Protocol {
 
 impl Connections {
     /// Finds out how a client comes in. `None`: it does not.
-    async fn enter(&self, mut stream: Stream) -> Option<(Stream, Arc<Entrance>, Protocol)> {
+    async fn enter(&self, mut stream: Stream, limits: &Limits) -> Option<(Stream, Arc<Entrance>, Protocol)> {
         let local = stream.get_socket_digest().and_then(|digest| digest.local_addr()?.as_inet().copied());
         let door = local.map(|local| self.doors.of(local)).unwrap_or_default();
         if let (Door::Tls, Some(terminator)) = (door, &self.terminator) {
@@ -88,20 +98,27 @@ impl Connections {
             return Some((Box::new(secured), Arc::new(entrance), protocol));
         }
         let protocol = match self.h2c && door == Door::Plain {
-            true => first_words(&mut stream).await?,
+            true => first_words(&mut stream, limits.idle_timeout).await?,
             false => Protocol::Http1,
         };
         Some((stream, Arc::new(Entrance { door, certificate: None }), protocol))
     }
 
     /// Serves requests one after another.
-    async fn one_by_one(&self, stream: Stream, entrance: Arc<Entrance>, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn one_by_one(
+        &self,
+        stream: Stream,
+        entrance: Arc<Entrance>,
+        (peer, limits): (IpAddr, &Limits),
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        // Whole seconds is what Pingora takes.
+        let idle = limits.idle_timeout.as_secs_f64().ceil() as u64;
         let link = Arc::new(Link::new(entrance));
-        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let stream = Box::new(Guarded::new(stream, link.clone(), self.shared.clone(), peer));
         let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive((!*shutdown.borrow()).then_some(KEEP_ALIVE_SECONDS));
+        session.set_keepalive((!*shutdown.borrow()).then_some(idle));
+        session.set_keepalive_reuses_remaining(limits.max_requests_per_connection.map(|most| most - 1));
         loop {
             link.next_request();
             session.set_connection_user_context(Some(Box::new(link.clone())));
@@ -111,16 +128,16 @@ impl Connections {
                 settings.apply_to_session(&mut session);
             }
             // Pingora would wait for the next request for ever, and for the rest of its head as well.
-            session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+            session.set_keepalive(Some(idle));
         }
     }
 }
 
 /// Whether a client begins with the words of HTTP/2 (RFC 9113, section 3.4), whose first is no method that anybody
 /// uses.
-async fn first_words(stream: &mut Stream) -> Option<Protocol> {
+async fn first_words(stream: &mut Stream, within: Duration) -> Option<Protocol> {
     let mut word = [0; 3];
-    let looked = timeout(Duration::from_secs(KEEP_ALIVE_SECONDS), stream.try_peek(&mut word)).await;
+    let looked = timeout(within, stream.try_peek(&mut word)).await;
     let is_known = looked.ok()?.ok()?;
     Some(if is_known && word == *b"PRI" { Protocol::Http2 } else { Protocol::Http1 })
 }

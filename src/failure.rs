@@ -2,6 +2,9 @@
 
 use pingora::{Error, ErrorSource, ErrorType};
 
+/// By which a body is known that is too large.
+pub const BODY_TOO_LARGE: &str = "body too large";
+
 /// What broke while a request was forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -17,6 +20,12 @@ pub enum Failure {
     BadRequest,
     /// The client took too long to send its request.
     SlowRequest,
+    /// The body of the client's request is larger than it may be.
+    BodyTooLarge,
+    /// The head of it is.
+    HeadTooLarge,
+    /// Its target is longer than it may be.
+    UriTooLong,
     /// The client is gone; nobody is there to be answered.
     ClientGone,
     /// Our own fault.
@@ -47,6 +56,7 @@ impl Failure {
                 T::ReadError | T::WriteError | T::WriteTimedout | T::ConnectionClosed | T::H2Error,
             ) => Failure::ClientGone,
             (ErrorSource::Downstream, T::ReadTimedout) => Failure::SlowRequest,
+            (ErrorSource::Downstream, T::Custom(BODY_TOO_LARGE)) => Failure::BodyTooLarge,
             (ErrorSource::Downstream, _) => Failure::BadRequest,
             (ErrorSource::Internal | ErrorSource::Unset, T::WriteError | T::WriteTimedout) => Failure::ClientGone,
             (ErrorSource::Internal | ErrorSource::Unset, _) => Failure::Internal,
@@ -60,6 +70,9 @@ impl Failure {
             Failure::Timeout => 504,
             Failure::BadRequest => 400,
             Failure::SlowRequest => 408,
+            Failure::BodyTooLarge => 413,
+            Failure::UriTooLong => 414,
+            Failure::HeadTooLarge => 431,
             Failure::ClientGone => 499,
             Failure::Internal => 500,
         }
@@ -74,6 +87,9 @@ impl Failure {
             Failure::BadAnswer => "upstream_bad_answer",
             Failure::BadRequest => "bad_request",
             Failure::SlowRequest => "request_timeout",
+            Failure::BodyTooLarge => "body_too_large",
+            Failure::UriTooLong => "uri_too_long",
+            Failure::HeadTooLarge => "headers_too_large",
             Failure::ClientGone => "client_gone",
             Failure::Internal => "internal_error",
         }
@@ -87,6 +103,9 @@ impl Failure {
             Failure::Reset => "The target closed the connection before it had answered.",
             Failure::BadAnswer => "The target's answer is not valid HTTP.",
             Failure::BadRequest => "The request is not valid HTTP.",
+            Failure::BodyTooLarge => "The body of the request is larger than it may be.",
+            Failure::UriTooLong => "The target of the request is longer than it may be.",
+            Failure::HeadTooLarge => "The header of the request is larger than it may be, or has too many fields.",
             Failure::SlowRequest => "The request took too long to arrive.",
             Failure::ClientGone => "The client has closed the connection.",
             Failure::Internal => "Something went wrong in the gateway.",
@@ -131,10 +150,21 @@ mod tests {
     #[test]
     fn every_failure_has_its_own_code_and_says_something() {
         use Failure as F;
-        let all =
-            [F::Connect, F::Timeout, F::Reset, F::BadAnswer, F::BadRequest, F::SlowRequest, F::ClientGone, F::Internal];
+        let all = [
+            F::Connect,
+            F::Timeout,
+            F::Reset,
+            F::BadAnswer,
+            F::BadRequest,
+            F::SlowRequest,
+            F::ClientGone,
+            F::Internal,
+            F::BodyTooLarge,
+            F::UriTooLong,
+            F::HeadTooLarge,
+        ];
         let statuses = all.map(F::status);
-        assert_eq!(statuses, [502, 504, 502, 502, 400, 408, 499, 500]);
+        assert_eq!(statuses, [502, 504, 502, 502, 400, 408, 499, 500, 413, 414, 431]);
         let codes: std::collections::HashSet<&str> = all.iter().map(|failure| failure.code()).collect();
         assert_eq!(codes.len(), all.len());
         assert!(all.iter().all(|failure| failure.detail().ends_with('.')));

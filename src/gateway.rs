@@ -90,8 +90,7 @@ impl ProxyHttp for Gateway {
         end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::sending(session, data.as_ref(), end, ctx, Instant::now());
-        Ok(())
+        forward::sending(session, data.as_ref(), end, ctx, Instant::now())
     }
 
     async fn upstream_response_filter(

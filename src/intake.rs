@@ -43,14 +43,21 @@ pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
 /// # Errors
 /// Why it is not forwarded in any form.
 pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
+    if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
+        comes_in_chunks(session, ctx)?;
+    }
     let request = session.req_header_mut();
     if request.version == Version::HTTP_2 {
-        http2::to_http1(request)?;
+        http2::to_http1(request, &ctx.snapshot.limits.head)?;
     }
+    hop_by_hop::check_length(&request.headers)?;
     if !is_forwardable(&request.method) {
         return Err(Refusal::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
     }
     check_host(request)?;
+    if request.headers.get(header::EXPECT).is_some_and(|it| !it.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Refusal::ExpectationFailed);
+    }
     hop_by_hop::check(&request.headers)?;
     to_origin_form(request)?;
     normalise(request)?;
@@ -58,6 +65,18 @@ pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
         return Err(to_https(request, port));
     }
     ctx.snapshot.reserved.strip(request, ctx.from_trusted);
+    Ok(())
+}
+
+/// Pingora takes a `Content-Length` out where there is a `Transfer-Encoding`; somebody before us may have gone by it.
+fn comes_in_chunks(session: &Session, ctx: &RequestCtx) -> Result<(), Refusal> {
+    let Some(http1) = session.as_http1() else { return Ok(()) };
+    if hop_by_hop::names(&http1.get_headers_raw_bytes(), b"content-length") {
+        return Err(Refusal::Malformed("There are a Content-Length and a Transfer-Encoding."));
+    }
+    if let Some(link) = &ctx.link {
+        link.set_chunked();
+    }
     Ok(())
 }
 
@@ -111,10 +130,16 @@ fn check_host(request: &RequestHeader) -> Result<(), Refusal> {
         None if request.version == Version::HTTP_11 => Err(Refusal::HostInvalid("The Host header is missing.")),
         None => Ok(()),
         Some(host) => match http::uri::Authority::try_from(host.as_bytes()) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Refusal::HostInvalid("The Host header is not valid.")),
+            Ok(host) if has_good_port(&host) => Ok(()),
+            _ => Err(Refusal::HostInvalid("The Host header is not valid.")),
         },
     }
+}
+
+/// Whether the port, if there is one, is a number that a port can have.
+fn has_good_port(host: &http::uri::Authority) -> bool {
+    let after = host.as_str().strip_prefix(host.host()).unwrap_or_default();
+    after.is_empty() || after.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 fn normalise(request: &mut RequestHeader) -> Result<(), Refusal> {
@@ -178,6 +203,10 @@ mod tests {
             (Some(""), false),
             (Some("a b"), false),
             (Some("a/b"), false),
+            (Some("a:"), false),
+            (Some("a:99999"), false),
+            (Some("a:b"), false),
+            (Some("[::1]"), true),
         ] {
             let mut request = request("/", host);
             request.set_version(Version::HTTP_11);

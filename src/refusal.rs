@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
+use crate::failure::Failure;
 use crate::routing::path;
 
 /// Why a request is not forwarded.
@@ -17,6 +18,19 @@ pub enum Refusal {
     HostInvalid(&'static str),
     /// A header that would mean something else to the next server.
     HeaderInvalid(&'static str),
+    /// A request whose end could be found in two places, or whose target is none.
+    Malformed(&'static str),
+    /// More header than there may be.
+    HeadersTooLarge,
+    /// A longer target than it may be.
+    UriTooLong,
+    /// A body that is said to be larger than it may be.
+    BodyTooLarge {
+        /// Bytes that it may have.
+        most: u64,
+    },
+    /// What the client expects nobody can fulfil.
+    ExpectationFailed,
     /// A body in a transfer coding that would be lost on the way.
     TransferCodingUnsupported,
     /// A path that servers would disagree about.
@@ -84,6 +98,11 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Refusal::HostInvalid(_) | Refusal::HeaderInvalid(_) | Refusal::PathInvalid(_) => StatusCode::BAD_REQUEST,
+            Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+            Refusal::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Refusal::UriTooLong => StatusCode::URI_TOO_LONG,
+            Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Refusal::TransferCodingUnsupported => StatusCode::NOT_IMPLEMENTED,
             Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::UseHttps { .. } => StatusCode::PERMANENT_REDIRECT,
@@ -103,6 +122,11 @@ impl Refusal {
         match self {
             Refusal::HostInvalid(_) => "host_invalid",
             Refusal::HeaderInvalid(_) => "header_invalid",
+            Refusal::Malformed(_) => "bad_request",
+            Refusal::HeadersTooLarge => "headers_too_large",
+            Refusal::UriTooLong => "uri_too_long",
+            Refusal::BodyTooLarge { .. } => "body_too_large",
+            Refusal::ExpectationFailed => "expectation_failed",
             Refusal::TransferCodingUnsupported => "transfer_coding_unsupported",
             Refusal::PathInvalid(_) => "path_invalid",
             Refusal::MethodNotAllowed { .. } => "method_not_allowed",
@@ -122,7 +146,11 @@ impl Refusal {
     /// The sentence for people.
     pub fn detail(&self) -> Cow<'static, str> {
         match self {
-            Refusal::HostInvalid(why) | Refusal::HeaderInvalid(why) => (*why).into(),
+            Refusal::HostInvalid(why) | Refusal::HeaderInvalid(why) | Refusal::Malformed(why) => (*why).into(),
+            Refusal::HeadersTooLarge => Failure::HeadTooLarge.detail().into(),
+            Refusal::UriTooLong => Failure::UriTooLong.detail().into(),
+            Refusal::BodyTooLarge { most } => format!("The body of the request may have {} bytes.", most).into(),
+            Refusal::ExpectationFailed => "The only expectation that is met is 100-continue.".into(),
             Refusal::TransferCodingUnsupported => "The only transfer coding that is taken is chunked.".into(),
             Refusal::PathInvalid(why) => why.to_string().into(),
             Refusal::MethodNotAllowed { .. } => "This method is not allowed here.".into(),

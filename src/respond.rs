@@ -5,10 +5,10 @@
 
 mod grpc;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
@@ -26,11 +26,18 @@ static X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 /// usable; a larger one is not worth it and the connection closes.
 const DRAINED_BODY_BYTES: u64 = 256 * 1024;
 
+/// See [`hear_out`].
+const HEAR_OUT: Duration = Duration::from_secs(1);
+
 /// Answers with a refusal.
 ///
 /// # Errors
 /// The client cannot be written to.
 pub async fn refuse(session: &mut Session, ctx: &mut RequestCtx, refusal: &Refusal) -> Result<()> {
+    if let Refusal::Malformed(_) = refusal {
+        // Where the next request would begin is anybody's guess.
+        session.set_keepalive(None);
+    }
     problem(session, ctx, refusal.status(), refusal.code(), &refusal.detail(), refusal.header()).await
 }
 
@@ -81,7 +88,9 @@ async fn refuse_grpc(
     response.insert_header(X_GATEWAY_ERROR.as_str(), HeaderValue::from_static(code))?;
     decorate(&mut response, ctx)?;
     session.write_response_header(Box::new(response), false).await?;
-    session.as_downstream_mut().write_response_trailers(grpc::trailers(status, detail)).await
+    session.as_downstream_mut().write_response_trailers(grpc::trailers(status, detail)).await?;
+    hear_out(session).await;
+    Ok(())
 }
 
 fn document(status: StatusCode, code: &str, detail: &str, instance: &str, request_id: &str) -> Vec<u8> {
@@ -90,12 +99,14 @@ fn document(status: StatusCode, code: &str, detail: &str, instance: &str, reques
 
 /// The whole answer to bytes that are no request, ready to be written. The connection is of no use after
 /// it: where a next request would begin is anybody's guess.
-pub fn bad_request(request_id: &str) -> Vec<u8> {
-    let failure = Failure::BadRequest;
-    let body = document(StatusCode::BAD_REQUEST, failure.code(), failure.detail(), "/", request_id);
+pub fn bad_request(failure: Failure, request_id: &str) -> Vec<u8> {
+    let status = StatusCode::from_u16(failure.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = document(status, failure.code(), failure.detail(), "/", request_id);
     let head = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
+        "HTTP/1.1 {} {}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
          {}: {request_id}\r\n{}: {}\r\ndate: {}\r\nconnection: close\r\n\r\n",
+        status.as_str(),
+        status.canonical_reason().unwrap_or("Error"),
         body.len(),
         X_REQUEST_ID.as_str(),
         X_GATEWAY_ERROR.as_str(),
@@ -131,7 +142,19 @@ pub async fn send(
     if !bodiless {
         session.write_response_body(Some(body), true).await?;
     }
+    hear_out(session).await;
     Ok(())
+}
+
+/// Reads on for a moment what a client of HTTP/2 still sends that has been answered: to end its stream at once might
+/// overtake the answer. Over HTTP/1.1 the connection sees to that.
+async fn hear_out(session: &mut Session) {
+    if session.req_header().version == Version::HTTP_2 {
+        let downstream = session.as_downstream_mut();
+        downstream.set_total_drain_timeout(Some(HEAR_OUT));
+        // Whoever is still at it by then has had the time to hear the answer.
+        let _ = downstream.drain_request_body().await;
+    }
 }
 
 /// Adds what every answer carries, whoever gives it: the request id and what plugins noted.
@@ -153,6 +176,9 @@ pub fn decorate(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
 /// The answer comes before the body was read. A small body is read and thrown away afterwards; with a
 /// large one, or one of unknown size, the connection closes.
 fn keep_connection_if_cheap(session: &mut Session) {
+    if session.get_keepalive().is_none() {
+        return;
+    }
     let length = session
         .req_header()
         .headers
@@ -160,6 +186,6 @@ fn keep_connection_if_cheap(session: &mut Session) {
         .map(|length| length.to_str().ok()?.parse::<u64>().ok());
     if let Some(Some(0..=DRAINED_BODY_BYTES)) = length {
         session.as_downstream_mut().set_close_on_response_before_downstream_finish(false);
-        session.as_downstream_mut().set_total_drain_timeout(Some(std::time::Duration::from_secs(5)));
+        session.as_downstream_mut().set_total_drain_timeout(Some(Duration::from_secs(5)));
     }
 }

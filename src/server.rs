@@ -146,6 +146,7 @@ impl Ready {
             doors: Doors::new(self.addresses()),
             terminator: self.terminator,
             h2c: self.h2c,
+            crowd: Arc::default(),
         };
         let sockets = self.sockets.into_iter().map(|(socket, _)| socket).collect();
         let tasks = Tasks { shared: self.shared.clone(), resolve: self.resolve, keeper: self.keeper };

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub sources: Vec<Arc<Source>>,
     /// Header names that clients may not use.
     pub reserved: Reserved,
+    /// What clients may ask of the gateway.
+    pub limits: config::Limits,
     /// Networks whose word on the client's address is taken.
     pub trusted_proxies: Vec<IpNet>,
     /// Where limits are counted.
@@ -65,6 +67,8 @@ pub struct Route {
     pub retries: Option<Retries>,
     /// How long to wait for a target.
     pub timeouts: config::Timeouts,
+    /// Bytes that the body of a request may have, if that matters.
+    pub max_body: Option<u64>,
     /// How targets are connected to.
     pub peers: Peers,
 }
@@ -86,6 +90,7 @@ impl Snapshot {
             sources: targets.sources(),
             registry: targets.registry,
             reserved: Reserved::new(config.identity_headers.iter().cloned()),
+            limits: config.limits,
             trusted_proxies: config.trusted_proxies.clone(),
             store,
         }
@@ -141,6 +146,7 @@ fn compile(
         plugins,
         retries: route.retry.clone().map(|policy| Retries::new(policy, now)),
         timeouts: route.timeouts,
+        max_body: route.max_body,
         peers: Peers::new(route.timeouts, &route.upstream_tls),
     }
 }

@@ -5,6 +5,7 @@ mod auth;
 mod balance;
 mod breaker;
 mod health;
+mod limits;
 mod rate_limit;
 mod redis;
 mod resolve;
@@ -32,7 +33,8 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     let identity_headers = mapped.iter().map(|(_, header)| header.clone()).collect();
     let jwt = compiler.jwt(&file.auth.jwt, mapped);
     let defaults = file.defaults;
-    let routes: Vec<Route> = file.routes.iter().map(|route| compiler.route(route, &defaults)).collect();
+    let limits = compiler.limits(&file.limits);
+    let routes: Vec<Route> = file.routes.iter().map(|route| compiler.route(route, &defaults, &limits)).collect();
     if routes.is_empty() && !compiler.told_of("routes") {
         compiler.error(
             start(),
@@ -59,6 +61,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
         redis,
         trusted_proxies: compiler.trusted_proxies(&file.trusted_proxies),
         resolve: compiler.resolve(file.resolve.as_ref()),
+        limits,
         access_log: AccessLog {
             format: file.access_log.format,
             file: file.access_log.file.unwrap_or_else(|| "-".into()),

@@ -8,6 +8,7 @@
 mod balance;
 mod breaker;
 mod health;
+mod limits;
 mod plugins;
 mod rate_limit;
 mod resolve;
@@ -23,6 +24,7 @@ mod words;
 pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
 pub use self::health::HealthCheck;
+pub use self::limits::Limits;
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
 pub use self::resolve::Resolve;
 pub use self::retry::{BudgetBlock, Retry, floor};
@@ -33,7 +35,7 @@ pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateFiles, ClientAuth, Redirect, RedirectBlock, Tls};
 pub use self::upstream_tls::UpstreamTls;
 use self::words::Later;
-pub use self::words::{Network, Positive, Switch};
+pub use self::words::{Network, OrOff, Positive, Switch};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::located::Located;
@@ -66,6 +68,9 @@ pub struct File {
     /// Who the users are. Needed by routes with `auth: true`.
     #[serde(default)]
     pub auth: Auth,
+    /// What clients may ask of the gateway.
+    #[serde(default)]
+    pub limits: Limits,
     /// What operators see and do, on a listener of its own. Default: none.
     pub admin: Option<Admin>,
     /// Blocks that every route inherits unless it brings its own.
@@ -73,7 +78,6 @@ pub struct File {
     pub defaults: Policies,
     /// The routes, in the order that the stats show.
     pub routes: Vec<Located<Route>>,
-    limits: Later,
 }
 
 /// `redis:`

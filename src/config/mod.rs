@@ -25,7 +25,7 @@ pub use error::{LoadError, Position, Problem, Severity};
 pub use file::{BudgetBlock, Cost, HashKey, KeyPart, LogFormat, Scope, Sticky};
 pub use model::{
     AccessLog, Admin, Backoff, Balance, BalanceAlgorithm, Breaker, CertificateFiles, CheckKind, Concurrency, Config,
-    Destinations, Group, HealthCheck, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, Mirror, Mode, OnAllOpen,
+    Destinations, Group, HealthCheck, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen,
     OnRedisDown, RateLimit, Redirect, Resolve, Retry, Route, Target, Timeouts, Tls, UpstreamTls,
 };
 

@@ -5,6 +5,7 @@
 mod balance;
 mod breaker;
 mod health;
+mod limits;
 mod rate_limit;
 mod resolve;
 mod retry;
@@ -23,6 +24,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
 pub use self::health::{CheckKind, HealthCheck};
+pub use self::limits::Limits;
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
 pub use self::resolve::Resolve;
 pub use self::retry::Retry;
@@ -32,7 +34,7 @@ pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
 pub use self::upstream_tls::UpstreamTls;
 use super::file::LogFormat;
 use super::redis::Redis;
-use super::units::{Period, Secret};
+use super::units::{Period, Secret, Size};
 
 /// A whole gateway.
 #[derive(Clone, Debug, Serialize)]
@@ -54,6 +56,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// How names of targets are looked up.
     pub resolve: Resolve,
+    /// What clients may ask.
+    pub limits: Limits,
     /// Where access-log lines go.
     pub access_log: AccessLog,
     /// What operators see and do, if there is a listener for it.
@@ -162,6 +166,9 @@ pub struct Route {
     /// How targets are asked whether they are well; `None`: they are not.
     #[serde(serialize_with = "or_off")]
     pub health_check: Option<HealthCheck>,
+    /// Bytes of a body; `None`: any number.
+    #[serde(rename = "limits", serialize_with = "under_max_body")]
+    pub max_body: Option<u64>,
     /// Where copies of requests go; `None`: nowhere.
     #[serde(serialize_with = "or_off")]
     pub mirror: Option<Mirror>,
@@ -203,6 +210,11 @@ fn under_jwt<S: Serializer>(jwt: &Option<Jwt>, serializer: S) -> Result<S::Ok, S
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry("jwt", jwt)?;
     map.end()
+}
+
+fn under_max_body<S: Serializer>(bytes: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = bytes.map_or_else(|| "off".to_owned(), |bytes| Size(bytes).to_string());
+    serializer.collect_map([("maxBody", shown)])
 }
 
 fn header_map<S: Serializer>(pairs: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,6 +9,7 @@ mod retry;
 mod scheme;
 mod secret;
 mod sentinel;
+mod size;
 mod source;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use self::retry::{Repeatable, RetryOn};
 pub use self::scheme::Scheme;
 pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
+pub use self::size::Size;
 pub use self::source::{Origin, SourceKind, SourceUrl};
 use crate::ratio::Ratio;
 
@@ -54,7 +56,7 @@ macro_rules! word {
     )*};
 }
 word!(RetryOn, Repeatable);
-word!(Count, Port, Threads, Prefix, Weight);
+word!(Count, Port, Threads, Prefix, Size, Weight);
 word!(Period, Window, StatusRange, GrpcStatus, Factor, Ratio);
 word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 

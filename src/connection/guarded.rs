@@ -22,15 +22,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::alarm::Alarm;
 use super::linger::linger;
+use super::reader::Reader;
 use crate::downstream::link::Link;
 use crate::downstream::request_id;
-use crate::failure::Failure;
 use crate::observe::access_log::Entry;
 use crate::respond;
 use crate::shared::Shared;
-
-/// What a client sends ahead beyond this waits with the system.
-const MAX_AHEAD: usize = 4 * 1_024;
 
 /// The wrapped connection.
 pub struct Guarded {
@@ -40,8 +37,7 @@ pub struct Guarded {
     stalled: bool,
     /// Whether a read is waiting for the client.
     silent: bool,
-    /// What the client has sent ahead of its next request.
-    ahead: Vec<u8>,
+    reader: Reader,
     alarm: Alarm,
     shared: Arc<Shared>,
     peer: IpAddr,
@@ -52,12 +48,14 @@ pub struct Guarded {
 impl Guarded {
     /// Wraps the connection of `peer`.
     pub fn new(stream: Stream, link: Arc<Link>, shared: Arc<Shared>, peer: IpAddr) -> Self {
+        let limits = shared.snapshot.load().limits;
+        let reader = Reader::new(limits.head, limits.header_timeout);
         Guarded {
             stream,
             link,
             stalled: false,
             silent: false,
-            ahead: Vec::new(),
+            reader,
             alarm: Alarm::default(),
             shared,
             peer,
@@ -90,38 +88,6 @@ impl Guarded {
         Poll::Ready(())
     }
 
-    /// Reads what belongs to the request. When all of it has been read, Pingora only looks whether the client is still
-    /// there.
-    fn read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.link.is_whole() {
-            return self.read_ahead(cx);
-        }
-        if !self.ahead.is_empty() {
-            let count = buffer.remaining().min(self.ahead.len());
-            buffer.put_slice(&self.ahead[..count]);
-            self.ahead.drain(..count);
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-
-    /// Pingora stops looking when something comes, though deadlines are seen by whoever looks. So what comes is
-    /// laid by.
-    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.ahead.len() < MAX_AHEAD {
-            let mut chunk = [std::mem::MaybeUninit::uninit(); 1_024];
-            let mut chunk = ReadBuf::uninit(&mut chunk);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut chunk))?;
-            match chunk.filled() {
-                // It has said all that it wants, and waits for the answers.
-                [] if !self.ahead.is_empty() => return Poll::Pending,
-                [] => return Poll::Ready(Ok(())),
-                filled => self.ahead.extend_from_slice(filled),
-            }
-        }
-        Poll::Pending
-    }
-
     fn inner(self: Pin<&mut Self>) -> Pin<&mut Stream> {
         Pin::new(&mut self.get_mut().stream)
     }
@@ -130,7 +96,7 @@ impl Guarded {
     fn bad_request(&self) -> Vec<u8> {
         let id = request_id::fresh();
         let id = id.to_str().unwrap_or("-");
-        let failure = Failure::BadRequest;
+        let failure = self.reader.failure();
         self.shared.access_log.write(&Entry {
             method: "-",
             target: None,
@@ -142,7 +108,7 @@ impl Guarded {
             attempts: 0,
             code: Some(failure.code()),
         });
-        respond::bad_request(id)
+        respond::bad_request(failure, id)
     }
 }
 
@@ -192,7 +158,8 @@ impl AsyncWrite for Guarded {
 
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = self.read(cx, buffer);
+        let Guarded { reader, stream, link, .. } = &mut *self;
+        let read = reader.read(stream, link, cx, buffer);
         if read.is_ready() {
             if std::mem::take(&mut self.silent) {
                 self.link.hears(Instant::now());
@@ -200,6 +167,10 @@ impl AsyncRead for Guarded {
             if !self.link.is_over() {
                 return read;
             }
+        } else if let Some(due) = self.reader.due() {
+            ready!(self.alarm.poll(due, cx));
+            self.reader.give_up(buffer);
+            return Poll::Ready(Ok(()));
         } else {
             // While a request waits for its target, the connection waits for its client.
             self.silent = true;

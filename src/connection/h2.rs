@@ -1,7 +1,7 @@
 //! A connection of HTTP/2: its requests side by side, each a task, and bounds for what a client can make of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pingora_core::apps::HttpServerApp;
@@ -14,25 +14,22 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::stream::H2Stream;
+use crate::config::Limits;
 use crate::downstream::entrance::Entrance;
 use crate::downstream::link::Link;
 use crate::gateway::Gateway;
 
 /// A client that does not say its first words by then is no client of HTTP/2.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection on which nothing is under way for so long is closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Requests of one connection that are under way at the same time.
-const MAX_STREAMS: u32 = 128;
 /// What waits in memory for a client that does not read, of each request.
 const SEND_BUFFER: usize = 64 * 1_024;
 /// What may be on its way from a client before it is read: of each request, and of all of a connection.
 const STREAM_WINDOW: u32 = 256 * 1_024;
 const CONNECTION_WINDOW: u32 = 1_024 * 1_024;
-/// A header section that is longer is refused (RFC 9113, section 6.5.2).
-const MAX_HEADERS: u32 = 64 * 1_024;
 /// Streams that end before their time and are still remembered; more at once end the connection (CVE-2023-44487).
 const MAX_RESETS: usize = 32;
+/// Requests that a client may break off whatever it does with others.
+const FREE_RESETS: u32 = 100;
 /// Requests of one connection that are no requests, after which it is closed.
 const MAX_MALFORMED: u32 = 32;
 
@@ -41,6 +38,7 @@ pub async fn serve(
     stream: Stream,
     entrance: Arc<Entrance>,
     proxy: Arc<HttpProxy<Gateway>>,
+    limits: Limits,
     mut shutdown: ShutdownWatch,
 ) {
     let digest = Arc::new(Digest {
@@ -49,35 +47,45 @@ pub async fn serve(
         proxy_digest: stream.get_proxy_digest(),
         socket_digest: stream.get_socket_digest(),
     });
-    let Ok(Ok(mut connection)) = timeout(HANDSHAKE_TIMEOUT, handshake(stream, Some(options()))).await else { return };
+    let Ok(Ok(mut connection)) = timeout(HANDSHAKE_TIMEOUT, handshake(stream, Some(options(&limits)))).await else {
+        return;
+    };
     let busy = Arc::new(Busy::default());
-    let (mut malformed, mut is_ending) = (0, *shutdown.borrow());
+    let (mut accepted, mut malformed, mut is_ending) = (0_u32, 0, *shutdown.borrow());
     if is_ending {
         connection.graceful_shutdown();
     }
     loop {
-        let accepted = tokio::select! {
-            accepted = HttpSession::from_h2_conn(&mut connection, digest.clone()) => accepted,
+        let next = tokio::select! {
+            next = HttpSession::from_h2_conn(&mut connection, digest.clone()) => next,
             _ = shutdown.changed(), if !is_ending => {
                 connection.graceful_shutdown();
                 is_ending = true;
                 continue;
             }
-            () = busy.is_idle_for(IDLE_TIMEOUT), if !is_ending => {
+            () = busy.is_idle_for(limits.idle_timeout), if !is_ending => {
                 connection.graceful_shutdown();
                 is_ending = true;
                 continue;
             }
         };
-        match accepted {
+        match next {
             Ok(Some(H2Accept::Session(session))) => {
+                accepted = accepted.saturating_add(1);
+                if busy.is_abused(accepted) {
+                    return;
+                }
+                if limits.max_requests_per_connection.is_some_and(|most| accepted >= most) && !is_ending {
+                    connection.graceful_shutdown();
+                    is_ending = true;
+                }
                 let (proxy, shutdown, guard) = (proxy.clone(), shutdown.clone(), busy.enter());
                 let link = Arc::new(Link::new(entrance.clone()));
                 link.take();
                 tokio::spawn(async move {
-                    let session = ServerSession::new_custom(Box::new(H2Stream::new(session, link)));
+                    let session = ServerSession::new_custom(Box::new(H2Stream::new(session, link.clone())));
                     proxy.process_new_http(session, &shutdown).await;
-                    drop(guard);
+                    guard.end(link.is_gone());
                 });
             }
             Ok(Some(H2Accept::Rejected)) => {
@@ -91,11 +99,11 @@ pub async fn serve(
     }
 }
 
-fn options() -> H2Options {
+fn options(limits: &Limits) -> H2Options {
     let mut options = default_h2_options();
     options
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADERS)
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(u32::try_from(limits.head.bytes).unwrap_or(u32::MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
@@ -109,6 +117,8 @@ fn options() -> H2Options {
 #[derive(Default)]
 struct Busy {
     requests: AtomicUsize,
+    /// Requests that the client has broken off.
+    broken: AtomicU32,
     is_idle: Notify,
 }
 
@@ -116,6 +126,13 @@ impl Busy {
     fn enter(self: &Arc<Self>) -> Guard {
         self.requests.fetch_add(1, Ordering::Relaxed);
         Guard(self.clone())
+    }
+
+    /// Whether a client has broken off most of what it has asked for, which costs it nothing and others a lot (the rapid
+    /// reset of CVE-2023-44487).
+    fn is_abused(&self, accepted: u32) -> bool {
+        let broken = self.broken.load(Ordering::Relaxed);
+        broken > FREE_RESETS && broken > accepted / 2
     }
 
     /// Over when nothing has been under way for `span`, unless something comes.
@@ -129,6 +146,15 @@ impl Busy {
 
 /// One request for as long as it lives.
 struct Guard(Arc<Busy>);
+
+impl Guard {
+    /// The request is over, and may be broken off.
+    fn end(self, broken: bool) {
+        if broken {
+            self.0.broken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {

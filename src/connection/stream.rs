@@ -24,6 +24,10 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use super::alarm::Alarm;
 use crate::downstream::link::Link;
 
+/// How long, and how much, is read of a request that has been answered.
+const LINGER: Duration = Duration::from_secs(1);
+const MOST_DRAINED: usize = 16 << 20;
+
 /// The session of one stream.
 pub struct H2Stream {
     inner: HttpSession,
@@ -50,6 +54,9 @@ impl H2Stream {
             if let Poll::Ready(read) = read.as_mut().poll(cx) {
                 if std::mem::take(silent) {
                     link.hears(Instant::now());
+                }
+                if read.is_err() {
+                    link.set_gone();
                 }
                 return Poll::Ready(if link.is_over() { late() } else { read });
             }
@@ -90,6 +97,25 @@ impl H2Stream {
 /// Who asks what was late is told by the link.
 fn late<T>() -> Result<T> {
     Error::e_explain(ErrorType::ReadTimedout, "waiting for too long")
+}
+
+impl H2Stream {
+    /// Reads on for a moment what a client still sends that has been answered: to end the stream at once might overtake
+    /// the answer.
+    async fn linger(&mut self) {
+        if self.inner.response_written().is_none() || self.inner.is_body_done() {
+            return;
+        }
+        let drain = async {
+            let mut left = MOST_DRAINED;
+            while let Ok(Some(piece)) = self.inner.read_body_bytes().await {
+                let Some(less) = left.checked_sub(piece.len()) else { break };
+                left = less;
+            }
+        };
+        // Whoever is still at it by then has had the time to hear the answer.
+        let _ = tokio::time::timeout(LINGER, drain).await;
+    }
 }
 
 #[async_trait]
@@ -169,6 +195,7 @@ impl Session for H2Stream {
     }
 
     async fn shutdown(&mut self, _: u32, _: &str) {
+        self.linger().await;
         self.inner.shutdown();
     }
 
@@ -177,7 +204,9 @@ impl Session for H2Stream {
     }
 
     async fn finish(&mut self) -> Result<()> {
-        self.inner.finish()
+        self.inner.finish()?;
+        self.linger().await;
+        Ok(())
     }
 
     fn is_body_empty(&mut self) -> bool {

@@ -8,13 +8,25 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 
 use super::client_ip::X_FORWARDED_FOR;
-use super::request_id::X_REQUEST_ID;
 
 /// The field that names the user to the upstream.
 pub static X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Names by which something is decided here, and which nobody may say in another spelling.
+const SHADOWED: [&str; 9] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "transfer-encoding",
+    "upgrade",
+    "x-request-id",
+];
 
 /// The names that are taken away from clients.
 #[derive(Clone, Debug)]
@@ -38,7 +50,7 @@ impl Reserved {
             let text = name.as_str();
             let gone = if text.contains('_') {
                 let plain = text.replace('_', "-");
-                self.is_identity(&plain) || is_forwarding(&plain) || plain == X_REQUEST_ID.as_str()
+                self.is_identity(&plain) || is_forwarding(&plain) || SHADOWED.contains(&plain.as_str())
             } else {
                 self.is_identity(text) || !from_trusted && is_forwarding(text)
             };

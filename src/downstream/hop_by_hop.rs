@@ -14,6 +14,31 @@ const PROTECTED: [&str; 4] = ["host", "x-forwarded-for", "x-forwarded-host", "x-
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// Whether a head as it came has a field of this name.
+pub fn names(head: &[u8], name: &[u8]) -> bool {
+    let field = |line: &[u8]| line.split(|byte| *byte == b':').next().is_some_and(|it| it.eq_ignore_ascii_case(name));
+    head.split(|byte| *byte == b'\n').any(field)
+}
+
+/// Checks the fields of a request that say where it ends (RFC 9112, section 6.3), of which there has to be one at most.
+///
+/// # Errors
+/// Two servers could find its end in two places.
+pub fn check_length(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (lengths.next(), codings.next()) {
+        (Some(length), None) if length.as_bytes().contains(&b',') || lengths.next().is_some() => {
+            return Err(Refusal::Malformed("There is more than one Content-Length."));
+        }
+        (None, Some(_)) if codings.next().is_some() => {
+            return Err(Refusal::Malformed("There is more than one Transfer-Encoding."));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Checks the fields of a request that say how it travels.
 ///
 /// # Errors

@@ -28,6 +28,12 @@ pub struct Link {
     /// All of the request has been read: what else comes belongs to the next one.
     whole: AtomicBool,
     silence: Mutex<Silence>,
+    /// The body of the request comes in chunks.
+    chunked: AtomicBool,
+    /// And they are none.
+    malformed: AtomicBool,
+    /// The client has broken its request off.
+    gone: AtomicBool,
     patience: Mutex<Patience>,
 }
 
@@ -68,7 +74,38 @@ impl Link {
         self.unread.store(false, Ordering::Relaxed);
         self.slow.store(false, Ordering::Relaxed);
         self.whole.store(false, Ordering::Relaxed);
+        self.chunked.store(false, Ordering::Relaxed);
         *self.silence.lock() = Silence::default();
+    }
+
+    /// The body of the request comes in chunks.
+    pub fn set_chunked(&self) {
+        self.chunked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub fn is_chunked(&self) -> bool {
+        self.chunked.load(Ordering::Relaxed)
+    }
+
+    /// The client has broken its request off.
+    pub fn set_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// The chunks are none.
+    pub fn set_malformed(&self) {
+        self.malformed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether they are none.
+    pub fn is_malformed(&self) -> bool {
+        self.malformed.load(Ordering::Relaxed)
     }
 
     /// All of the request has been read; or not, since it is a tunnel to which all that follows belongs.

@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod client_ip;
 pub mod entrance;
+pub mod framing;
 pub mod headers;
 pub mod hop_by_hop;
 pub mod http2;

@@ -43,6 +43,10 @@ pub fn broke(
         return error;
     }
     let begun = has_begun(session);
+    if ctx.link.as_ref().is_some_and(|link| link.is_malformed()) {
+        error.etype = ErrorType::InvalidHTTPHeader;
+        error.as_down();
+    }
     if let Some(late) = ctx.link.as_ref().and_then(|link| link.patience().take_late()) {
         is_late(late, begun, ctx, &mut error);
     }

@@ -4,14 +4,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Version, header};
-use pingora::Result;
 use pingora::http::RequestHeader;
+use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::retry;
 use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
 use crate::downstream::request_id::X_REQUEST_ID;
+use crate::failure::BODY_TOO_LARGE;
 use crate::rng::{self, Rng};
 use crate::upstream::retry::Trouble;
 
@@ -85,12 +86,21 @@ fn copy(ctx: &mut RequestCtx, data: Option<&Bytes>, end: bool) {
 }
 
 /// A piece of the request's body has come from the client, or its end: from then on the target is waited for.
-pub fn sending(session: &Session, data: Option<&Bytes>, end: bool, ctx: &mut RequestCtx, now: Instant) {
+///
+/// # Errors
+/// There is more of it than there may be.
+pub fn sending(session: &Session, data: Option<&Bytes>, end: bool, ctx: &mut RequestCtx, now: Instant) -> Result<()> {
+    if let Some(most) = ctx.route.as_ref().and_then(|route| route.max_body)
+        && session.body_bytes_read() as u64 > most
+        && !session.was_upgraded()
+    {
+        return Err(Error::explain(ErrorType::Custom(BODY_TOO_LARGE), "the body is too large").into_down());
+    }
     copy(ctx, data, end);
     if let Some(attempt) = ctx.attempt.as_mut().filter(|_| end) {
         attempt.sent(now);
     }
-    let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return };
+    let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return Ok(()) };
     let mut patience = link.patience();
     match patience.is_with_client() {
         true if end => {
@@ -103,4 +113,5 @@ pub fn sending(session: &Session, data: Option<&Bytes>, end: bool, ctx: &mut Req
         // Tunnels, and requests that are answered before they have been sent.
         false => patience.alive(now),
     }
+    Ok(())
 }

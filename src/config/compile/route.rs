@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::{Compiler, at_route, split};
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
-use crate::config::model::{Breaker, Plugins, Route};
+use crate::config::model::{Breaker, Limits, Plugins, Route};
 
 impl Compiler<'_> {
-    pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
+    pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies, limits: &Limits) -> Route {
         let path = at_route(written);
         // A block that the route does not have stands under `defaults`.
         let place = |own: bool, key: &str| if own { format!("{path}.{key}") } else { format!("defaults.{key}") };
@@ -26,6 +26,11 @@ impl Compiler<'_> {
                 written.mirror.as_ref().or(defaults.mirror.as_ref()),
                 &place(written.mirror.is_some(), "mirror"),
             ),
+            // `off` on a route is none, whatever the gateway's is.
+            max_body: match written.limits.as_ref().or(defaults.limits.as_ref()).and_then(|own| own.max_body) {
+                Some(own) => own.0.map(|size| size.0),
+                None => limits.max_body,
+            },
             balance: self.balance(
                 written.balance.as_ref().or(defaults.balance.as_ref()),
                 &place(written.balance.is_some(), "balance"),

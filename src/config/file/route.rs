@@ -3,6 +3,7 @@
 use super::balance::{Balance, Concurrency};
 use super::breaker::Breaker;
 use super::health::HealthCheck;
+use super::limits::RouteLimits;
 use super::plugins::Plugins;
 use super::retry::Retry;
 use super::split::{Group, Mirror, Sticky};
@@ -38,6 +39,8 @@ pub struct Policies {
     pub health_check: Option<Located<Switch<HealthCheck>>>,
     /// Where copies of requests go: a block, or `off` (default).
     pub mirror: Option<Located<Switch<Mirror>>>,
+    /// What clients may ask of it.
+    pub limits: Option<RouteLimits>,
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
@@ -76,6 +79,8 @@ pub struct Route {
     pub health_check: Option<Located<Switch<HealthCheck>>>,
     /// Where copies of requests go: a block, or `off` (default).
     pub mirror: Option<Located<Switch<Mirror>>>,
+    /// What clients may ask of it.
+    pub limits: Option<RouteLimits>,
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
@@ -87,5 +92,4 @@ pub struct Route {
     rewrite: Later,
     redirect: Later,
     compress: Later,
-    limits: Later,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::de::value::MapAccessDeserializer;
@@ -47,6 +48,21 @@ impl<'de> Deserialize<'de> for PositiveOrOff {
             text => {
                 let period: Period = text.parse().map_err(|wrong| D::Error::custom(format!("{wrong}, or off")))?;
                 Ok(PositiveOrOff(Some(period).filter(|period| !period.0.is_zero())))
+            }
+        }
+    }
+}
+
+/// A value, or `off`.
+#[derive(Clone, Copy, Debug)]
+pub struct OrOff<T>(pub Option<T>);
+
+impl<'de, T: FromStr<Err = String>> Deserialize<'de> for OrOff<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "off" => Ok(OrOff(None)),
+            text => {
+                text.parse().map(|value| OrOff(Some(value))).map_err(|why| D::Error::custom(format!("{why}, or off")))
             }
         }
     }

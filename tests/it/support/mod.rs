@@ -22,7 +22,7 @@ pub use gateway::{Gateway, SECRET, aegis, gateway, over};
 pub use redis::Redis;
 pub use sentinels::{Sentinels, tls_sentinel};
 pub use tls::Certificates;
-pub use upstream::{Reply, Upstream};
+pub use upstream::{Received, Reply, Upstream};
 
 /// As long as anything here may take before the test gives up; far beyond what it takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);

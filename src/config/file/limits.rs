@@ -1,0 +1,39 @@
+//! `limits:`
+
+use super::words::{OrOff, Positive};
+use crate::config::located::Located;
+use crate::config::units::{Count, Size};
+
+/// `limits:` at the top level: what a client may ask of the gateway.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Limits {
+    /// Bytes of a body. Default: any number, since bodies are passed on as they come.
+    pub max_body: Option<OrOff<Size>>,
+    /// Fields of a head. Default: 100.
+    pub max_headers: Option<Located<Count>>,
+    /// Bytes of a head. Default: 64KiB.
+    pub max_header_bytes: Option<Located<Size>>,
+    /// Bytes of a target, the query included. Default: 8KiB.
+    pub max_uri: Option<Located<Size>>,
+    /// How long a head may take to arrive, from its first byte. Default: 10s.
+    pub header_timeout: Option<Positive>,
+    /// How long a connection may be unused. Default: 60s.
+    pub idle_timeout: Option<Positive>,
+    /// Connections in all. Default: 100000.
+    pub max_connections: Option<Count>,
+    /// Connections of one client address. Default: any number.
+    pub max_connections_per_client: Option<OrOff<Count>>,
+    /// Requests on one connection before it is closed. Default: any number.
+    pub max_requests_per_connection: Option<OrOff<Count>>,
+    /// Requests of one connection of HTTP/2 that are under way. Default: 128.
+    pub max_streams: Option<Count>,
+}
+
+/// `limits:` of a route.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RouteLimits {
+    /// Bytes of a body. Default: those of the gateway's `limits`.
+    pub max_body: Option<OrOff<Size>>,
+}
