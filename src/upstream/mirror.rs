@@ -14,6 +14,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_core::connectors::http::Connector;
 use tokio::sync::mpsc;
 
+use super::head;
 use super::peer::Peers;
 use super::target::Target;
 use crate::config::{self, Timeouts};
@@ -53,6 +54,9 @@ pub struct Totals {
     /// Not made, for there were enough under way; or given up, since the target did not keep up or the client left.
     pub dropped: u64,
 }
+
+/// One copy under way, counted for as long as this lives, whatever ends it.
+struct Flight(Arc<Mirror>);
 
 /// A copy that is being made.
 pub struct Copy {
@@ -101,30 +105,13 @@ impl Mirror {
         if chance >= self.share || self.target.circuit.is_held_open() {
             return None;
         }
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let Some(flight) = Flight::begin(self) else {
             self.totals.dropped.fetch_add(1, Ordering::Relaxed);
             return None;
-        }
-        let (body, pieces) = mpsc::channel(PIECES);
-        tokio::spawn(self.clone().run(framed(head, has_body), pieces));
-        Some(Copy { body })
-    }
-
-    async fn run(self: Arc<Self>, head: RequestHeader, pieces: mpsc::Receiver<Piece>) {
-        let sent = tokio::time::timeout(self.timeout, self.send(head, pieces)).await;
-        let count = match sent {
-            Ok(Ok(Some(status))) => {
-                self.totals.sent.fetch_add(1, Ordering::Relaxed);
-                (status >= 500).then_some(&self.totals.failed)
-            }
-            Ok(Ok(None)) => Some(&self.totals.dropped),
-            Ok(Err(_)) | Err(_) => Some(&self.totals.failed),
         };
-        if let Some(count) = count {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let (body, pieces) = mpsc::channel(PIECES);
+        tokio::spawn(flight.run(framed(head, has_body), pieces));
+        Some(Copy { body })
     }
 
     /// The status of the answer; `None` if the copy was given up.
@@ -144,11 +131,41 @@ impl Mirror {
             }
         }
         session.finish_request_body().await?;
-        session.read_response_header().await?;
-        let status = session.response_header().map(|response| response.status.as_u16());
+        let status = head::status(&mut session).await?;
         while session.read_response_body().await?.is_some() {}
         CONNECTOR.release_http_session(session, &peer, peer.options.idle_timeout).await;
-        Ok(status)
+        Ok(Some(status))
+    }
+}
+
+impl Flight {
+    /// One more, if there are few enough.
+    fn begin(mirror: &Arc<Mirror>) -> Option<Self> {
+        let before = mirror.in_flight.fetch_add(1, Ordering::Relaxed);
+        let flight = Flight(mirror.clone());
+        (before < mirror.limit).then_some(flight)
+    }
+
+    async fn run(self, head: RequestHeader, pieces: mpsc::Receiver<Piece>) {
+        let Mirror { totals, timeout, .. } = &*self.0;
+        let sent = tokio::time::timeout(*timeout, self.0.send(head, pieces)).await;
+        let count = match sent {
+            Ok(Ok(Some(status))) => {
+                totals.sent.fetch_add(1, Ordering::Relaxed);
+                (status >= 500).then_some(&totals.failed)
+            }
+            Ok(Ok(None)) => Some(&totals.dropped),
+            Ok(Err(_)) | Err(_) => Some(&totals.failed),
+        };
+        if let Some(count) = count {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

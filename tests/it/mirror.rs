@@ -95,6 +95,24 @@ fn a_shadow_that_is_gone_or_fails_is_counted_and_nothing_else() {
     }
 }
 
+/// Asked for the body of such an answer, Pingora panics, and the copy was under way for ever.
+#[test]
+fn informational_answers_of_a_shadow_are_passed_over() {
+    let hint = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    let hints = |count| format!("{}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", hint.repeat(count)).into_bytes();
+    let (target, early) = (Upstream::start(), Upstream::with(move |_| Reply::Bytes(hints(2))));
+    let without_end = Upstream::with(move |_| Reply::Bytes(hints(100)));
+    for (shadow, totals) in [(&early, [5, 0, 0]), (&without_end, [0, 5, 0])] {
+        let gateway = copying(&target.url(), &shadow.url(), "");
+        for _ in 0..5 {
+            assert_eq!(gateway.get("/").status, 200);
+            settled(&gateway);
+        }
+        assert_eq!(settled(&gateway), totals);
+    }
+    assert_eq!(early.connections(), 1, "the connection is kept");
+}
+
 #[test]
 fn what_is_sent_again_is_copied_once() {
     let (resets, well) = (Upstream::with(|_| Reply::Reset(Vec::new())), Upstream::start());
