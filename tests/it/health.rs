@@ -115,6 +115,24 @@ fn an_answer_that_comes_late_or_never_ends_is_bad() {
     assert_eq!(health(&gateway, 1)["reason"], "the answer is longer than 64 KiB");
 }
 
+/// Asked for the body of such an answer, Pingora panics, and the target was never asked again.
+#[test]
+fn informational_answers_are_passed_over() {
+    let early = Upstream::with(|_| {
+        let hint = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+        Reply::Bytes(format!("{hint}{hint}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").into_bytes())
+    });
+    for statuses in ["[200-399]", "[100-399]"] {
+        let gateway = over(&[early.url()], &format!("healthCheck: {{ interval: 50ms, statuses: {statuses} }}"));
+        let checked = |count: u64| health(&gateway, 0)["checks"].as_u64().filter(|checks| *checks >= count);
+        eventually("a few checks", || checked(3));
+        assert_eq!(
+            (health(&gateway, 0)["state"].as_str(), &health(&gateway, 0)["failed"]),
+            (Some("HEALTHY"), &0.into())
+        );
+    }
+}
+
 #[test]
 fn one_loop_asks_a_target_however_many_routes_name_it() {
     let upstream = Upstream::start();

@@ -20,6 +20,7 @@ use pingora_load_balancing::health_check::{HealthCheck as Ask, TcpHealthCheck};
 
 use crate::config::units::StatusRange;
 use crate::config::{CheckKind, HealthCheck};
+use crate::upstream::head;
 
 /// All targets are asked by one connector, which keeps nothing.
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
@@ -61,7 +62,7 @@ impl Ask for Http {
         request.insert_header(header::CONNECTION, "close")?;
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
-        let status = read_status(&mut session).await?;
+        let status = head::status(&mut session).await?;
         if !self.statuses.iter().any(|range| range.contains(status)) {
             return Error::e_explain(ErrorType::HTTPStatus(status), format!("status {status}"));
         }
@@ -111,7 +112,7 @@ impl Grpc {
         );
         session.write_request_header(Box::new(request)).await?;
         session.write_request_body(question(&self.service), true).await?;
-        let status = read_status(session).await?;
+        let status = head::status(session).await?;
         if status != 200 {
             return Error::e_explain(ErrorType::HTTPStatus(status), format!("status {status}"));
         }
@@ -137,12 +138,6 @@ impl Grpc {
 fn peer(target: &Backend) -> Result<HttpPeer> {
     let address = target.addr.as_inet().ok_or_else(|| Error::explain(ErrorType::ConnectError, "no address of TCP"))?;
     Ok(HttpPeer::new(address, false, String::new()))
-}
-
-async fn read_status(session: &mut HttpSession) -> Result<u16> {
-    session.read_response_header().await?;
-    let response = session.response_header().map(|response| response.status.as_u16());
-    response.ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no head of an answer"))
 }
 
 /// The body, of which more than enough is an error.
