@@ -103,16 +103,26 @@ fn checks_by_connecting_and_by_grpc() {
 }
 
 #[test]
-fn an_answer_that_comes_late_or_never_ends_is_bad() {
+fn an_answer_that_comes_late_is_bad() {
     let silent = Upstream::with(|_| Reply::Talk(Box::new(|stream| drop(std::io::Read::read(stream, &mut [0; 1])))));
-    let endless = Upstream::with(|_| {
-        Reply::Bytes([b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n".to_vec(), vec![b'x'; 1_000_000]].concat())
-    });
-    let gateway = over(&[silent.url(), endless.url()], "healthCheck: { interval: 300ms, timeout: 200ms }");
+    let gateway = over(&[silent.url()], "healthCheck: { interval: 300ms, timeout: 200ms }");
     await_state(&gateway, 0, "UNHEALTHY");
     assert_eq!(health(&gateway, 0)["reason"], "no answer within 200 ms");
-    await_state(&gateway, 1, "UNHEALTHY");
-    assert_eq!(health(&gateway, 1)["reason"], "the answer is longer than 64 KiB");
+}
+
+/// A page of more than 64 KiB was bad, whatever its status.
+#[test]
+fn the_status_of_an_answer_decides_however_long_it_is() {
+    let page = |status: u16, sent: usize| {
+        let head = format!("HTTP/1.1 {status} Reason\r\ncontent-length: 1000000\r\n\r\n");
+        Upstream::with(move |_| Reply::Bytes([head.as_bytes(), &vec![b'x'; sent]].concat()))
+    };
+    let (long, endless, ill) = (page(200, 1_000_000), page(200, 10), page(503, 1_000_000));
+    let gateway = over(&[long.url(), endless.url(), ill.url()], "healthCheck: { interval: 50ms, timeout: 500ms }");
+    for (row, state) in ["HEALTHY", "HEALTHY", "UNHEALTHY"].into_iter().enumerate() {
+        eventually("a few checks", || health(&gateway, row)["checks"].as_u64().filter(|checks| *checks >= 3));
+        assert_eq!(health(&gateway, row)["state"], state);
+    }
 }
 
 /// Asked for the body of such an answer, Pingora panics, and the target was never asked again.

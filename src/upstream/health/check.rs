@@ -17,6 +17,7 @@ use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::{HealthCheck as Ask, TcpHealthCheck};
+use tokio::time::timeout;
 
 use crate::config::units::StatusRange;
 use crate::config::{CheckKind, HealthCheck};
@@ -26,6 +27,8 @@ use crate::upstream::head;
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
 /// More of an answer is not read.
 const MOST_BODY: usize = 64 * 1024;
+/// And for no longer, where nothing depends on it.
+const COURTESY: Duration = Duration::from_millis(100);
 const USER_AGENT: &str = concat!("aegis/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// What asks as `plan` says; the target is `authority` to itself.
@@ -66,7 +69,9 @@ impl Ask for Http {
         if !self.statuses.iter().any(|range| range.contains(status)) {
             return Error::e_explain(ErrorType::HTTPStatus(status), format!("status {status}"));
         }
-        read_body(&mut session).await.map(drop)
+        // The status decides. To close on what has not been read would reset the connection, which servers log.
+        tokio::spawn(async move { timeout(COURTESY, read_body(&mut session)).await.map(drop) });
+        Ok(())
     }
 
     fn health_threshold(&self, _: bool) -> usize {
