@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::support::dns::Dns;
 use crate::support::grpc::Grpc;
 use crate::support::{Gateway, Reply, Upstream, eventually, gateway, nobody};
 
@@ -141,6 +142,26 @@ fn informational_answers_are_passed_over() {
             (Some("HEALTHY"), &0.into())
         );
     }
+}
+
+/// One time-out was for all addresses, one after the other: the first that hung took it all.
+#[test]
+fn one_good_address_suffices_though_others_hang() {
+    let well = Upstream::start();
+    let silent = || Reply::Talk(Box::new(|stream| drop(std::io::Read::read(stream, &mut [0; 1]))));
+    let port = well.address.port();
+    let _hung: Vec<Upstream> =
+        (2..=5).map(|last| Upstream::at(([127, 0, 0, last], port).into(), move |_| silent())).collect();
+    let addresses: Vec<String> = (1..=5).map(|last| format!("127.0.0.{last}")).collect();
+    let hosts: Vec<(&str, &str)> = addresses.iter().map(|address| ("many.test", address.as_str())).collect();
+    let dns = Dns::start(60, &hosts, &[]);
+    let gateway = gateway(format!(
+        "{}routes: [{{ path: /, target: 'http://many.test:{port}', healthCheck: {{ interval: 50ms, timeout: 1s }} }}]\n",
+        dns.config()
+    ));
+    // Each address has been the first one.
+    eventually("a few checks", || health(&gateway, 0)["checks"].as_u64().filter(|checks| *checks >= 6));
+    assert_eq!((health(&gateway, 0)["state"].as_str(), &health(&gateway, 0)["failed"]), (Some("HEALTHY"), &0.into()));
 }
 
 #[test]
