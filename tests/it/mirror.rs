@@ -1,6 +1,7 @@
 //! Copies of requests.
 
 use std::io::Read;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -81,6 +82,28 @@ fn nobody_waits_for_a_shadow_that_hangs_and_its_copies_are_bounded() {
     let mirror = gateway.stats()[0]["route"]["mirror"].clone();
     assert!(mirror["inFlight"].as_u64().unwrap() <= 5 && mirror["dropped"].as_u64().unwrap() >= 15, "{mirror}");
     assert!(hung.received().len() <= 5);
+}
+
+/// 64 pieces of a body waited for it, 4 MiB, and did so half a minute after the copy had been given up.
+#[test]
+fn a_shadow_that_takes_nothing_costs_little_and_its_copies_are_over_at_once() {
+    let (target, deaf) = (Upstream::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let gateway = copying(&target.url(), &format!("http://{}", deaf.local_addr().unwrap()), "");
+    let body = "x".repeat(6 << 20);
+    let mut connection = gateway.connect();
+    let mut post = |count: u64| {
+        for _ in 0..count {
+            connection.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()));
+            connection.send(&body);
+            assert_eq!(connection.answer(false).status, 200);
+        }
+    };
+    post(1);
+    let before = gateway.peak_memory_kib();
+    post(20);
+    assert_eq!(settled(&gateway), [0, 0, 21]);
+    let more = gateway.peak_memory_kib() - before;
+    assert!(more < 20 << 10, "{more} KiB");
 }
 
 #[test]
