@@ -147,6 +147,24 @@ fn when_there_is_no_record_any_more_the_last_good_list_stays_and_that_is_said_on
     assert_eq!(gateway.get("/").status, 200);
 }
 
+/// What took longer than the start went on beside a second one, and its older answer came after a newer one.
+#[test]
+fn each_source_and_name_is_looked_up_by_one_alone() {
+    let upstream = Upstream::start();
+    let port = upstream.address.port();
+    let records = ["good.test", "gone.silent"].map(|name| format!("_http._tcp.users.test,{name},{port},1,1"));
+    let dns = Dns::start(3600, &[("good.test", "127.0.0.1"), ("plain.test", "127.0.0.1")], &records);
+    let gateway = gateway(format!(
+        "{}routes:\n  - {{ path: /a, target: 'dns+srv://_http._tcp.users.test' }}\n  - {{ path: /b, target: 'http://plain.test:{port}' }}\n",
+        dns.config()
+    ));
+    eventually("it to be found", || (gateway.get("/a").status == 200).then_some(()));
+    std::thread::sleep(Duration::from_millis(1_000));
+    // A and AAAA of names.
+    let asked = ["_http._tcp.users.test", "good.test", "plain.test"].map(|name| dns.asked(name));
+    assert_eq!(asked, [1, 2, 2]);
+}
+
 #[test]
 fn a_source_without_targets_is_503_until_there_is_one() {
     let upstream = Upstream::start();

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::dns::Service;
 use super::file::{self, Stamp};
-use super::{Lookout, names, tick};
+use super::{First, Lookout, tick};
 use crate::config::units::{SourceKind, SourceUrl, TargetUrl};
 use crate::upstream::balance::reduced;
 use crate::upstream::registry::{Blueprint, Registry};
@@ -150,7 +150,7 @@ impl Source {
 }
 
 /// Asks once, and says how long what was found is good.
-pub async fn look(lookout: &Arc<Lookout>, source: &Source) -> Option<Duration> {
+async fn look(lookout: &Arc<Lookout>, source: &Source) -> Option<Duration> {
     let (named, lasts) = match ask(lookout, source).await {
         Ok(Some(answer)) => answer,
         Ok(None) => return None,
@@ -160,10 +160,9 @@ pub async fn look(lookout: &Arc<Lookout>, source: &Source) -> Option<Duration> {
         }
     };
     let (found, new) = source.named(named);
-    for target in &new {
-        // So that it does not begin with a failure for want of an address.
-        names::look(lookout, target).await;
-        lookout.begin(target);
+    // So that it does not begin with a failure for want of an address.
+    for target in new {
+        lookout.begin(&[target], &[]).over().await;
     }
     source.take(found);
     lasts
@@ -210,19 +209,18 @@ async fn ask(lookout: &Lookout, source: &Source) -> Result<Option<Asked>, String
 }
 
 /// Asks for as long as the source is in use.
-pub async fn watch(lookout: Arc<Lookout>, source: Weak<Source>) {
-    let Some((is_file, doubted)) =
-        source.upgrade().map(|source| (matches!(source.url.kind, SourceKind::File { .. }), source.doubted.clone()))
-    else {
-        return;
-    };
-    let mut lasts = Some(Duration::ZERO);
+pub async fn watch(lookout: Arc<Lookout>, source: Weak<Source>, first: First) {
+    let mut first = Some(first);
     loop {
+        let (lasts, is_file, doubted) = {
+            let Some(source) = source.upgrade() else { return };
+            let lasts = look(&lookout, &source).await;
+            (lasts, matches!(source.url.kind, SourceKind::File { .. }), source.doubted.clone())
+        };
+        drop(first.take());
         match is_file {
             true => tick().await,
             false => lookout.timing.pause(lasts, &doubted).await,
         }
-        let Some(source) = source.upgrade() else { return };
-        lasts = look(&lookout, &source).await;
     }
 }
