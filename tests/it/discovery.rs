@@ -165,6 +165,36 @@ fn each_source_and_name_is_looked_up_by_one_alone() {
     assert_eq!(asked, [1, 2, 2]);
 }
 
+/// New targets were looked up one after the other before any was taken: each that nobody answers for took seconds.
+#[test]
+fn a_name_that_leads_nowhere_holds_nobody_up_and_its_target_joins_later() {
+    let upstream = Upstream::start();
+    let port = upstream.address.port();
+    let names: Vec<String> =
+        std::iter::once("z.test".to_owned()).chain((0..10).map(|n| format!("gone{n}.silent"))).collect();
+    let records: Vec<String> = names.iter().map(|name| format!("_http._tcp.users.test,{name},{port},1,1")).collect();
+    let mut dns = Dns::start(3600, &[("z.test", "127.0.0.1")], &records);
+    let gateway = over(&dns, "dns+srv://_http._tcp.users.test", "");
+    assert_eq!(statuses(&gateway, 3), [200; 3], "as soon as it is up");
+    assert_eq!(targets(&gateway), [format!("http://z.test:{port}")]);
+    let waiting = |gateway: &Gateway| discovery(gateway)["waiting"].as_array().map_or(0, Vec::len);
+    assert_eq!(waiting(&gateway), 10);
+    dns.set_hosts(&[("z.test", "127.0.0.1"), ("gone3.silent", "127.0.0.1")]);
+    await_targets(&gateway, &[format!("http://gone3.silent:{port}"), format!("http://z.test:{port}")]);
+    assert_eq!((statuses(&gateway, 4), waiting(&gateway)), (vec![200; 4], 9));
+}
+
+#[test]
+fn while_nobody_who_is_named_can_be_found_those_who_were_stay() {
+    let upstream = Upstream::start();
+    let record = |name: &str| format!("_http._tcp.users.test,{name},{},1,1", upstream.address.port());
+    let mut dns = Dns::start(1, &[("a.test", "127.0.0.1")], &[record("a.test")]);
+    let gateway = over(&dns, "dns+srv://_http._tcp.users.test", "");
+    dns.set_services(&[record("gone.silent")]);
+    eventually("it to be named", || discovery(&gateway)["waiting"].is_array().then_some(()));
+    assert_eq!((statuses(&gateway, 2), targets(&gateway).len()), (vec![200; 2], 1));
+}
+
 #[test]
 fn a_source_without_targets_is_503_until_there_is_one() {
     let upstream = Upstream::start();

@@ -1,9 +1,10 @@
 //! Where targets are: their names looked up (`names`), and those that the config does not name asked from whoever
 //! knows them ([`source`], by [`dns`] or from a `file`).
 //!
-//! What cannot be found stops nobody: its target fails until it is found. When a later look-up fails, what was known
-//! so far stays in use.
+//! What cannot be found stops nobody: a target that the config names fails until it is found, and one that a source
+//! names is not used until then. When a later look-up fails, what was known so far stays in use.
 
+mod answer;
 pub mod dns;
 mod file;
 mod names;
@@ -13,7 +14,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::dns::Dns;
@@ -25,10 +26,15 @@ use crate::config::Resolve;
 /// After a look-up that failed; no longer than names may be known, and no sooner than they are asked again.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// So many names are looked up side by side: each takes sockets, and maybe a thread.
+const MOST_AT_ONCE: usize = 64;
+
 /// What looks out for all targets of a process.
 pub struct Lookout {
     dns: Dns,
     timing: Timing,
+    /// For names of targets. Sources do not wait for those.
+    places: Semaphore,
 }
 
 /// How often something is looked up.
@@ -58,7 +64,8 @@ impl Timing {
 impl Lookout {
     /// One that looks names up as the config says.
     pub fn new(resolve: &Resolve) -> Self {
-        Lookout { dns: Dns::new(resolve), timing: Timing { min: resolve.min, max: resolve.max } }
+        let timing = Timing { min: resolve.min, max: resolve.max };
+        Lookout { dns: Dns::new(resolve), timing, places: Semaphore::new(MOST_AT_ONCE) }
     }
 
     /// Has each looked up from now on, for as long as it is in use and by one task of its own, so that no older answer

@@ -22,6 +22,8 @@ pub fn here(target: &Target) {
 
 /// Looks a target's name up, and says how long what was found is good.
 async fn look(lookout: &Lookout, target: &Target) -> Option<Duration> {
+    // Nobody closes the semaphore.
+    let _place = lookout.places.acquire().await;
     let answer = lookout.dns.addresses(&target.url.host).await;
     let lasts = answer.as_ref().ok().map(|answer| answer.lasts);
     let at = |ip| SocketAddr::new(ip, target.url.port);
