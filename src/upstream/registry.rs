@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use super::criteria::Criteria;
 use super::target::Target;
@@ -31,21 +30,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The target at `url`, made by `blueprint` if it is new, and whether it is. Whoever cannot connect to it rings
-    /// `doubted`.
-    pub fn target(
-        &self,
-        url: &TargetUrl,
-        blueprint: &Blueprint,
-        doubted: &Arc<Notify>,
-        now: Instant,
-    ) -> (Arc<Target>, bool) {
+    /// The target at `url`, made by `blueprint` if it is new, and whether it is.
+    pub fn target(&self, url: &TargetUrl, blueprint: &Blueprint, now: Instant) -> (Arc<Target>, bool) {
         let mut known = self.known.lock();
         if let Some(target) = known.get(url.as_str()).and_then(Weak::upgrade) {
             return (target, false);
         }
         known.retain(|_, target| target.strong_count() > 0);
-        let target = Arc::new(Target::new(url.clone(), blueprint.clone(), doubted.clone(), now));
+        let target = Arc::new(Target::new(url.clone(), blueprint.clone(), now));
         known.insert(url.as_str().to_owned(), Arc::downgrade(&target));
         (target, true)
     }

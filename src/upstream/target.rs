@@ -42,7 +42,7 @@ pub struct Target {
     /// How attempts ended.
     pub record: Record,
     in_flight: AtomicU32,
-    /// Rung when it cannot be connected to: it may be elsewhere by now.
+    /// Rung when it cannot be connected to: it may be elsewhere by now. One waits for it.
     pub doubted: Arc<Notify>,
     /// Limits that are found out, by what is asked for; those that routes share.
     adaptive: Mutex<HashMap<Bounds, Weak<Concurrency>>>,
@@ -67,6 +67,8 @@ pub struct Member {
     pub leeway: u32,
     /// What it has of the route's requests, where that is counted.
     pub share: Option<Share>,
+    /// Rung, too, when it cannot be connected to: whoever found it may know of others by now.
+    pub source_doubted: Option<Arc<Notify>>,
 }
 
 /// What a target has of a route's requests.
@@ -82,7 +84,7 @@ pub struct Share {
 impl Target {
     /// One that is nowhere.
     pub fn by(blueprint: Blueprint) -> Self {
-        Target::new("http://a:1".parse().expect("a URL"), blueprint, Arc::default(), Instant::now())
+        Target::new("http://a:1".parse().expect("a URL"), blueprint, Instant::now())
     }
 }
 
@@ -100,6 +102,7 @@ impl Member {
             slow_start: None,
             leeway: 3,
             share: None,
+            source_doubted: None,
         }
     }
 }
@@ -124,6 +127,14 @@ impl Member {
         !is_open && !self.is_ill() && self.target.in_flight() < self.limit()
     }
 
+    /// It could not be connected to, or did not answer: what is known of where it is may be wrong.
+    pub(super) fn doubt(&self) {
+        self.target.doubted.notify_one();
+        if let Some(source) = &self.source_doubted {
+            source.notify_one();
+        }
+    }
+
     /// Failures in a row that its closed circuit has counted.
     pub(super) fn failures(&self, now: Instant) -> u32 {
         if self.guarded { self.target.circuit.failures(now) } else { 0 }
@@ -146,7 +157,7 @@ impl Share {
 
 impl Target {
     /// A target that is not resolved yet. Without a policy nobody asks its breaker, without a check nobody asks it.
-    pub fn new(url: TargetUrl, blueprint: Blueprint, doubted: Arc<Notify>, now: Instant) -> Self {
+    pub fn new(url: TargetUrl, blueprint: Blueprint, now: Instant) -> Self {
         let Blueprint { criteria, policy, check } = blueprint;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Target {
@@ -159,7 +170,7 @@ impl Target {
             taken: Quantiles::new(now),
             record: Record::default(),
             in_flight: AtomicU32::new(0),
-            doubted,
+            doubted: Arc::default(),
             adaptive: Mutex::default(),
             url,
         }

@@ -99,6 +99,31 @@ fn a_name_is_looked_up_again_when_connecting_fails() {
     }
 }
 
+/// All targets of a source and the source itself waited for one bell, which wakes one of those who wait.
+#[test]
+fn one_failure_has_both_the_name_and_the_source_looked_up_again() {
+    let upstream = Upstream::start();
+    let names = ["a.test", "b.test", "c.test", "d.test"];
+    let records = names.map(|name| format!("_http._tcp.users.test,{name},{},1,1", upstream.address.port()));
+    let hosts = |last| [("a.test", "127.0.0.1"), ("b.test", "127.0.0.1"), ("c.test", "127.0.0.1"), ("d.test", last)];
+    let mut dns = Dns::start(3600, &hosts("127.0.0.9"), &records);
+    let gateway = over(&dns, "dns+srv://_http._tcp.users.test", ", breaker: off, retry: off");
+    await_targets(&gateway, &names.map(|name| format!("http://{name}:{}", upstream.address.port())));
+    dns.set_hosts(&hosts("127.0.0.1"));
+    let asked = |name: &str| dns.asked(name);
+    let before = (asked("d.test"), asked("_http._tcp.users.test"));
+    assert_eq!(statuses(&gateway, 4).iter().filter(|status| **status == 502).count(), 1);
+    eventually("the name to be looked up", || (asked("d.test") > before.0).then_some(()));
+    eventually("the source to be asked", || (asked("_http._tcp.users.test") > before.1).then_some(()));
+    eventually("it to be found", || {
+        let addresses = |row: Value| {
+            row["addresses"].as_array().unwrap().contains(&format!("127.0.0.1:{}", upstream.address.port()).into())
+        };
+        gateway.stats().into_iter().all(addresses).then_some(())
+    });
+    assert_eq!((statuses(&gateway, 4), asked("a.test")), (vec![200; 4], 2), "and nobody else");
+}
+
 #[test]
 fn services_are_found_with_port_weight_and_priority() {
     let upstreams: Vec<Upstream> = (0..4).map(|_| Upstream::start()).collect();

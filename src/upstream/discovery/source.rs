@@ -33,8 +33,8 @@ pub struct Source {
     /// Those that are in use.
     found: ArcSwap<Vec<Found>>,
     status: Mutex<Status>,
-    /// Rung when a target cannot be connected to.
-    doubted: Arc<Notify>,
+    /// Rung when a target of it cannot be connected to. One waits for it.
+    pub doubted: Arc<Notify>,
     rosters: Mutex<Vec<Weak<Roster>>>,
 }
 
@@ -122,7 +122,7 @@ impl Source {
         named.dedup_by(|a, b| (a.tier, &a.url) == (b.tier, &b.url));
         let mut new = Vec::new();
         let target = |Named { tier, url, weight }| {
-            let (target, is_new) = self.registry.target(&url, &self.blueprint, &self.doubted, Instant::now());
+            let (target, is_new) = self.registry.target(&url, &self.blueprint, Instant::now());
             if is_new {
                 new.push(target.clone());
             }
