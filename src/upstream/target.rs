@@ -16,8 +16,10 @@ use super::health::Checks;
 use super::quantiles::Quantiles;
 use super::record::Record;
 use super::registry::Blueprint;
+#[cfg(test)]
+use crate::breaker::Policy;
+use crate::breaker::View;
 use crate::breaker::circuit::Circuit;
-use crate::breaker::{Policy, View};
 use crate::config::units::TargetUrl;
 
 /// One target URL. All routes that name it share it, its circuit included.
@@ -30,7 +32,7 @@ pub struct Target {
     /// What counts as a failure.
     pub(super) criteria: Criteria,
     /// Its breaker. Where none is wanted, nobody asks or tells it anything, and it can still be held open by hand.
-    pub circuit: Circuit,
+    pub circuit: Arc<Circuit>,
     /// What it says of itself, if it is asked.
     pub checks: Option<Checks>,
     /// Where it is.
@@ -84,7 +86,14 @@ pub struct Share {
 impl Target {
     /// One that is nowhere.
     pub fn by(blueprint: Blueprint) -> Self {
-        Target::new("http://a:1".parse().expect("a URL"), blueprint, Instant::now())
+        Target::at("http://a:1".parse().expect("a URL"), blueprint)
+    }
+
+    /// The same with a URL.
+    pub fn at(url: TargetUrl, blueprint: Blueprint) -> Self {
+        let now = Instant::now();
+        let circuit = Circuit::new(blueprint.policy.unwrap_or_else(Policy::standard), now);
+        Target::around(Arc::new(circuit), url, blueprint, now)
     }
 }
 
@@ -156,14 +165,15 @@ impl Share {
 }
 
 impl Target {
-    /// A target that is not resolved yet. Without a policy nobody asks its breaker, without a check nobody asks it.
-    pub fn new(url: TargetUrl, blueprint: Blueprint, now: Instant) -> Self {
-        let Blueprint { criteria, policy, check } = blueprint;
+    /// A target that is not resolved yet, with a circuit that somebody else may know. Without a policy nobody asks its
+    /// breaker, without a check nobody asks it.
+    pub fn around(circuit: Arc<Circuit>, url: TargetUrl, blueprint: Blueprint, now: Instant) -> Self {
+        let Blueprint { criteria, check, .. } = blueprint;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Target {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             criteria,
-            circuit: Circuit::new(policy.unwrap_or_else(Policy::standard), now),
+            circuit,
             checks: check.map(|plan| Checks::new(plan, url.authority(), now)),
             addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
             latency: Latency::new(now),

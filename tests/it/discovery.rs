@@ -305,6 +305,56 @@ fn a_file_that_disappears_or_is_wrong_changes_nothing_and_is_told_of_once() {
     eventually("it to be well again", || discovery(&gateway)["error"].is_null().then_some(()));
 }
 
+/// Answers of DNS that name a few at a time closed the circuits of those that they left out.
+#[test]
+fn a_target_that_comes_back_has_the_circuit_that_it_had() {
+    let (well, broken) = (Upstream::start(), Upstream::with(|_| Reply::status(500, "broken")));
+    let listed = Listed::new(&format!("- {}\n- {}\n", well.url(), broken.url()));
+    let gateway = listed.gateway();
+    await_targets(&gateway, &[well.url(), broken.url()]);
+    eventually("its circuit to open", || {
+        gateway.get("/");
+        gateway.states().contains(&"OPEN".to_owned()).then_some(())
+    });
+    let before = broken.received().len();
+    listed.write(&format!("- {}\n", well.url()));
+    await_targets(&gateway, &[well.url()]);
+    listed.write(&format!("- {}\n- {}\n", well.url(), broken.url()));
+    await_targets(&gateway, &[well.url(), broken.url()]);
+    let row = gateway.stats().into_iter().find(|row| row["targetUrl"] == broken.url()).unwrap();
+    assert_eq!((&row["state"], &row["trips"]), (&"OPEN".into(), &1.into()), "{row}");
+    assert_eq!((statuses(&gateway, 4), broken.received().len()), (vec![200; 4], before));
+}
+
+/// A pod that is restarted while somebody drains it got requests again.
+#[test]
+fn a_target_that_is_held_open_is_so_when_it_comes_back_until_it_is_reset() {
+    let (one, other) = (Upstream::start(), Upstream::start());
+    let both = format!("- {}\n- {}\n", one.url(), other.url());
+    let listed = Listed::new(&both);
+    let gateway = gateway(format!(
+        "admin: {{ listen: 127.0.0.1:0 }}\nroutes: [{{ path: /, target: 'file://{}' }}]\n",
+        listed.file().display()
+    ));
+    await_targets(&gateway, &[one.url(), other.url()]);
+    let act = |action: &str| {
+        let answer = gateway.operate("POST", &format!("/circuits/{action}?target={}", one.url()), &[]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let leave_and_return = |meanwhile: &dyn Fn()| {
+        listed.write(&format!("- {}\n", other.url()));
+        await_targets(&gateway, &[other.url()]);
+        meanwhile();
+        listed.write(&both);
+        await_targets(&gateway, &[one.url(), other.url()]);
+    };
+    act("open");
+    leave_and_return(&|| {});
+    assert_eq!((statuses(&gateway, 4), one.received().len()), (vec![200; 4], 0));
+    leave_and_return(&|| act("reset"));
+    assert_eq!((statuses(&gateway, 4), one.received().len()), (vec![200; 4], 2));
+}
+
 /// What is under way to a target that is gone ends as it would have.
 #[test]
 fn a_target_that_is_gone_is_drained() {

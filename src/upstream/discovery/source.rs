@@ -210,6 +210,7 @@ async fn look(lookout: &Arc<Lookout>, source: &Source) -> Option<Duration> {
     // Most names are found at once, and all of those are taken together. Nobody waits for the others.
     let _ = timeout(SOON, lookout.begin(&new, &[]).over()).await;
     source.take();
+    source.registry.sweep(Instant::now());
     lasts
 }
 
