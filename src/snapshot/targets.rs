@@ -102,7 +102,7 @@ impl<'c> Targets<'c> {
     /// Where copies of a route's requests go.
     pub fn mirror(&self, route: &config::Route, now: Instant) -> Option<Arc<Mirror>> {
         let mirror = route.mirror.as_ref()?;
-        let (target, _) = self.registry.target(&mirror.target, &blueprint(&Guards::default()), now);
+        let target = self.registry.shadow(&mirror.target, &blueprint(&Guards::default()), now);
         Some(Arc::new(Mirror::new(mirror, target, route.timeouts)))
     }
 

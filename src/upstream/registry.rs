@@ -15,7 +15,7 @@ use crate::breaker::circuit::Circuit;
 use crate::config::HealthCheck;
 use crate::config::units::TargetUrl;
 
-/// What a target is made by.
+/// What a target is made by. The first that somebody has for a URL counts as long as the target is in use.
 #[derive(Clone, Debug)]
 pub struct Blueprint {
     /// What counts as a failure.
@@ -24,6 +24,16 @@ pub struct Blueprint {
     pub policy: Option<Policy>,
     /// How it is asked whether it is well, if it is.
     pub check: Option<HealthCheck>,
+}
+
+impl Blueprint {
+    /// Whether a target that is made by this is also what `other` asks for. Who asks for no breaker or no check takes
+    /// any, and how long a probe may take is no matter.
+    fn suits(&self, other: &Blueprint) -> bool {
+        let guards = |blueprint: &Blueprint| blueprint.policy.map(|policy| Policy { lease: Duration::ZERO, ..policy });
+        let is_guarded = guards(other).is_none() || guards(self) == guards(other) && self.criteria == other.criteria;
+        is_guarded && (other.check.is_none() || self.check == other.check)
+    }
 }
 
 /// For so long the circuit of a target that is gone is remembered: answers of DNS that name a few at a time leave it out
@@ -41,9 +51,21 @@ pub struct Registry {
 #[derive(Debug)]
 struct Known {
     target: Weak<Target>,
+    /// `None`: so far copies go there, and nothing else.
+    blueprint: Option<Blueprint>,
+    /// Whether it was told that somebody has another one.
+    is_told: bool,
+    /// All targets that there have been at the URL share it.
     circuit: Arc<Circuit>,
     /// When nobody was seen to use it any more.
     gone: Option<Instant>,
+}
+
+impl Known {
+    fn of(target: &Arc<Target>, blueprint: Option<Blueprint>) -> Self {
+        let (target, circuit) = (Arc::downgrade(target), target.circuit.clone());
+        Known { target, blueprint, is_told: false, circuit, gone: None }
+    }
 }
 
 impl Registry {
@@ -52,16 +74,38 @@ impl Registry {
     pub fn target(&self, url: &TargetUrl, blueprint: &Blueprint, now: Instant) -> (Arc<Target>, bool) {
         let mut known = self.known.lock();
         let before = known.get(url.as_str());
-        if let Some(target) = before.and_then(|known| known.target.upgrade()) {
+        let defined = before.filter(|known| known.blueprint.is_some());
+        if let Some(target) = defined.and_then(|known| known.target.upgrade()) {
             return (target, false);
         }
         let policy = blueprint.policy.unwrap_or_else(Policy::standard);
         let circuit = before.map(|known| known.circuit.clone());
         let circuit = circuit.inspect(|circuit| circuit.govern(policy, now));
         let circuit = circuit.unwrap_or_else(|| Arc::new(Circuit::new(policy, now)));
-        let target = Arc::new(Target::around(circuit.clone(), url.clone(), blueprint.clone(), now));
-        known.insert(url.as_str().to_owned(), Known { target: Arc::downgrade(&target), circuit, gone: None });
+        let target = Arc::new(Target::around(circuit, url.clone(), blueprint.clone(), now));
+        known.insert(url.as_str().to_owned(), Known::of(&target, Some(blueprint.clone())));
         (target, true)
+    }
+
+    /// The target at `url` for copies, which may be somebody's already. Copies go by neither breaker nor checks: should
+    /// anybody name it otherwise later, it is made anew as he says, around the same circuit.
+    pub fn shadow(&self, url: &TargetUrl, unguarded: &Blueprint, now: Instant) -> Arc<Target> {
+        let mut known = self.known.lock();
+        if let Some(target) = known.get(url.as_str()).and_then(|known| known.target.upgrade()) {
+            return target;
+        }
+        let circuit = Arc::new(Circuit::new(Policy::standard(), now));
+        let target = Arc::new(Target::around(circuit, url.clone(), unguarded.clone(), now));
+        known.insert(url.as_str().to_owned(), Known::of(&target, None));
+        target
+    }
+
+    /// Whether the target at `url` is another than `blueprint` asks for. Says so once.
+    pub fn contradicts(&self, url: &TargetUrl, blueprint: &Blueprint) -> bool {
+        let mut known = self.known.lock();
+        let Some(known) = known.get_mut(url.as_str()) else { return false };
+        let suits = known.blueprint.as_ref().is_none_or(|made_by| made_by.suits(blueprint));
+        !suits && !std::mem::replace(&mut known.is_told, true)
     }
 
     /// All that are in use, by URL.
@@ -85,7 +129,8 @@ impl Registry {
     pub fn sweep(&self, now: Instant) {
         let mut known = self.known.lock();
         known.retain(|_, known| {
-            known.gone = (known.target.strong_count() == 0).then(|| known.gone.unwrap_or(now));
+            let is_used = Arc::strong_count(&known.circuit) > 1;
+            known.gone = (!is_used).then(|| known.gone.unwrap_or(now));
             let long = known.gone.is_some_and(|gone| now.saturating_duration_since(gone) >= REMEMBERED);
             !long || known.circuit.view(now).held
         });
@@ -157,6 +202,40 @@ mod tests {
         assert_eq!(registry.all().len(), 1);
         assert_eq!(registry.known.lock().len(), MOST_GONE + 1);
         drop(used);
+    }
+
+    #[test]
+    fn the_first_blueprint_counts_and_it_is_told_once_that_there_is_another() {
+        let (registry, now) = (Registry::default(), Instant::now());
+        let other = Policy { cooldown: SECOND, ..Policy::standard() };
+        let patient = Policy { lease: 600 * SECOND, ..Policy::standard() };
+        let with = |policy| Blueprint { policy, ..blueprint() };
+        let (first, _) = registry.target(&url("a"), &blueprint(), now);
+        for (policy, contradicts) in [(None, false), (Some(patient), false), (Some(other), true), (Some(other), false)]
+        {
+            let (target, _) = registry.target(&url("a"), &with(policy), now);
+            assert!(Arc::ptr_eq(&first, &target));
+            assert_eq!(registry.contradicts(&url("a"), &with(policy)), contradicts, "{policy:?}");
+        }
+    }
+
+    /// A target of copies had no breaker and no checks, whoever found it later.
+    #[test]
+    fn copies_do_not_say_how_a_target_is_guarded_and_share_its_circuit() {
+        let (registry, now) = (Registry::default(), Instant::now());
+        let unguarded = Blueprint { policy: None, ..blueprint() };
+        let shadow = registry.shadow(&url("a"), &unguarded, now);
+        let (found, is_new) = registry.target(&url("a"), &blueprint(), now);
+        assert!(is_new && !registry.contradicts(&url("a"), &blueprint()));
+        found.circuit.hold(Hold::Open, now);
+        assert!(shadow.circuit.is_held_open());
+        assert!(Arc::ptr_eq(&registry.shadow(&url("a"), &unguarded, now), &found));
+        drop(found);
+        registry.sweep(now);
+        registry.sweep(now + REMEMBERED);
+        shadow.circuit.reset(now);
+        registry.sweep(now + 2 * REMEMBERED);
+        assert!(registry.circuit("http://a:1").is_ok(), "copies still go there");
     }
 
     #[test]

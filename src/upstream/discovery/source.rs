@@ -125,6 +125,9 @@ impl Source {
             let (target, is_new) = self.registry.target(&url, &self.blueprint, Instant::now());
             if is_new {
                 new.push(target.clone());
+            } else if self.registry.contradicts(&url, &self.blueprint) {
+                let hint = "that stays; write the same in both, or off";
+                log::warn!("{}: {url} is known with another breaker or healthCheck: {hint}", self.url.as_str());
             }
             Found { target, weight, tier }
         };
