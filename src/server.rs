@@ -248,9 +248,8 @@ impl Tasks {
             }
         };
         let (lookout, targets) = (Arc::new(Lookout::new(&self.resolve)), snapshot.registry.all());
-        let prepared = async { tokio::join!(lookout.look(&targets, &snapshot.sources), connect) };
+        let looked = lookout.begin(&targets, &snapshot.sources);
         // Too late is no failure: both go on in the background.
-        let _ = tokio::time::timeout(START_TIMEOUT, prepared).await;
-        lookout.keep_looking(&targets, &snapshot.sources);
+        let _ = tokio::time::timeout(START_TIMEOUT, async { tokio::join!(looked.over(), connect) }).await;
     }
 }

@@ -13,7 +13,7 @@ pub struct Stamp {
     inode: u64,
     size: u64,
     written: (i64, i64),
-    /// Of its content or its rights.
+    /// Of its content or its rights. Unlike the other it cannot be set.
     changed: (i64, i64),
 }
 

@@ -31,7 +31,7 @@ impl Action {
     }
 }
 
-/// Does so to the target that `query` names, and says how its circuit is now.
+/// Does so to the target that `query` names, which need not be in use any more, and says how its circuit is now.
 ///
 /// # Errors
 /// There is no such target.
@@ -42,19 +42,17 @@ pub fn act(action: Action, query: &str, snapshot: &Snapshot, now: Instant) -> Re
         return Err(Denial::new(StatusCode::BAD_REQUEST, "target_missing", why));
     };
     let url = url.trim_end_matches('/');
-    let targets = snapshot.registry.all();
-    let Some(target) = targets.iter().find(|target| target.url.as_str() == url) else {
-        let known = targets.iter().map(|target| target.url.as_str());
+    let circuit = snapshot.registry.circuit(url).map_err(|known| {
+        let known = known.iter().map(String::as_str);
         let hint = nearest(url, known).map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        let why = format!("There is no target {url}{hint}");
-        return Err(Denial::new(StatusCode::NOT_FOUND, "no_such_target", why));
-    };
+        Denial::new(StatusCode::NOT_FOUND, "no_such_target", format!("There is no target {url}{hint}"))
+    })?;
     match action {
-        Action::Hold(hold) => target.circuit.hold(hold, now),
-        Action::Reset => target.circuit.reset(now),
+        Action::Hold(hold) => circuit.hold(hold, now),
+        Action::Reset => circuit.reset(now),
     }
-    log::info!("{}: its circuit is {} by hand", target.url, said(action));
-    Ok(shown(target.url.as_str(), target.view(now).phase, action != Action::Reset))
+    log::info!("{url}: its circuit is {} by hand", said(action));
+    Ok(shown(url, circuit.view(now).phase, action != Action::Reset))
 }
 
 fn said(action: Action) -> &'static str {

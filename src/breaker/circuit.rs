@@ -94,6 +94,11 @@ impl Circuit {
         self.with(now, |breaker| breaker.reset(now));
     }
 
+    /// [`Breaker::govern`].
+    pub fn govern(&self, policy: Policy, now: Instant) {
+        self.with(now, |breaker| breaker.govern(policy, now));
+    }
+
     /// [`Breaker::reconsider`].
     pub fn reconsider(&self, now: Instant) {
         self.with(now, |breaker| breaker.reconsider(now));

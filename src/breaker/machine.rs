@@ -230,6 +230,18 @@ impl Breaker {
         self.enter(closed(&self.policy, now), now);
     }
 
+    /// Goes by another policy from now on. It stays in its state; what shares are counted of begins anew.
+    pub fn govern(&mut self, policy: Policy, now: Instant) {
+        if let State::Closed { window, .. } = &mut self.state
+            && policy.trip.recent != self.policy.trip.recent
+        {
+            *window = policy.trip.recent.map(|recent| Window::new(recent.window, now));
+            // Permits know their slots of the one before.
+            self.epoch += 1;
+        }
+        self.policy = policy;
+    }
+
     /// There is reason to believe that the peer is well again: an open breaker lets a probe through now.
     pub fn reconsider(&mut self, now: Instant) {
         if let State::Open { .. } = self.state {

@@ -80,7 +80,7 @@ fn mirror(session: &mut Session, request: &RequestHeader, ctx: &mut RequestCtx) 
 
 /// The same piece of the request's body, or its end, goes to the copy.
 fn copy(ctx: &mut RequestCtx, data: Option<&Bytes>, end: bool) {
-    if ctx.copy.as_ref().is_some_and(|copy| !copy.add(data, end) || end) {
+    if ctx.copy.as_mut().is_some_and(|copy| !copy.add(data, end) || end) {
         ctx.copy = None;
     }
 }

@@ -64,7 +64,7 @@ impl<'c> Targets<'c> {
         found.sort_by_cached_key(|(origin, _)| origin.to_string());
         let registry = Arc::<Registry>::default();
         let known = |origin: &Origin, guards: &Guards<'_>| match origin {
-            Origin::Url(url) => Known::Target(registry.target(url, &blueprint(guards), &Arc::default(), now).0),
+            Origin::Url(url) => Known::Target(registry.target(url, &blueprint(guards), now).0),
             Origin::Source(url) => {
                 Known::Source(Arc::new(Source::new(url.clone(), blueprint(guards), registry.clone())))
             }
@@ -103,7 +103,7 @@ impl<'c> Targets<'c> {
     /// Where copies of a route's requests go.
     pub fn mirror(&self, route: &config::Route, now: Instant) -> Option<Arc<Mirror>> {
         let mirror = route.mirror.as_ref()?;
-        let (target, _) = self.registry.target(&mirror.target, &blueprint(&Guards::default()), &Arc::default(), now);
+        let target = self.registry.shadow(&mirror.target, &blueprint(&Guards::default()), now);
         Some(Arc::new(Mirror::new(mirror, target, route.timeouts, Peers::new(route.timeouts, &route.upstream_tls))))
     }
 

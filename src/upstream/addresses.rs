@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 /// The addresses of one target.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub struct Addresses {
     found: ArcSwap<Resolution>,
     /// Which of several is next.
     next: AtomicUsize,
+    /// Rung when some have been found.
+    news: Notify,
 }
 
 #[derive(Debug)]
@@ -50,7 +53,8 @@ impl ExactSizeIterator for Turns {}
 impl Addresses {
     /// None yet, for this reason.
     pub fn unknown(why: String) -> Self {
-        Addresses { found: ArcSwap::from_pointee(Resolution::Unknown(why)), next: AtomicUsize::new(0) }
+        let found = ArcSwap::from_pointee(Resolution::Unknown(why));
+        Addresses { found, next: AtomicUsize::new(0), news: Notify::new() }
     }
 
     /// The addresses to try; of several, each is first in turn.
@@ -74,6 +78,23 @@ impl Addresses {
         }
     }
 
+    /// Whether there is any.
+    pub fn is_known(&self) -> bool {
+        matches!(**self.found.load(), Resolution::Known(_))
+    }
+
+    /// Comes back when there is.
+    pub async fn found_some(&self) {
+        loop {
+            // From here on it hears of news.
+            let news = self.news.notified();
+            if self.is_known() {
+                return;
+            }
+            news.await;
+        }
+    }
+
     /// Takes the result of a lookup of the target called `name`: addresses, of which there is at least one, or
     /// why there are none. Those that were found before stay in use then.
     pub fn found(&self, found: Result<Vec<SocketAddr>, String>, name: &str) {
@@ -83,6 +104,7 @@ impl Addresses {
             (Ok(addresses), _) => {
                 log::debug!("{name}: resolved to {addresses:?}");
                 self.found.store(Arc::new(Resolution::Known(addresses.into())));
+                self.news.notify_waiters();
             }
             (Err(why), Resolution::Known(_)) => log::debug!("{name}: {why}; its known addresses stay in use"),
             (Err(why), Resolution::Unknown(same)) => {

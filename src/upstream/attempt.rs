@@ -204,7 +204,7 @@ impl Attempt {
         }
         if matches!(cause, Cause::Connect(_)) || self.state == AttemptState::Sent && matches!(cause, Cause::Timeout(_))
         {
-            self.target().doubted.notify_one();
+            self.member.doubt();
         }
         if self.settle(Outcome::Failure, Some(&cause), now) {
             let failure = LastFailure { at: SystemTime::now(), cause, request_id: request_id.clone() };

@@ -1,10 +1,11 @@
 //! Copies of requests to another target, whose answers are thrown away.
 //!
 //! A copy never makes its request wait: pieces of its body are handed over if there is room, else the copy is given up.
+//! Then, or when the client leaves, its task ends at once, whatever the target is doing.
 
 use std::sync::Arc;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,14 +15,18 @@ use pingora::{Error, ErrorType, Result};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::ALPN;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
+use super::head;
 use super::peer::Peers;
 use super::target::Target;
 use crate::config::{self, Timeouts};
 
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
-/// Pieces of a body that may wait for the target to take them.
-const PIECES: usize = 64;
+/// So many bytes of a body may wait for the target to take them.
+const MOST_WAITING: usize = 256 * 1024;
+/// What it takes to keep a piece, however small.
+const PIECE: usize = 128;
 
 /// Where copies of a route's requests go.
 pub struct Mirror {
@@ -55,9 +60,24 @@ pub struct Totals {
     pub dropped: u64,
 }
 
-/// A copy that is being made.
+/// One copy under way, counted for as long as this lives. Dropped before it has ended, it was given up.
+struct Flight {
+    mirror: Arc<Mirror>,
+    ended: bool,
+}
+
+/// A copy that is being made. Dropped before the end of the body has been added, it is given up.
 pub struct Copy {
-    body: mpsc::Sender<Piece>,
+    body: mpsc::UnboundedSender<Piece>,
+    waiting: Arc<AtomicUsize>,
+    /// Until the body is whole.
+    task: Option<AbortHandle>,
+}
+
+/// What the target is still to take.
+struct Body {
+    pieces: mpsc::UnboundedReceiver<Piece>,
+    waiting: Arc<AtomicUsize>,
 }
 
 enum Piece {
@@ -102,34 +122,15 @@ impl Mirror {
         if chance >= self.share || self.target.circuit.is_held_open() {
             return None;
         }
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            self.totals.dropped.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        let (body, pieces) = mpsc::channel(PIECES);
-        tokio::spawn(self.clone().run(framed(head, has_body), pieces));
-        Some(Copy { body })
-    }
-
-    async fn run(self: Arc<Self>, head: RequestHeader, pieces: mpsc::Receiver<Piece>) {
-        let sent = tokio::time::timeout(self.timeout, self.send(head, pieces)).await;
-        let count = match sent {
-            Ok(Ok(Some(status))) => {
-                self.totals.sent.fetch_add(1, Ordering::Relaxed);
-                (status >= 500).then_some(&self.totals.failed)
-            }
-            Ok(Ok(None)) => Some(&self.totals.dropped),
-            Ok(Err(_)) | Err(_) => Some(&self.totals.failed),
-        };
-        if let Some(count) = count {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let flight = Flight::begin(self)?;
+        let (body, pieces) = mpsc::unbounded_channel();
+        let waiting = Arc::<AtomicUsize>::default();
+        let flying = flight.run(framed(head, has_body), Body { pieces, waiting: waiting.clone() });
+        Some(Copy { body, waiting, task: Some(tokio::spawn(flying).abort_handle()) })
     }
 
     /// The status of the answer; `None` if the copy was given up.
-    async fn send(&self, head: RequestHeader, mut pieces: mpsc::Receiver<Piece>) -> Result<Option<u16>> {
+    async fn send(&self, head: RequestHeader, mut body: Body) -> Result<Option<u16>> {
         let unknown = |why: String| Error::explain(ErrorType::ConnectNoRoute, why);
         let address = self.target.addresses.turns().map_err(unknown)?.next();
         let address = address.ok_or_else(|| unknown("it has no address".to_owned()))?;
@@ -140,28 +141,83 @@ impl Mirror {
         session.set_write_timeout(peer.options.write_timeout);
         session.write_request_header(Box::new(head)).await?;
         loop {
-            match pieces.recv().await {
-                Some(Piece::Data(data)) => session.write_request_body(data, false).await?,
+            match body.pieces.recv().await {
+                Some(Piece::Data(data)) => {
+                    let room = room(&data);
+                    session.write_request_body(data, false).await?;
+                    body.waiting.fetch_sub(room, Ordering::Relaxed);
+                }
                 Some(Piece::End) => break,
                 None => return Ok(None),
             }
         }
         session.finish_request_body().await?;
-        session.read_response_header().await?;
-        let status = session.response_header().map(|response| response.status.as_u16());
+        let status = head::status(&mut session).await?;
         while session.read_response_body().await?.is_some() {}
         CONNECTOR.release_http_session(session, &peer, peer.options.idle_timeout).await;
-        Ok(status)
+        Ok(Some(status))
+    }
+}
+
+impl Flight {
+    /// One more, if there are few enough.
+    fn begin(mirror: &Arc<Mirror>) -> Option<Self> {
+        let before = mirror.in_flight.fetch_add(1, Ordering::Relaxed);
+        let flight = Flight { mirror: mirror.clone(), ended: false };
+        (before < mirror.limit).then_some(flight)
+    }
+
+    async fn run(mut self, head: RequestHeader, body: Body) {
+        let Mirror { totals, timeout, .. } = &*self.mirror;
+        match tokio::time::timeout(*timeout, self.mirror.send(head, body)).await {
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(status))) => {
+                totals.sent.fetch_add(1, Ordering::Relaxed);
+                totals.failed.fetch_add(u64::from(status >= 500), Ordering::Relaxed);
+            }
+            Ok(Err(_)) | Err(_) => drop(totals.failed.fetch_add(1, Ordering::Relaxed)),
+        }
+        self.ended = true;
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.mirror.totals.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        self.mirror.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Copy {
     /// Hands a piece of the body on, and its end. Whether the copy goes on.
-    pub fn add(&self, data: Option<&Bytes>, end: bool) -> bool {
-        let data = data.filter(|data| !data.is_empty()).cloned().map(Piece::Data);
-        let pieces = data.into_iter().chain(end.then_some(Piece::End));
-        pieces.map(|piece| self.body.try_send(piece)).all(|sent| sent.is_ok())
+    pub fn add(&mut self, data: Option<&Bytes>, end: bool) -> bool {
+        let mut goes_on = true;
+        if let Some(data) = data.filter(|data| !data.is_empty()) {
+            let room = room(data);
+            let waiting = self.waiting.fetch_add(room, Ordering::Relaxed) + room;
+            goes_on = waiting <= MOST_WAITING && self.body.send(Piece::Data(data.clone())).is_ok();
+        }
+        if goes_on && end {
+            goes_on = self.body.send(Piece::End).is_ok();
+            self.task = None;
+        }
+        goes_on
     }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// What a piece that waits counts for.
+fn room(data: &Bytes) -> usize {
+    data.len() + PIECE
 }
 
 /// The head of a copy, whose body is framed anew.
@@ -175,4 +231,23 @@ fn framed(head: &RequestHeader, has_body: bool) -> RequestHeader {
         let _ = head.insert_header(header::TRANSFER_ENCODING, "chunked");
     }
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_however_small_its_pieces_and_who_is_given_up_ends() {
+        for size in [1, 1_000, 64 * 1024] {
+            let ((body, pieces), waiting) = (mpsc::unbounded_channel(), Arc::<AtomicUsize>::default());
+            let task = tokio::spawn(std::future::pending::<()>());
+            let mut copy = Copy { body, waiting, task: Some(task.abort_handle()) };
+            let piece = Bytes::from(vec![b'x'; size]);
+            let taken = (0..10_000).take_while(|_| copy.add(Some(&piece), false)).count();
+            assert_eq!((taken, pieces.len()), (MOST_WAITING / (size + PIECE), taken));
+            drop(copy);
+            assert!(task.await.is_err_and(|ended| ended.is_cancelled()));
+        }
+    }
 }

@@ -9,6 +9,7 @@ pub mod criteria;
 pub mod discovery;
 pub mod ewma;
 pub mod hash;
+pub mod head;
 pub mod health;
 pub mod mirror;
 pub mod peer;

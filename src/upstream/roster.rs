@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::attempt::Attempt;
 use super::concurrency::{Bounds, Concurrency};
@@ -113,21 +114,25 @@ impl Roster {
         let _one_at_a_time = self.assembling.lock();
         let before = self.pool.load_full();
         let mut members: Vec<(u16, Arc<Member>)> = Vec::new();
-        let mut add = |target: &Arc<Target>, weight: u32, tier: u16, terms: &Terms| {
+        let mut add = |target: &Arc<Target>, weight: u32, tier: u16, terms: &Terms, source: Option<&Source>| {
             // Several entries may lead to the same target: the first one counts.
             if members.iter().all(|(_, member)| member.target.id != target.id) {
-                let same = |member: &&Arc<Member>| member.target.id == target.id && member.weight == weight;
-                let member = before.members().find(same).cloned();
-                members.push((tier, member.unwrap_or_else(|| Arc::new(self.member(target.clone(), weight, terms)))));
+                let bell = source.map(|source| &source.doubted);
+                let same = |member: &&Arc<Member>| {
+                    let found_by = member.source_doubted.as_ref().map(Arc::as_ptr);
+                    (member.target.id, member.weight, found_by) == (target.id, weight, bell.map(Arc::as_ptr))
+                };
+                let new = || Arc::new(self.member(target.clone(), weight, terms, bell.cloned()));
+                members.push((tier, before.members().find(same).cloned().unwrap_or_else(new)));
             }
         };
         for (entry, terms) in &self.entries {
             match entry {
-                Entry::Target(target) => add(target, terms.weight.get(), 0, terms),
+                Entry::Target(target) => add(target, terms.weight.get(), 0, terms, None),
                 Entry::Source(source) => {
                     for found in source.found().iter() {
                         let weight = found.weight.saturating_mul(terms.weight.get());
-                        add(&found.target, weight, found.tier, terms);
+                        add(&found.target, weight, found.tier, terms, Some(source));
                     }
                 }
             }
@@ -135,7 +140,7 @@ impl Roster {
         self.pool.store(Arc::new(Pool::new(members, self.algorithm)));
     }
 
-    fn member(&self, target: Arc<Target>, weight: u32, terms: &Terms) -> Member {
+    fn member(&self, target: Arc<Target>, weight: u32, terms: &Terms, source_doubted: Option<Arc<Notify>>) -> Member {
         let hashed = matches!(self.algorithm, Algorithm::ConsistentHash { .. });
         Member {
             guarded: terms.guarded,
@@ -148,6 +153,7 @@ impl Roster {
             slow_start: terms.slow_start,
             leeway: terms.leeway,
             share: hashed.then(|| Share { mine: AtomicU32::new(0), all: self.all.clone() }),
+            source_doubted,
             target,
         }
     }

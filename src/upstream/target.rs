@@ -16,8 +16,10 @@ use super::health::Checks;
 use super::quantiles::Quantiles;
 use super::record::Record;
 use super::registry::Blueprint;
+#[cfg(test)]
+use crate::breaker::Policy;
+use crate::breaker::View;
 use crate::breaker::circuit::Circuit;
-use crate::breaker::{Policy, View};
 use crate::config::units::TargetUrl;
 
 /// One target URL. All routes that name it share it, its circuit included.
@@ -30,7 +32,7 @@ pub struct Target {
     /// What counts as a failure.
     pub(super) criteria: Criteria,
     /// Its breaker. Where none is wanted, nobody asks or tells it anything, and it can still be held open by hand.
-    pub circuit: Circuit,
+    pub circuit: Arc<Circuit>,
     /// What it says of itself, if it is asked.
     pub checks: Option<Checks>,
     /// Where it is.
@@ -42,7 +44,7 @@ pub struct Target {
     /// How attempts ended.
     pub record: Record,
     in_flight: AtomicU32,
-    /// Rung when it cannot be connected to: it may be elsewhere by now.
+    /// Rung when it cannot be connected to: it may be elsewhere by now. One waits for it.
     pub doubted: Arc<Notify>,
     /// Limits that are found out, by what is asked for; those that routes share.
     adaptive: Mutex<HashMap<Bounds, Weak<Concurrency>>>,
@@ -67,6 +69,8 @@ pub struct Member {
     pub leeway: u32,
     /// What it has of the route's requests, where that is counted.
     pub share: Option<Share>,
+    /// Rung, too, when it cannot be connected to: whoever found it may know of others by now.
+    pub source_doubted: Option<Arc<Notify>>,
 }
 
 /// What a target has of a route's requests.
@@ -82,7 +86,14 @@ pub struct Share {
 impl Target {
     /// One that is nowhere.
     pub fn by(blueprint: Blueprint) -> Self {
-        Target::new("http://a:1".parse().expect("a URL"), blueprint, Arc::default(), Instant::now())
+        Target::at("http://a:1".parse().expect("a URL"), blueprint)
+    }
+
+    /// The same with a URL.
+    pub fn at(url: TargetUrl, blueprint: Blueprint) -> Self {
+        let now = Instant::now();
+        let circuit = Circuit::new(blueprint.policy.unwrap_or_else(Policy::standard), now);
+        Target::around(Arc::new(circuit), url, blueprint, now)
     }
 }
 
@@ -100,6 +111,7 @@ impl Member {
             slow_start: None,
             leeway: 3,
             share: None,
+            source_doubted: None,
         }
     }
 }
@@ -124,6 +136,14 @@ impl Member {
         is_let_through && !self.is_ill() && self.target.in_flight() < self.limit()
     }
 
+    /// It could not be connected to, or did not answer: what is known of where it is may be wrong.
+    pub(super) fn doubt(&self) {
+        self.target.doubted.notify_one();
+        if let Some(source) = &self.source_doubted {
+            source.notify_one();
+        }
+    }
+
     /// Failures in a row that its closed circuit has counted.
     pub(super) fn failures(&self, now: Instant) -> u32 {
         if self.guarded { self.target.circuit.failures(now) } else { 0 }
@@ -145,21 +165,22 @@ impl Share {
 }
 
 impl Target {
-    /// A target that is not resolved yet. Without a policy nobody asks its breaker, without a check nobody asks it.
-    pub fn new(url: TargetUrl, blueprint: Blueprint, doubted: Arc<Notify>, now: Instant) -> Self {
-        let Blueprint { criteria, policy, check } = blueprint;
+    /// A target that is not resolved yet, with a circuit that somebody else may know. Without a policy nobody asks its
+    /// breaker, without a check nobody asks it.
+    pub fn around(circuit: Arc<Circuit>, url: TargetUrl, blueprint: Blueprint, now: Instant) -> Self {
+        let Blueprint { criteria, check, .. } = blueprint;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Target {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             criteria,
-            circuit: Circuit::new(policy.unwrap_or_else(Policy::standard), now),
+            circuit,
             checks: check.map(|plan| Checks::new(plan, url.authority(), now)),
             addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
             latency: Latency::new(now),
             taken: Quantiles::new(now),
             record: Record::default(),
             in_flight: AtomicU32::new(0),
-            doubted,
+            doubted: Arc::default(),
             adaptive: Mutex::default(),
             url,
         }

@@ -96,6 +96,31 @@ fn a_name_is_looked_up_again_when_connecting_fails() {
     }
 }
 
+/// All targets of a source and the source itself waited for one bell, which wakes one of those who wait.
+#[test]
+fn one_failure_has_both_the_name_and_the_source_looked_up_again() {
+    let upstream = Upstream::start();
+    let names = ["a.test", "b.test", "c.test", "d.test"];
+    let records = names.map(|name| format!("_http._tcp.users.test,{name},{},1,1", upstream.address.port()));
+    let hosts = |last| [("a.test", "127.0.0.1"), ("b.test", "127.0.0.1"), ("c.test", "127.0.0.1"), ("d.test", last)];
+    let mut dns = Dns::start(3600, &hosts("127.0.0.9"), &records);
+    let gateway = over(&dns, "dns+srv://_http._tcp.users.test", ", breaker: off, retry: off");
+    await_targets(&gateway, &names.map(|name| format!("http://{name}:{}", upstream.address.port())));
+    dns.set_hosts(&hosts("127.0.0.1"));
+    let asked = |name: &str| dns.asked(name);
+    let before = (asked("d.test"), asked("_http._tcp.users.test"));
+    assert_eq!(statuses(&gateway, 4).iter().filter(|status| **status == 502).count(), 1);
+    eventually("the name to be looked up", || (asked("d.test") > before.0).then_some(()));
+    eventually("the source to be asked", || (asked("_http._tcp.users.test") > before.1).then_some(()));
+    eventually("it to be found", || {
+        let addresses = |row: Value| {
+            row["addresses"].as_array().unwrap().contains(&format!("127.0.0.1:{}", upstream.address.port()).into())
+        };
+        gateway.stats().into_iter().all(addresses).then_some(())
+    });
+    assert_eq!((statuses(&gateway, 4), asked("a.test")), (vec![200; 4], 2), "and nobody else");
+}
+
 #[test]
 fn services_are_found_with_port_weight_and_priority() {
     let upstreams: Vec<Upstream> = (0..4).map(|_| Upstream::start()).collect();
@@ -142,6 +167,54 @@ fn when_there_is_no_record_any_more_the_last_good_list_stays_and_that_is_said_on
     dns.stop();
     eventually("it to show", || discovery(&gateway)["error"].as_str().map(str::to_owned));
     assert_eq!(gateway.get("/").status, 200);
+}
+
+/// What took longer than the start went on beside a second one, and its older answer came after a newer one.
+#[test]
+fn each_source_and_name_is_looked_up_by_one_alone() {
+    let upstream = Upstream::start();
+    let port = upstream.address.port();
+    let records = ["good.test", "gone.silent"].map(|name| format!("_http._tcp.users.test,{name},{port},1,1"));
+    let dns = Dns::start(3600, &[("good.test", "127.0.0.1"), ("plain.test", "127.0.0.1")], &records);
+    let gateway = gateway(format!(
+        "{}routes:\n  - {{ path: /a, target: 'dns+srv://_http._tcp.users.test' }}\n  - {{ path: /b, target: 'http://plain.test:{port}' }}\n",
+        dns.config()
+    ));
+    eventually("it to be found", || (gateway.get("/a").status == 200).then_some(()));
+    std::thread::sleep(Duration::from_millis(1_000));
+    // A and AAAA of names.
+    let asked = ["_http._tcp.users.test", "good.test", "plain.test"].map(|name| dns.asked(name));
+    assert_eq!(asked, [1, 2, 2]);
+}
+
+/// New targets were looked up one after the other before any was taken: each that nobody answers for took seconds.
+#[test]
+fn a_name_that_leads_nowhere_holds_nobody_up_and_its_target_joins_later() {
+    let upstream = Upstream::start();
+    let port = upstream.address.port();
+    let names: Vec<String> =
+        std::iter::once("z.test".to_owned()).chain((0..10).map(|n| format!("gone{n}.silent"))).collect();
+    let records: Vec<String> = names.iter().map(|name| format!("_http._tcp.users.test,{name},{port},1,1")).collect();
+    let mut dns = Dns::start(3600, &[("z.test", "127.0.0.1")], &records);
+    let gateway = over(&dns, "dns+srv://_http._tcp.users.test", "");
+    assert_eq!(statuses(&gateway, 3), [200; 3], "as soon as it is up");
+    assert_eq!(targets(&gateway), [format!("http://z.test:{port}")]);
+    let waiting = |gateway: &Gateway| discovery(gateway)["waiting"].as_array().map_or(0, Vec::len);
+    assert_eq!(waiting(&gateway), 10);
+    dns.set_hosts(&[("z.test", "127.0.0.1"), ("gone3.silent", "127.0.0.1")]);
+    await_targets(&gateway, &[format!("http://gone3.silent:{port}"), format!("http://z.test:{port}")]);
+    assert_eq!((statuses(&gateway, 4), waiting(&gateway)), (vec![200; 4], 9));
+}
+
+#[test]
+fn while_nobody_who_is_named_can_be_found_those_who_were_stay() {
+    let upstream = Upstream::start();
+    let record = |name: &str| format!("_http._tcp.users.test,{name},{},1,1", upstream.address.port());
+    let mut dns = Dns::start(1, &[("a.test", "127.0.0.1")], &[record("a.test")]);
+    let gateway = over(&dns, "dns+srv://_http._tcp.users.test", "");
+    dns.set_services(&[record("gone.silent")]);
+    eventually("it to be named", || discovery(&gateway)["waiting"].is_array().then_some(()));
+    assert_eq!((statuses(&gateway, 2), targets(&gateway).len()), (vec![200; 2], 1));
 }
 
 #[test]

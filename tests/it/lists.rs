@@ -143,3 +143,101 @@ fn a_target_that_is_gone_is_drained() {
     assert_eq!(connection.answer(false).status, 200);
     assert_eq!((slow.received().len(), other.received().len()), (1, 3));
 }
+
+/// Answers of DNS that name a few at a time closed the circuits of those that they left out.
+#[test]
+fn a_target_that_comes_back_has_the_circuit_that_it_had() {
+    let (well, broken) = (Upstream::start(), Upstream::with(|_| Reply::status(500, "broken")));
+    let listed = Listed::new(&format!("- {}\n- {}\n", well.url(), broken.url()));
+    let gateway = listed.gateway();
+    await_targets(&gateway, &[well.url(), broken.url()]);
+    eventually("its circuit to open", || {
+        gateway.get("/");
+        gateway.states().contains(&"OPEN".to_owned()).then_some(())
+    });
+    let before = broken.received().len();
+    listed.write(&format!("- {}\n", well.url()));
+    await_targets(&gateway, &[well.url()]);
+    listed.write(&format!("- {}\n- {}\n", well.url(), broken.url()));
+    await_targets(&gateway, &[well.url(), broken.url()]);
+    let row = gateway.stats().into_iter().find(|row| row["targetUrl"] == broken.url()).unwrap();
+    assert_eq!((&row["state"], &row["trips"]), (&"OPEN".into(), &1.into()), "{row}");
+    assert_eq!((statuses(&gateway, 4), broken.received().len()), (vec![200; 4], before));
+}
+
+#[test]
+fn what_the_config_says_of_a_target_counts_and_a_source_that_says_otherwise_is_told_once() {
+    let (named, other) = (Upstream::start(), Upstream::start());
+    let listed = Listed::new(&format!("- {}\n", named.url()));
+    let over = |breaker: &str| {
+        gateway(format!(
+            "routes:\n  - {{ path: /a, target: {}, breaker: {{ failures: 5 }} }}\n  - {{ path: /b, target: 'file://{}', {breaker} }}\n",
+            named.url(),
+            listed.file().display()
+        ))
+    };
+    let told = |gateway: &Gateway| gateway.stderr().matches("is known with another breaker or healthCheck").count();
+    let same = over("timeouts: { firstByte: 1s }, breaker: { failures: 5 }");
+    let another = over("breaker: { failures: 1 }");
+    let checked = over("breaker: off, healthCheck: { interval: 1s }");
+    listed.write(&format!("- {}\n- {}\n", named.url(), other.url()));
+    for (gateway, times) in [(&same, 0), (&another, 1), (&checked, 1)] {
+        await_targets(gateway, &[named.url(), named.url(), other.url()]);
+        eventually("it to be told", || (told(gateway) >= times).then_some(()));
+        assert_eq!(told(gateway), times, "{}", gateway.stderr());
+    }
+}
+
+/// A target of copies had no breaker and no checks, whoever found it later.
+#[test]
+fn a_target_that_copies_go_to_is_guarded_as_its_source_says() {
+    let (well, failing) = (
+        Upstream::start(),
+        Upstream::with(|request| match request.path() {
+            "/health" => Reply::ok(),
+            _ => Reply::status(500, "broken"),
+        }),
+    );
+    let listed = Listed::new(&format!("- {}\n", failing.url()));
+    let gateway = gateway(format!(
+        "routes:\n  - {{ path: /a, target: {}, mirror: {{ target: {} }} }}\n  - {{ path: /b, target: 'file://{}', breaker: {{ failures: 1 }}, healthCheck: {{ path: /health }} }}\n",
+        well.url(),
+        failing.url(),
+        listed.file().display()
+    ));
+    await_targets(&gateway, &[well.url(), failing.url()]);
+    let row = || gateway.stats().swap_remove(1);
+    eventually("its check", || (row()["health"]["state"] == "HEALTHY").then_some(()));
+    assert_eq!((gateway.get("/b").status, row()["state"].as_str()), (500, Some("OPEN")));
+    assert_eq!(gateway.get("/a").status, 200);
+    eventually("the copy", || (gateway.stats()[0]["route"]["mirror"]["sent"] == 1).then_some(()));
+}
+
+/// A pod that is restarted while somebody drains it got requests again.
+#[test]
+fn a_target_that_is_held_open_is_so_when_it_comes_back_until_it_is_reset() {
+    let (one, other) = (Upstream::start(), Upstream::start());
+    let both = format!("- {}\n- {}\n", one.url(), other.url());
+    let listed = Listed::new(&both);
+    let gateway = gateway(format!(
+        "admin: {{ listen: 127.0.0.1:0 }}\nroutes: [{{ path: /, target: 'file://{}' }}]\n",
+        listed.file().display()
+    ));
+    await_targets(&gateway, &[one.url(), other.url()]);
+    let act = |action: &str| {
+        let answer = gateway.operate("POST", &format!("/circuits/{action}?target={}", one.url()), &[]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let leave_and_return = |meanwhile: &dyn Fn()| {
+        listed.write(&format!("- {}\n", other.url()));
+        await_targets(&gateway, &[other.url()]);
+        meanwhile();
+        listed.write(&both);
+        await_targets(&gateway, &[one.url(), other.url()]);
+    };
+    act("open");
+    leave_and_return(&|| {});
+    assert_eq!((statuses(&gateway, 4), one.received().len()), (vec![200; 4], 0));
+    leave_and_return(&|| act("reset"));
+    assert_eq!((statuses(&gateway, 4), one.received().len()), (vec![200; 4], 2));
+}

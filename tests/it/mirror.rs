@@ -117,6 +117,28 @@ fn a_shadow_that_does_not_read_neither_slows_a_large_upload_nor_has_it_kept() {
     assert!(copied < SIZE, "{copied} bytes");
 }
 
+/// 64 pieces of a body waited for it, 4 MiB, and did so half a minute after the copy had been given up.
+#[test]
+fn a_shadow_that_takes_nothing_costs_little_and_its_copies_are_over_at_once() {
+    let (target, deaf) = (Upstream::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let gateway = copying(&target.url(), &format!("http://{}", deaf.local_addr().unwrap()), "");
+    let body = "x".repeat(6 << 20);
+    let mut connection = gateway.connect();
+    let mut post = |count: u64| {
+        for _ in 0..count {
+            connection.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()));
+            connection.send(&body);
+            assert_eq!(connection.answer(false).status, 200);
+        }
+    };
+    post(1);
+    let before = gateway.peak_memory_kib();
+    post(20);
+    assert_eq!(settled(&gateway), [0, 0, 21]);
+    let more = gateway.peak_memory_kib() - before;
+    assert!(more < 20 << 10, "{more} KiB");
+}
+
 #[test]
 fn a_shadow_that_is_gone_or_fails_is_counted_and_nothing_else() {
     let target = Upstream::start();
@@ -127,6 +149,24 @@ fn a_shadow_that_is_gone_or_fails_is_counted_and_nothing_else() {
         assert_eq!(settled(&gateway), [sent, 10, 0]);
         assert_eq!((gateway.states().len(), &gateway.stats()[0]["failed"]), (1, &0.into()));
     }
+}
+
+/// Asked for the body of such an answer, Pingora panics, and the copy was under way for ever.
+#[test]
+fn informational_answers_of_a_shadow_are_passed_over() {
+    let hint = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    let hints = |count| format!("{}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", hint.repeat(count)).into_bytes();
+    let (target, early) = (Upstream::start(), Upstream::with(move |_| Reply::Bytes(hints(2))));
+    let without_end = Upstream::with(move |_| Reply::Bytes(hints(100)));
+    for (shadow, totals) in [(&early, [5, 0, 0]), (&without_end, [0, 5, 0])] {
+        let gateway = copying(&target.url(), &shadow.url(), "");
+        for _ in 0..5 {
+            assert_eq!(gateway.get("/").status, 200);
+            settled(&gateway);
+        }
+        assert_eq!(settled(&gateway), totals);
+    }
+    assert_eq!(early.connections(), 1, "the connection is kept");
 }
 
 #[test]

@@ -21,6 +21,9 @@ pub(super) struct Discovery {
     since: String,
     /// When its targets changed the last time.
     changed: Option<String>,
+    /// Targets that it names and whose own names lead nowhere yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waiting: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -53,6 +56,7 @@ pub(super) fn discovery(source: &Source) -> Discovery {
         since: timestamp(status.since),
         changed: status.changed.map(timestamp),
         error: status.error,
+        waiting: source.waiting().iter().map(|target| target.url.as_str().to_owned()).collect(),
     }
 }
 

@@ -2,51 +2,39 @@
 //! elsewhere now, as Kubernetes does it.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::targets;
 use crate::config::units::TargetUrl;
-
-/// By what a change shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    seconds: i64,
-    nanoseconds: i64,
-}
+use crate::stamp::Stamp;
 
 /// Targets with their weights.
 pub type Listed = Vec<(TargetUrl, u32)>;
 
-/// Looks at the file on a thread that may wait for a disk. `None`: it is as it was at `known`.
+/// Looks at the file on a thread that may wait for a disk. `None`: it is as it was at `known`. There is no stamp of a
+/// file that could not be read, so that it is tried again.
 pub async fn read(path: PathBuf, known: Option<Stamp>) -> (Option<Stamp>, Option<Result<Listed, String>>) {
-    let look = move || {
-        let stamp = stamp(&path);
-        let is_new = stamp.as_ref().ok() != known.as_ref() || known.is_none();
-        let found = is_new.then(|| stamp.clone().and_then(|_| parse(&path)));
-        (stamp.ok(), found)
-    };
-    let looked = tokio::task::spawn_blocking(look).await;
+    let looked = tokio::task::spawn_blocking(move || look(&path, known)).await;
     looked.unwrap_or_else(|error| (None, Some(Err(error.to_string()))))
 }
 
-fn stamp(path: &Path) -> Result<Stamp, String> {
-    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-    Ok(Stamp {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.size(),
-        seconds: metadata.mtime(),
-        nanoseconds: metadata.mtime_nsec(),
-    })
+fn look(path: &Path, known: Option<Stamp>) -> (Option<Stamp>, Option<Result<Listed, String>>) {
+    // The stamp comes first: what changes while it is read is read again.
+    let stamp = match Stamp::of(path) {
+        Ok(stamp) => stamp,
+        Err(error) => return (None, Some(Err(unreadable(path, &error)))),
+    };
+    if known == Some(stamp) {
+        return (known, None);
+    }
+    match fs::read_to_string(path) {
+        Ok(text) => (Some(stamp), Some(parse(path, &text))),
+        Err(error) => (None, Some(Err(unreadable(path, &error)))),
+    }
 }
 
-fn parse(path: &Path) -> Result<Listed, String> {
-    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-    let listed = targets::parse(&path.display().to_string(), &text).map_err(|error| error.to_string())?;
+fn parse(path: &Path, text: &str) -> Result<Listed, String> {
+    let listed = targets::parse(&path.display().to_string(), text).map_err(|error| error.to_string())?;
     Ok(listed.into_iter().map(|(url, weight)| (url, weight.get())).collect())
 }
 
@@ -58,10 +46,15 @@ fn unreadable(path: &Path, error: &std::io::Error) -> String {
 mod tests {
     use super::*;
 
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("aegis-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        folder
+    }
+
     #[tokio::test]
     async fn a_change_is_seen_whichever_way_it_comes_and_nothing_else_is_read() {
-        let folder = std::env::temp_dir().join(format!("aegis-targets-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
+        let folder = folder("targets");
         let file = folder.join("t.yaml");
         let (missing, found) = read(file.clone(), None).await;
         assert!(missing.is_none() && found.expect("looked").is_err_and(|why| why.contains("t.yaml")));
@@ -80,6 +73,36 @@ mod tests {
         fs::remove_file(&file).expect("removed");
         std::os::unix::fs::symlink(folder.join("elsewhere"), &file).expect("linked");
         assert_eq!(urls(read(file.clone(), stamp).await.1), Some(vec!["http://c:1".to_owned()]));
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    /// Of the same size and time as before, as `rsync --times` leaves it.
+    #[tokio::test]
+    async fn a_change_is_seen_though_size_and_time_are_what_they_were() {
+        let folder = folder("same");
+        let file = folder.join("t.yaml");
+        fs::write(&file, "- http://a:1\n").expect("written");
+        let (stamp, _) = read(file.clone(), None).await;
+        let modified = fs::metadata(&file).and_then(|metadata| metadata.modified()).expect("a time");
+        // The clock of a file system ticks slowly.
+        while Stamp::of(&file).ok() == stamp {
+            fs::write(&file, "- http://b:1\n").expect("written");
+            fs::File::options().write(true).open(&file).and_then(|file| file.set_modified(modified)).expect("set back");
+        }
+        let (_, found) = read(file, stamp).await;
+        assert_eq!(found.expect("read").expect("valid")[0].0.as_str(), "http://b:1");
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    /// The file was not readable for a moment, and was never read again.
+    #[tokio::test]
+    async fn what_could_be_seen_but_not_read_is_tried_again() {
+        // A folder can be seen and not read.
+        let folder = folder("unread");
+        let (stamp, found) = read(folder.clone(), None).await;
+        assert!(found.expect("tried").is_err_and(|why| why.contains("cannot read")));
+        let (_, found) = read(folder.clone(), stamp).await;
+        assert!(found.expect("tried again").is_err());
         fs::remove_dir_all(&folder).expect("removed");
     }
 }

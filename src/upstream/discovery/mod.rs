@@ -1,33 +1,40 @@
 //! Where targets are: their names looked up (`names`), and those that the config does not name asked from whoever
 //! knows them ([`source`], by [`dns`] or from a `file`).
 //!
-//! What cannot be found stops nobody: its target fails until it is found. When a later look-up fails, what was known
-//! so far stays in use.
+//! What cannot be found stops nobody: a target that the config names fails until it is found, and one that a source
+//! names is not used until then. When a later look-up fails, what was known so far stays in use.
 
+mod answer;
 pub mod dns;
 mod file;
 mod names;
 pub mod source;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::dns::Dns;
 use self::source::Source;
-use super::health::watch;
+use super::health;
 use super::target::Target;
 use crate::config::Resolve;
 
 /// After a look-up that failed; no longer than names may be known, and no sooner than they are asked again.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// So many names are looked up side by side: each takes sockets, and maybe a thread.
+const MOST_AT_ONCE: usize = 64;
+
 /// What looks out for all targets of a process.
 pub struct Lookout {
     dns: Dns,
     timing: Timing,
+    /// For names of targets. Sources do not wait for those.
+    places: Semaphore,
 }
 
 /// How often something is looked up.
@@ -57,39 +64,39 @@ impl Timing {
 impl Lookout {
     /// One that looks names up as the config says.
     pub fn new(resolve: &Resolve) -> Self {
-        Lookout { dns: Dns::new(resolve), timing: Timing { min: resolve.min, max: resolve.max } }
+        let timing = Timing { min: resolve.min, max: resolve.max };
+        Lookout { dns: Dns::new(resolve), timing, places: Semaphore::new(MOST_AT_ONCE) }
     }
 
-    /// Looks everything up once, all at a time; what cannot be found is logged.
-    pub async fn look(self: &Arc<Self>, targets: &[Arc<Target>], sources: &[Arc<Source>]) {
-        let names = targets.iter().cloned().map(|target| {
-            let lookout = self.clone();
-            tokio::spawn(async move { names::look(&lookout, &target).await })
-        });
-        let sources = sources.iter().cloned().map(|source| {
-            let lookout = self.clone();
-            tokio::spawn(async move { source::look(&lookout, &source).await })
-        });
-        for lookup in names.chain(sources).collect::<Vec<_>>() {
-            // One that panicked has told so on its own; its target stays unresolved.
-            let _ = lookup.await;
+    /// Has each looked up from now on, for as long as it is in use and by one task of its own, so that no older answer
+    /// comes after a newer one; and has targets checked.
+    pub fn begin(self: &Arc<Self>, targets: &[Arc<Target>], sources: &[Arc<Source>]) -> FirstLooks {
+        let (first, all) = mpsc::channel(1);
+        for target in targets {
+            if names::is_name(target) {
+                tokio::spawn(names::watch(self.clone(), Arc::downgrade(target), first.clone()));
+            } else {
+                names::here(target);
+                health::watch::begin(target);
+            }
         }
-    }
-
-    /// Keeps looking, each as long as its target or source is in use, and has the targets checked.
-    pub fn keep_looking(self: &Arc<Self>, targets: &[Arc<Target>], sources: &[Arc<Source>]) {
-        targets.iter().for_each(|target| self.begin(target));
         for source in sources {
-            tokio::spawn(source::watch(self.clone(), Arc::downgrade(source)));
+            tokio::spawn(source::watch(self.clone(), Arc::downgrade(source), first.clone()));
         }
+        FirstLooks(all)
     }
+}
 
-    /// The same for a target that is new.
-    fn begin(self: &Arc<Self>, target: &Arc<Target>) {
-        if names::is_name(target) {
-            tokio::spawn(names::watch(self.clone(), Arc::downgrade(target), target.doubted.clone()));
-        }
-        watch::begin(target);
+/// Held by whoever has not looked yet. Nothing is sent.
+type First = mpsc::Sender<Infallible>;
+
+/// The first look-up of each.
+pub struct FirstLooks(mpsc::Receiver<Infallible>);
+
+impl FirstLooks {
+    /// Comes back when each is over, whatever was found.
+    pub async fn over(mut self) {
+        while self.0.recv().await.is_some() {}
     }
 }
 

@@ -1,20 +1,26 @@
 //! What knows targets, and what it has said last.
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
-use super::dns::Service;
-use super::file::{self, Stamp};
-use super::{Lookout, names, tick};
-use crate::config::units::{SourceKind, SourceUrl, TargetUrl};
-use crate::upstream::balance::reduced;
+use super::answer::{self, Named};
+use super::{First, Lookout, tick};
+use crate::config::units::{SourceKind, SourceUrl};
+use crate::stamp::Stamp;
 use crate::upstream::registry::{Blueprint, Registry};
 use crate::upstream::roster::Roster;
 use crate::upstream::target::Target;
+
+/// So long targets that are new are waited for, so that most are taken into use together.
+const SOON: Duration = Duration::from_millis(500);
 
 /// One source, however many routes name it.
 pub struct Source {
@@ -22,11 +28,13 @@ pub struct Source {
     pub url: SourceUrl,
     blueprint: Blueprint,
     registry: Arc<Registry>,
-    /// The targets that are known, in an order that does not depend on that of the answer.
+    /// The targets that it named last, in an order that does not depend on that of the answer.
+    named: Mutex<Vec<Found>>,
+    /// Those that are in use.
     found: ArcSwap<Vec<Found>>,
     status: Mutex<Status>,
-    /// Rung when a target cannot be connected to.
-    doubted: Arc<Notify>,
+    /// Rung when a target of it cannot be connected to. One waits for it.
+    pub doubted: Arc<Notify>,
     rosters: Mutex<Vec<Weak<Roster>>>,
 }
 
@@ -50,15 +58,8 @@ pub struct Status {
     pub since: SystemTime,
     /// When the targets changed the last time.
     pub changed: Option<SystemTime>,
-    stamp: Option<Stamp>,
-}
-
-/// A target as a source names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Named {
-    tier: u16,
-    url: String,
-    weight: u32,
+    /// Of the file, as it was read last.
+    pub(super) stamp: Option<Stamp>,
 }
 
 impl std::fmt::Debug for Source {
@@ -74,6 +75,7 @@ impl Source {
             url,
             blueprint,
             registry,
+            named: Mutex::default(),
             found: ArcSwap::default(),
             status: Mutex::new(Status { error: None, since: SystemTime::now(), changed: None, stamp: None }),
             doubted: Arc::default(),
@@ -86,7 +88,7 @@ impl Source {
         self.rosters.lock().push(Arc::downgrade(roster));
     }
 
-    /// The targets that are known.
+    /// The targets that are in use.
     pub fn found(&self) -> Arc<Vec<Found>> {
         self.found.load_full()
     }
@@ -109,37 +111,58 @@ impl Source {
         }
     }
 
-    /// These are its targets now. Those that are new, and whether anything has changed.
-    fn named(&self, mut named: Vec<(Named, TargetUrl)>) -> (Vec<Found>, Vec<Arc<Target>>) {
-        named.sort_by(|(a, _), (b, _)| a.cmp(b));
-        named.dedup_by(|(a, _), (b, _)| (a.tier, &a.url) == (b.tier, &b.url));
-        let mut new = Vec::new();
-        let found = named.into_iter().map(|(Named { tier, weight, .. }, url)| {
-            let (target, is_new) = self.registry.target(&url, &self.blueprint, &self.doubted, Instant::now());
-            if is_new {
-                new.push(target.clone());
-            }
-            Found { target, weight, tier }
-        });
-        (found.collect(), new)
+    /// The file was read as it was then.
+    pub(super) fn read(&self, stamp: Option<Stamp>) {
+        self.status.lock().stamp = stamp;
     }
 
-    /// Takes new targets into use, and leaves those that are gone.
-    fn take(&self, found: Vec<Found>) {
-        let same = |a: &Found, b: &Found| a.target.id == b.target.id && (a.weight, a.tier) == (b.weight, b.tier);
-        let before = self.found.load_full();
-        let is_same = before.len() == found.len() && before.iter().zip(&found).all(|(a, b)| same(a, b));
-        {
-            let mut status = self.status.lock();
-            if status.error.take().is_some() {
-                status.since = SystemTime::now();
-                log::info!("{}: found again", self.url.as_str());
+    /// These are its targets from now on, each to be taken into use when it has an address. Those that are new.
+    fn name(&self, mut named: Vec<Named>) -> Vec<Arc<Target>> {
+        named.sort_by(|a, b| (a.tier, a.url.as_str(), a.weight).cmp(&(b.tier, b.url.as_str(), b.weight)));
+        named.dedup_by(|a, b| (a.tier, &a.url) == (b.tier, &b.url));
+        let mut new = Vec::new();
+        let target = |Named { tier, url, weight }| {
+            let (target, is_new) = self.registry.target(&url, &self.blueprint, Instant::now());
+            if is_new {
+                new.push(target.clone());
+            } else if self.registry.contradicts(&url, &self.blueprint) {
+                let hint = "that stays; write the same in both, or off";
+                log::warn!("{}: {url} is known with another breaker or healthCheck: {hint}", self.url.as_str());
             }
-            if is_same {
-                return;
-            }
-            status.changed = Some(SystemTime::now());
+            Found { target, weight, tier }
+        };
+        *self.named.lock() = named.into_iter().map(target).collect();
+        new
+    }
+
+    /// Those that are named and not in use, since it is not known where they are.
+    pub fn waiting(&self) -> Vec<Arc<Target>> {
+        let found = self.found();
+        let is_used = |named: &Found| found.iter().any(|found| found.target.id == named.target.id);
+        self.named.lock().iter().filter(|named| !is_used(named)).map(|named| named.target.clone()).collect()
+    }
+
+    /// The source works.
+    fn answered(&self) {
+        let mut status = self.status.lock();
+        if status.error.take().is_some() {
+            status.since = SystemTime::now();
+            log::info!("{}: found again", self.url.as_str());
         }
+    }
+
+    /// Takes those that are named and have an address into use, and leaves those that are not named. While none has
+    /// one, those that are in use stay.
+    fn take(&self) {
+        let named = self.named.lock().clone();
+        let found: Vec<Found> = named.into_iter().filter(|named| named.target.addresses.is_known()).collect();
+        let same = |a: &Found, b: &Found| a.target.id == b.target.id && (a.weight, a.tier) == (b.weight, b.tier);
+        let before = self.found();
+        let is_same = before.len() == found.len() && before.iter().zip(&found).all(|(a, b)| same(a, b));
+        if is_same || found.is_empty() {
+            return;
+        }
+        self.status.lock().changed = Some(SystemTime::now());
         let urls: Vec<&str> = found.iter().map(|found| found.target.url.as_str()).collect();
         log::info!("{}: its targets are {}", self.url.as_str(), urls.join(", "));
         self.found.store(Arc::new(found));
@@ -149,9 +172,35 @@ impl Source {
     }
 }
 
+/// Asks for as long as the source is in use. The `first` time is over when there is something to be used, or nothing
+/// to be waited for.
+pub async fn watch(lookout: Arc<Lookout>, source: Weak<Source>, first: First) {
+    let mut first = Some(first);
+    loop {
+        let (lasts, is_file, doubted) = {
+            let Some(source) = source.upgrade() else { return };
+            let lasts = look(&lookout, &source).await;
+            first.take_if(|_| !source.found().is_empty() || source.waiting().is_empty());
+            (lasts, matches!(source.url.kind, SourceKind::File { .. }), source.doubted.clone())
+        };
+        let mut pause = pin!(async {
+            match is_file {
+                true => tick().await,
+                false => lookout.timing.pause(lasts, &doubted).await,
+            }
+        });
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                () = take_late(&source) => drop(first.take()),
+            }
+        }
+    }
+}
+
 /// Asks once, and says how long what was found is good.
-pub async fn look(lookout: &Arc<Lookout>, source: &Source) -> Option<Duration> {
-    let (named, lasts) = match ask(lookout, source).await {
+async fn look(lookout: &Arc<Lookout>, source: &Source) -> Option<Duration> {
+    let (named, lasts) = match answer::ask(lookout, source).await {
         Ok(Some(answer)) => answer,
         Ok(None) => return None,
         Err(why) => {
@@ -159,70 +208,22 @@ pub async fn look(lookout: &Arc<Lookout>, source: &Source) -> Option<Duration> {
             return None;
         }
     };
-    let (found, new) = source.named(named);
-    for target in &new {
-        // So that it does not begin with a failure for want of an address.
-        names::look(lookout, target).await;
-        lookout.begin(target);
-    }
-    source.take(found);
+    let new = source.name(named);
+    source.answered();
+    // Most names are found at once, and all of those are taken together. Nobody waits for the others.
+    let _ = timeout(SOON, lookout.begin(&new, &[]).over()).await;
+    source.take();
+    source.registry.sweep(Instant::now());
     lasts
 }
 
-type Asked = (Vec<(Named, TargetUrl)>, Option<Duration>);
-
-/// `None`: nothing has changed.
-async fn ask(lookout: &Lookout, source: &Source) -> Result<Option<Asked>, String> {
-    let named = |url: String, weight: u32, tier: u16| {
-        let target: TargetUrl = url.parse().ok()?;
-        Some((Named { tier, url, weight }, target))
-    };
-    match &source.url.kind {
-        SourceKind::Dns { host, port } => {
-            let answer = lookout.dns.addresses(host).await?;
-            let targets = answer
-                .found
-                .iter()
-                .filter_map(|ip| named(format!("http://{}", std::net::SocketAddr::new(*ip, *port)), 1, 0));
-            Ok(Some((targets.collect(), Some(answer.lasts))))
-        }
-        SourceKind::Srv { name } => {
-            let answer = lookout.dns.services(name).await?;
-            // 0 is little, and not nothing (RFC 2782).
-            let weights: Vec<u32> =
-                answer.found.iter().map(|service| (u32::from(service.weight) * 10).max(1)).collect();
-            let services = answer.found.iter().zip(reduced(&weights, u64::MAX));
-            let targets = services.filter_map(|(Service { host, port, priority, .. }, weight)| {
-                named(format!("http://{host}:{port}"), weight, *priority)
-            });
-            Ok(Some((targets.collect(), Some(answer.lasts))))
-        }
-        SourceKind::File { path } => {
-            let known = source.status.lock().stamp;
-            let (stamp, read) = file::read(path.clone(), known).await;
-            source.status.lock().stamp = stamp;
-            let Some(read) = read else { return Ok(None) };
-            let targets =
-                read?.into_iter().map(|(url, weight)| (Named { tier: 0, url: url.as_str().to_owned(), weight }, url));
-            Ok(Some((targets.collect(), None)))
-        }
-    }
-}
-
-/// Asks for as long as the source is in use.
-pub async fn watch(lookout: Arc<Lookout>, source: Weak<Source>) {
-    let Some((is_file, doubted)) =
-        source.upgrade().map(|source| (matches!(source.url.kind, SourceKind::File { .. }), source.doubted.clone()))
-    else {
-        return;
-    };
-    let mut lasts = Some(Duration::ZERO);
-    loop {
-        match is_file {
-            true => tick().await,
-            false => lookout.timing.pause(lasts, &doubted).await,
-        }
-        let Some(source) = source.upgrade() else { return };
-        lasts = look(&lookout, &source).await;
+/// Takes into use who is found later, as soon as somebody is.
+async fn take_late(source: &Weak<Source>) {
+    let waiting = source.upgrade().map(|source| source.waiting()).unwrap_or_default();
+    let mut found: FuturesUnordered<_> = waiting.iter().map(|target| target.addresses.found_some()).collect();
+    match found.next().await.and_then(|()| source.upgrade()) {
+        Some(source) => source.take(),
+        // Nobody is waited for.
+        None => std::future::pending().await,
     }
 }

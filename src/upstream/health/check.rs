@@ -17,14 +17,18 @@ use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::{HealthCheck as Ask, TcpHealthCheck};
+use tokio::time::timeout;
 
 use crate::config::units::StatusRange;
 use crate::config::{CheckKind, HealthCheck};
+use crate::upstream::head;
 
 /// All targets are asked by one connector, which keeps nothing.
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
 /// More of an answer is not read.
 const MOST_BODY: usize = 64 * 1024;
+/// And for no longer, where nothing depends on it.
+const COURTESY: Duration = Duration::from_millis(100);
 const USER_AGENT: &str = concat!("aegis/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// What asks as `plan` says; the target is `authority` to itself.
@@ -61,11 +65,13 @@ impl Ask for Http {
         request.insert_header(header::CONNECTION, "close")?;
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
-        let status = read_status(&mut session).await?;
+        let status = head::status(&mut session).await?;
         if !self.statuses.iter().any(|range| range.contains(status)) {
             return Error::e_explain(ErrorType::HTTPStatus(status), format!("status {status}"));
         }
-        read_body(&mut session).await.map(drop)
+        // The status decides. To close on what has not been read would reset the connection, which servers log.
+        tokio::spawn(async move { timeout(COURTESY, read_body(&mut session)).await.map(drop) });
+        Ok(())
     }
 
     fn health_threshold(&self, _: bool) -> usize {
@@ -111,7 +117,7 @@ impl Grpc {
         );
         session.write_request_header(Box::new(request)).await?;
         session.write_request_body(question(&self.service), true).await?;
-        let status = read_status(session).await?;
+        let status = head::status(session).await?;
         if status != 200 {
             return Error::e_explain(ErrorType::HTTPStatus(status), format!("status {status}"));
         }
@@ -137,12 +143,6 @@ impl Grpc {
 fn peer(target: &Backend) -> Result<HttpPeer> {
     let address = target.addr.as_inet().ok_or_else(|| Error::explain(ErrorType::ConnectError, "no address of TCP"))?;
     Ok(HttpPeer::new(address, false, String::new()))
-}
-
-async fn read_status(session: &mut HttpSession) -> Result<u16> {
-    session.read_response_header().await?;
-    let response = session.response_header().map(|response| response.status.as_u16());
-    response.ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "no head of an answer"))
 }
 
 /// The body, of which more than enough is an error.

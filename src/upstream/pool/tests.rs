@@ -26,7 +26,7 @@ fn members(count: usize, change: impl Fn(usize, &mut Member)) -> Vec<Arc<Member>
         let policy = Policy::in_a_row(NonZeroU32::new(3).expect("3"), COOLDOWN, COOLDOWN);
         let blueprint = Blueprint { criteria: Criteria::none_but_5xx(), policy: Some(policy), check: None };
         let url = format!("http://t{number}:1").parse().expect("a URL");
-        let mut member = Member::of(Target::new(url, blueprint, Arc::default(), Instant::now()));
+        let mut member = Member::of(Target::at(url, blueprint));
         member.share = Some(Share { mine: AtomicU32::new(0), all: all.clone() });
         change(number, &mut member);
         Arc::new(member)

@@ -18,6 +18,8 @@ pub struct Dns {
     hosts: PathBuf,
     services: Vec<String>,
     log: PathBuf,
+    /// Asked about names below `silent`, and says nothing.
+    silent: UdpSocket,
     child: Option<Child>,
 }
 
@@ -32,12 +34,21 @@ fn free_port() -> u16 {
 }
 
 impl Dns {
-    /// Knows these addresses of names, and these services: `_http._tcp.a.test,host.test,PORT,PRIORITY,WEIGHT`.
+    /// Knows these addresses of names below `test`, and these services: `_http._tcp.a.test,host.test,PORT,PRIORITY,WEIGHT`. Names below `silent` are
+    /// not answered for as long as it does not know them.
     pub fn start(ttl: u32, hosts: &[(&str, &str)], services: &[String]) -> Self {
         let port = free_port();
         let folder = directory();
         let (file, log) = (folder.join("hosts"), folder.join("log"));
-        let mut dns = Dns { port, ttl, hosts: file, services: services.to_vec(), log, child: None };
+        let mut dns = Dns {
+            port,
+            ttl,
+            hosts: file,
+            services: services.to_vec(),
+            log,
+            silent: UdpSocket::bind("127.0.0.1:0").unwrap(),
+            child: None,
+        };
         dns.write(hosts);
         dns.run();
         dns
@@ -61,6 +72,7 @@ impl Dns {
         ]);
         command.args(["--bind-interfaces", "--listen-address=127.0.0.1", "--log-queries", "--user="]);
         command.arg(format!("--port={}", self.port)).arg(format!("--local-ttl={}", self.ttl));
+        command.arg(format!("--server=/silent/127.0.0.1#{}", self.silent.local_addr().unwrap().port()));
         command
             .arg(format!("--addn-hosts={}", self.hosts.display()))
             .arg(format!("--log-facility={}", self.log.display()));

@@ -124,3 +124,31 @@ fn a_jitter_spreads_cooldowns_of_breakers_that_open_together() {
     assert!(waits.iter().all(|wait| (48 * SECOND..=72 * SECOND).contains(wait)), "{waits:?}");
     assert!(waits.last().zip(waits.first()).is_some_and(|(last, first)| *last - *first > 15 * SECOND));
 }
+
+/// What is known of a peer outlives what was thought of it.
+#[test]
+fn another_policy_leaves_the_state_as_it_is() {
+    let one = Policy::in_a_row(NonZeroU32::MIN, SECOND, LEASE);
+    let mut open = Bench::open();
+    open.breaker.govern(one, open.now);
+    assert_eq!(open.breaker.view(open.now).retry_at, Some(open.now + COOLDOWN));
+    open.now += COOLDOWN;
+    open.run(Outcome::Failure);
+    assert_eq!(open.breaker.view(open.now).retry_at, Some(open.now + SECOND), "the next cooldown is by the new one");
+    let mut held = Bench::closed();
+    held.breaker.hold(Hold::Open, held.now);
+    held.breaker.govern(one, held.now);
+    assert!(held.breaker.is_held_open());
+    let recent =
+        Recent { window: COOLDOWN, min_requests: NonZeroU32::MIN, failed: Some(Ratio::percent(50)), slow: None };
+    let shares = Policy { trip: Trip { in_a_row: None, recent: Some(recent), both: false }, ..policy() };
+    let mut closed = Bench::closed();
+    closed.run(Outcome::Failure);
+    let before = closed.admit();
+    closed.breaker.govern(shares, closed.now);
+    assert_eq!((closed.failures(), closed.breaker.view(closed.now).recent), (1, Some(Counts::default())));
+    closed.settle(before, Outcome::Failure);
+    assert_eq!(closed.phase(), Phase::Closed, "it was admitted under another policy");
+    closed.run(Outcome::Failure);
+    assert_eq!(closed.phase(), Phase::Open);
+}
