@@ -35,10 +35,11 @@ impl Compiler<'_> {
         }
         if let Some(per_try) = &written.per_try_timeout {
             let path = format!("{path}.perTryTimeout");
-            self.nests(per_try.at, (&path, per_try.value.0), ("firstByte", Period(timeouts.first_byte)));
-            if let Some(total) = timeouts.total.filter(|total| *total < timeouts.first_byte) {
-                self.nests(per_try.at, (&path, per_try.value.0), ("total", Period(total)));
-            }
+            let outer = match timeouts.total {
+                Some(total) if total <= timeouts.first_byte => ("total", Period(total)),
+                _ => ("firstByte", Period(timeouts.first_byte)),
+            };
+            self.nests(per_try.at, (&path, per_try.value.0), outer);
         }
         let attempts = written.attempts.map_or(TWO, |attempts| attempts.value.0);
         let most = targets.and_then(|targets| NonZeroU32::new(targets.try_into().unwrap_or(u32::MAX)));

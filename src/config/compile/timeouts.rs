@@ -13,20 +13,23 @@ impl Compiler<'_> {
     pub(super) fn timeouts(&mut self, written: Option<&file::Timeouts>, path: &str) -> Timeouts {
         let written = written.cloned().unwrap_or_default();
         let total = written.total.and_then(|total| total.value.0);
-        for (key, part) in [("connect", &written.connect), ("firstByte", &written.first_byte), ("read", &written.read)]
-        {
+        // But `read` goes on in tunnels, which `total` does not end.
+        for (key, part) in [("connect", &written.connect), ("firstByte", &written.first_byte)] {
             if let (Some(part), Some(total)) = (part, total) {
                 self.nests(part.at, (&format!("{path}.{key}"), part.value.0), ("total", total));
             }
         }
+        let total = total.map(|total| total.0);
+        // What nobody has written ends with `total`.
         let or = |written: Option<Located<file::Positive>>, seconds| {
-            written.map_or(Duration::from_secs(seconds), |period| period.value.0.0)
+            let default = Duration::from_secs(seconds);
+            written.map_or(total.map_or(default, |total| default.min(total)), |period| period.value.0.0)
         };
         Timeouts {
             connect: or(written.connect, 2),
             first_byte: or(written.first_byte, 30),
-            read: or(written.read, 60),
-            total: total.map(|total| total.0),
+            read: written.read.map_or(Duration::from_secs(60), |period| period.value.0.0),
+            total,
             idle: written.idle.map_or(Duration::from_secs(60), |period| period.0.0),
         }
     }
