@@ -13,6 +13,7 @@ pub mod error;
 mod file;
 mod located;
 mod model;
+mod print;
 mod redis;
 pub mod targets;
 pub mod units;
@@ -28,6 +29,7 @@ pub use model::{
     HealthCheck, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, Mirror, Mode, OnAllOpen, OnRedisDown, RateLimit,
     Resolve, Retry, Route, Target, Timeouts,
 };
+pub use print::print;
 
 use env::Lookup;
 
