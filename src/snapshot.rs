@@ -85,7 +85,7 @@ impl Snapshot {
             routes,
             sources: targets.sources(),
             registry: targets.registry,
-            reserved: Reserved::new(config.identity_headers.iter().cloned()),
+            reserved: Reserved::new(config.identity_headers().cloned()),
             trusted_proxies: config.trusted_proxies.clone(),
             store,
         }

@@ -27,8 +27,7 @@ use super::units::ListenAddress;
 pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut compiler = Compiler { lookup, problems };
     let mapped = compiler.claims_to_headers(&file.auth.jwt);
-    let identity_headers = mapped.iter().map(|(_, header)| header.clone()).collect();
-    let jwt = compiler.jwt(&file.auth.jwt, mapped);
+    let jwt = compiler.jwt(&file.auth.jwt, mapped.clone());
     let defaults = file.defaults;
     let routes: Vec<Route> = file.routes.iter().map(|route| compiler.route(route, &defaults)).collect();
     if routes.is_empty() && !compiler.told_of("routes") {
@@ -46,6 +45,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     compiler.cluster_has_one_slot(redis.as_ref(), &file.routes, &routes);
     compiler.secret_is_there(&jwt, &file.routes, &routes);
     let listen = compiler.listen(file.listen.as_deref());
+    let tokens = routes.iter().any(|route| route.plugins.auth);
     Config {
         admin: compiler.admin(file.admin.as_ref(), &listen),
         listen,
@@ -57,8 +57,8 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
             format: file.access_log.format,
             file: file.access_log.file.unwrap_or_else(|| "-".into()),
         },
-        identity_headers,
-        jwt: jwt.filter(|_| routes.iter().any(|route| route.plugins.auth)),
+        jwt: jwt.filter(|_| tokens),
+        idle_claims: if tokens { Vec::new() } else { mapped },
         routes,
     }
 }
