@@ -75,7 +75,8 @@ impl Ready {
     /// # Errors
     /// Why it cannot run here.
     pub fn new(config: &Config) -> Result<Self, StartError> {
-        let sockets = config.listen.iter().map(|address| Listening::open(*address)).collect::<Result<_, _>>()?;
+        let open = |address: &SocketAddr| Listening::open(*address, "PORT (or listen:)");
+        let sockets = config.listen.iter().map(open).collect::<Result<_, _>>()?;
         let access_log = AccessLog::open(&config.access_log)
             .map_err(|reason| StartError::AccessLog { file: config.access_log.file.clone(), reason })?;
         let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
@@ -83,7 +84,7 @@ impl Ready {
         let snapshot = Snapshot::new(config, Arc::new(Store::new(redis, now)), now);
         let shared = Arc::new(Shared::new(snapshot, access_log));
         let admin = config.admin.as_ref().map(|admin| {
-            let socket = Listening::open(admin.listen)?;
+            let socket = Listening::open(admin.listen, "admin.listen")?;
             Ok::<_, ListenError>((socket, Admin::new(shared.clone(), admin.token.clone())))
         });
         Ok(Ready {

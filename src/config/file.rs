@@ -58,7 +58,7 @@ pub struct File {
     #[serde(default)]
     pub auth: Auth,
     /// What operators see and do, on a listener of its own. Default: none.
-    pub admin: Option<Admin>,
+    pub admin: Option<Located<Admin>>,
     /// Blocks that every route inherits unless it brings its own.
     #[serde(default)]
     pub defaults: Policies,
