@@ -38,7 +38,7 @@ use super::units::{ListenAddress, Period, Secret, Threads};
 
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block with routes")]
 pub struct File {
     /// Where to listen; one address or a list. Default: `0.0.0.0:${PORT:-8000}`.
     pub listen: Option<OneOrMany<Located<ListenAddress>>>,
@@ -58,6 +58,7 @@ pub struct File {
     #[serde(default)]
     pub auth: Auth,
     /// What operators see and do, on a listener of its own. Default: none.
+    #[serde(default, deserialize_with = "words::something")]
     pub admin: Option<Located<Admin>>,
     /// Blocks that every route inherits unless it brings its own.
     #[serde(default)]
@@ -71,7 +72,7 @@ pub struct File {
 
 /// `redis:`
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { url: redis://redis:6379 }")]
 pub struct Redis {
     /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or `redis+sentinel://`. Empty: limits
     /// are kept in this process.
@@ -90,7 +91,7 @@ pub struct Redis {
 
 /// `admin:`
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { listen: 127.0.0.1:8001 }")]
 pub struct Admin {
     /// Where it listens: beyond loopback only with a token. Default: 127.0.0.1:8001.
     pub listen: Option<Located<ListenAddress>>,
@@ -100,7 +101,7 @@ pub struct Admin {
 
 /// `accessLog:`
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { format: json }")]
 pub struct AccessLog {
     /// `text` (default) or `json`.
     #[serde(default)]
@@ -122,7 +123,11 @@ pub enum LogFormat {
 
 /// `auth:` at the top level.
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { jwt: { issuer: https://login.example.com } }"
+)]
 pub struct Auth {
     /// Tokens in `Authorization: Bearer`.
     #[serde(default)]
@@ -131,7 +136,11 @@ pub struct Auth {
 
 /// `auth.jwt:`
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { issuer: https://login.example.com }"
+)]
 pub struct Jwt {
     /// The key of HS256. Default: the environment's `JWT_SECRET`.
     pub secret: Option<Located<Secret>>,

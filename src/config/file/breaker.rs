@@ -56,7 +56,7 @@ pub enum Preset {
 
 /// `backoff:`
 #[derive(Clone, Copy, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { factor: 2, max: 5m }")]
 pub struct Backoff {
     /// By how much it grows each time. Default: 2.
     #[serde(default)]

@@ -6,7 +6,7 @@ use crate::config::located::Located;
 
 /// `plugins:`
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { auth: true }")]
 pub struct Plugins {
     /// Whether requests need a valid token: `true` or `false`.
     pub auth: Option<Located<Switch<AuthPlugin>>>,

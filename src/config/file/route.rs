@@ -15,7 +15,7 @@ use crate::config::units::RoutePath;
 
 /// What a route does with a request. The same blocks may stand under `defaults`.
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { breaker: { preset: busy } }")]
 pub struct Policies {
     /// How targets are chosen: `roundRobin` (default) or another.
     pub balance: Option<Balance>,
@@ -42,7 +42,11 @@ pub struct Policies {
 
 /// One entry of `routes:`.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { path: /users, targets: [http://users:3001] }"
+)]
 pub struct Route {
     /// The path prefix, matched on whole segments; the longest wins.
     pub path: Located<RoutePath>,

@@ -11,7 +11,11 @@ use crate::ratio::Ratio;
 
 /// One entry of `groups:`.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { name: canary, weight: 5, targets: [http://users-next:3001] }"
+)]
 pub struct Group {
     /// What it is called.
     pub name: Located<ScopeName>,

@@ -5,7 +5,7 @@ use crate::config::located::Located;
 
 /// `timeouts:`
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { connect: 500ms, firstByte: 5s }")]
 pub struct Timeouts {
     /// For a connection to be made. Default: 2s.
     pub connect: Option<Located<Positive>>,

@@ -23,6 +23,11 @@ impl<'de> Deserialize<'de> for NotYet {
     }
 }
 
+/// Reads a block that is not there by default, so that its key with nothing after it could mean either.
+pub fn something<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// A duration longer than nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Positive(pub Period);
