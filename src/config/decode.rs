@@ -21,6 +21,9 @@ use super::yaml::{Node, Value, is_null};
 pub(super) const LOCATED: &str = "aegis::Located";
 pub(super) const ONE_OR_MANY: &str = "aegis::OneOrMany";
 
+/// The key that stands in a block before those whose features do not exist yet, so that they are not offered.
+pub(super) const LATER: &str = "(later)";
+
 /// Findings in one file, at most; a file that holds more is some other file.
 const MAX_PROBLEMS: usize = 100;
 

@@ -65,6 +65,8 @@ pub struct File {
     pub defaults: Policies,
     /// The routes, in the order that the stats show.
     pub routes: Vec<Located<Route>>,
+    #[serde(rename = "(later)")]
+    later: Later,
     h2c: Later,
     tls: Later,
     limits: Later,
@@ -162,6 +164,8 @@ pub struct Jwt {
     /// Claims to send upstream, each in the header named: `{ tenant: x-tenant }`.
     #[serde(default)]
     pub claims_to_headers: std::collections::BTreeMap<String, Located<String>>,
+    #[serde(rename = "(later)")]
+    later: Later,
     jwks_url: Later,
     jwks_file: Later,
     public_key: Later,

@@ -12,6 +12,8 @@ pub struct Plugins {
     pub auth: Option<Located<Switch<AuthPlugin>>>,
     /// How many requests a client may make: a block, a list of them that decide together, or `off`.
     pub rate_limit: Option<Switch<RateLimits>>,
+    #[serde(rename = "(later)")]
+    later: Later,
     cors: Later,
     headers: Later,
     ip_allow: Later,
@@ -26,6 +28,8 @@ pub struct Plugins {
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AuthPlugin {
+    #[serde(rename = "(later)")]
+    later: Later,
     require_scopes: Later,
     roles: Later,
     optional: Later,

@@ -78,6 +78,8 @@ pub struct Route {
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
+    #[serde(rename = "(later)")]
+    later: Later,
     name: Later,
     host: Later,
     methods: Later,

@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 
 use crate::config::units::Period;
 
-/// A key whose feature does not exist yet. It can be left out or empty, and nothing else.
+/// A key whose feature does not exist yet. It can be left out or empty, and nothing else. Such keys come last in
+/// their block, behind one called `(later)`, by which the reader knows them.
 pub type Later = Option<NotYet>;
 
 /// Refuses whatever value it is given.
