@@ -6,10 +6,10 @@ use super::health::HealthCheck;
 use super::plugins::Plugins;
 use super::retry::Retry;
 use super::split::{Group, Mirror, Sticky};
-use super::target::Target;
+use super::target::Targets;
 use super::timeouts::Timeouts;
 use super::words::{Later, PositiveOrOff, Switch};
-use crate::config::located::{Located, OneOrMany};
+use crate::config::located::Located;
 use crate::config::model::OnAllOpen;
 use crate::config::units::RoutePath;
 
@@ -51,8 +51,9 @@ pub struct Route {
     /// The path prefix, matched on whole segments; the longest wins.
     pub path: Located<RoutePath>,
     /// Where its requests go; one URL or a list.
-    #[serde(alias = "target")]
-    pub targets: Option<Located<OneOrMany<Located<Target>>>>,
+    pub targets: Option<Targets>,
+    /// The same.
+    pub target: Option<Targets>,
     /// In place of that: groups of targets, each of which gets its share of the requests.
     pub groups: Option<Located<Vec<Located<Group>>>>,
     /// What keeps requests with the group that they had before: `header: NAME` or `cookie: NAME`.

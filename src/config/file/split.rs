@@ -3,9 +3,9 @@
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 
-use super::target::Target;
+use super::target::Targets;
 use super::words::{Block, Word, one};
-use crate::config::located::{Located, OneOrMany};
+use crate::config::located::Located;
 use crate::config::units::{CookieName, Count, FieldName, ScopeName, TargetUrl, Weight};
 use crate::ratio::Ratio;
 
@@ -22,8 +22,9 @@ pub struct Group {
     /// How many of the requests it gets, beside the others; 0: none.
     pub weight: Weight,
     /// Where they go; one URL or a list.
-    #[serde(alias = "target")]
-    pub targets: Located<OneOrMany<Located<Target>>>,
+    pub targets: Option<Targets>,
+    /// The same.
+    pub target: Option<Targets>,
 }
 
 /// `sticky:`
