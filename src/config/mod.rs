@@ -45,8 +45,7 @@ pub struct Loaded {
 /// Reads and compiles the file at `path`, with variables from the process's environment.
 ///
 /// # Errors
-/// [`LoadError::Unreadable`] if there is no text to be read or it is no YAML; otherwise
-/// [`LoadError::Invalid`] with every mistake in it.
+/// [`LoadError::Unreadable`] if there is no text to be read; otherwise [`LoadError::Invalid`] with every mistake in it.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let file = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| LoadError::Unreadable { file: file.clone(), reason: e.to_string() })?;
@@ -64,7 +63,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 pub fn parse(file: &str, text: &str, lookup: Lookup<'_>) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
     let mut root = yaml::read(text, &mut problems)
-        .map_err(|problem| LoadError::Unreadable { file: file.to_owned(), reason: problem.to_string() })?;
+        .map_err(|problem| LoadError::Invalid { file: file.to_owned(), problems: vec![problem] })?;
     env::expand(&mut root, "", lookup, &mut problems);
     let config =
         decode::decode(&mut root, &mut problems).map(|written| compile::compile(written, lookup, &mut problems));

@@ -15,7 +15,7 @@ use super::{decode, yaml};
 pub fn parse(file: &str, text: &str) -> Result<Vec<(TargetUrl, NonZeroU32)>, LoadError> {
     let mut problems = Vec::new();
     let mut root = yaml::read(text, &mut problems)
-        .map_err(|problem| LoadError::Unreadable { file: file.to_owned(), reason: problem.to_string() })?;
+        .map_err(|problem| LoadError::Invalid { file: file.to_owned(), problems: vec![problem] })?;
     let written: Vec<Located<FileTarget>> = decode::decode(&mut root, &mut problems).unwrap_or_default();
     let mut targets: Vec<(TargetUrl, NonZeroU32)> = Vec::new();
     for target in &written {
@@ -58,7 +58,7 @@ mod tests {
             ("- { url: http://a:1, wieght: 3 }\n", "t.yaml:1:22: [0].wieght: unknown key; did you mean \"weight\"?"),
             ("[]\n", "t.yaml:1:1: there is no target"),
             ("", "t.yaml"),
-            ("- [\n", "t.yaml"),
+            ("- [\n", "t.yaml:2:1: not valid YAML: "),
             ("- dns://a:1\n", "t.yaml:1:3: [0]: \"dns://a:1\": "),
         ] {
             let error = parse("t.yaml", text).expect_err(text).to_string();

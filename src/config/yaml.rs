@@ -83,7 +83,7 @@ pub fn read(text: &str, problems: &mut Vec<Problem>) -> Result<Node, Problem> {
             Problem::error(
                 Position { line: mark.line(), column: mark.col() + 1 },
                 "",
-                format!("not valid YAML: {}", e.info()),
+                format!("not valid YAML: {}; {}", e.info(), hint(e.info())),
             )
         })?;
         builder.event(event, position(span))?;
@@ -93,6 +93,29 @@ pub fn read(text: &str, problems: &mut Vec<Problem>) -> Result<Node, Problem> {
         .root
         .ok_or_else(|| Problem::error(nothing, "", "the file is empty; a config has at least `routes:`"))?;
     Ok(root)
+}
+
+/// What would be right, by what the parser says.
+fn hint(info: &str) -> &'static str {
+    const HINTS: [(&str, &str); 12] = [
+        ("tab", "indent with spaces"),
+        ("bracket", "see that every [ and { is closed, and only once"),
+        ("flow", "see that every [ and { is closed, and that commas stand between what is in them"),
+        ("illegal placement", "see that every [ and { before it is closed"),
+        (
+            "mapping values",
+            "write one key a line, where the others begin, and quotes around a value that has \": \" in it",
+        ),
+        ("simple key", "write each key with a colon and a space after it"),
+        ("escape", "write single quotes, in which a backslash is nothing special"),
+        ("quoted", "see that every quote is closed"),
+        ("unexpected character", "write quotes around the value"),
+        ("anchor", "write quotes around a value that begins with * or &"),
+        ("block", "let what belongs together begin in the same column"),
+        ("indent", "let what belongs together begin in the same column"),
+    ];
+    let known = HINTS.iter().find(|(part, _)| info.contains(part));
+    known.map_or("see that line and the one before it", |(_, hint)| hint)
 }
 
 /// Where the veiled characters go: the private use area of Unicode, one to one, so positions stay.
