@@ -26,7 +26,7 @@ pub use self::resolve::Resolve;
 pub use self::retry::{BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};
 pub use self::split::{Group, Mirror, Sticky};
-pub use self::target::{FileTarget, Targets};
+pub use self::target::{FileTarget, Target, Targets};
 pub use self::timeouts::Timeouts;
 use self::words::Later;
 pub use self::words::{Network, Positive, Switch};

@@ -62,8 +62,11 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// As [`load`].
 pub fn parse(file: &str, text: &str, lookup: Lookup<'_>) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
-    let mut root = yaml::read(text, &mut problems)
-        .map_err(|problem| LoadError::Invalid { file: file.to_owned(), problems: vec![problem] })?;
+    let invalid = |problem| LoadError::Invalid { file: file.to_owned(), problems: vec![problem] };
+    let mut root = yaml::read(text, &mut problems).map_err(invalid)?;
+    if root.value.is_null() {
+        return Err(invalid(Problem::error(root.at, "", "the file is empty; a config has at least `routes:`")));
+    }
     env::expand(&mut root, "", lookup, &mut problems);
     let config =
         decode::decode(&mut root, &mut problems).map(|written| compile::compile(written, lookup, &mut problems));

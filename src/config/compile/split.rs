@@ -7,7 +7,7 @@ use crate::config::Position;
 use crate::config::file::{self, Switch, Targets};
 use crate::config::located::Located;
 use crate::config::model::{Breaker, Destinations, Group, Mirror, Target};
-use crate::config::units::Origin;
+use crate::config::units::{Origin, SourceKind};
 use crate::ratio::Ratio;
 
 const HUNDRED: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
@@ -111,6 +111,7 @@ impl Compiler<'_> {
                 self.error(target.at, path, format!("{} is in the list already; keep one", target.url));
                 continue;
             }
+            self.file_is_there(target, &path);
             let own = target.breaker.as_ref().map(|own| self.breaker(Some(own), &format!("{path}.breaker")));
             targets.push(Target {
                 origin: target.url.clone(),
@@ -120,6 +121,16 @@ impl Compiler<'_> {
             });
         }
         targets
+    }
+
+    fn file_is_there(&mut self, target: &Located<file::Target>, path: &str) {
+        if let Origin::Source(source) = &target.url
+            && let SourceKind::File { path: file } = &source.kind
+            && let Err(error) = std::fs::metadata(file)
+        {
+            let message = format!("cannot read {}: {error}; without it there is no target", file.display());
+            self.warn(target.at, path, message);
+        }
     }
 
     pub(super) fn mirror(&mut self, written: Option<&Located<Switch<file::Mirror>>>) -> Option<Mirror> {
