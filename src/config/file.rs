@@ -29,7 +29,7 @@ pub use self::split::{Group, Mirror, Sticky};
 pub use self::target::{FileTarget, Target, Targets};
 pub use self::timeouts::Timeouts;
 use self::words::Later;
-pub use self::words::{Network, Positive, Switch};
+pub use self::words::{Network, Positive, PositiveOrOff, Switch};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::located::Located;

@@ -20,20 +20,21 @@ impl Compiler<'_> {
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
         let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
         let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
+        let balance = self.balance(
+            written.balance.as_ref().or(defaults.balance.as_ref()),
+            &place(written.balance.is_some(), "balance"),
+            auth,
+        );
         Route {
             path: written.path.as_str().to_owned(),
             mirror: self.mirror(written.mirror.as_ref().or(defaults.mirror.as_ref())),
-            balance: self.balance(
-                written.balance.as_ref().or(defaults.balance.as_ref()),
-                &place(written.balance.is_some(), "balance"),
-                auth,
-            ),
             on_all_open: written.on_all_open.or(defaults.on_all_open).unwrap_or_default(),
             concurrency: self.concurrency(
                 written.concurrency.as_ref().or(defaults.concurrency.as_ref()),
                 &place(written.concurrency.is_some(), "concurrency"),
             ),
-            slow_start: written.slow_start.or(defaults.slow_start).and_then(|period| period.0).map(|period| period.0),
+            slow_start: self.slow_start(written, defaults, &balance),
+            balance,
             health_check: self.health_check(
                 written.health_check.as_ref().or(defaults.health_check.as_ref()),
                 &place(written.health_check.is_some(), "healthCheck"),

@@ -22,7 +22,7 @@ pub struct Policies {
     /// How many requests a target may have under way: a number, `adaptive`, or `off` (default).
     pub concurrency: Option<Located<Switch<Concurrency>>>,
     /// How long a target that has come back gets fewer requests than the others. Default: off.
-    pub slow_start: Option<PositiveOrOff>,
+    pub slow_start: Option<Located<PositiveOrOff>>,
     /// What happens while no circuit lets anything through: `fail` (default) or `tryAnyway`.
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
@@ -63,7 +63,7 @@ pub struct Route {
     /// How many requests a target may have under way: a number, `adaptive`, or `off` (default).
     pub concurrency: Option<Located<Switch<Concurrency>>>,
     /// How long a target that has come back gets fewer requests than the others. Default: off.
-    pub slow_start: Option<PositiveOrOff>,
+    pub slow_start: Option<Located<PositiveOrOff>>,
     /// What happens while no circuit lets anything through: `fail` (default) or `tryAnyway`.
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
