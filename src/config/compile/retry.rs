@@ -25,11 +25,14 @@ impl Compiler<'_> {
             Some(Switch::On(written)) => written.clone(),
             None => file::Retry::default(),
         };
+        // Whoever writes the default asks for nothing that one target could not give.
         if let (Some(attempts), Some(targets), true) = (&written.attempts, targets, own)
+            && attempts.value.0 > TWO
             && attempts.value.0.get() as usize > targets.max(1)
         {
+            let there = if targets == 1 { "is" } else { "are" };
             let message = format!(
-                "a retry goes to a target that was not tried yet, and there are only {targets}; write that, or fewer"
+                "a retry goes to a target that was not tried yet, and there {there} only {targets}; write that, or fewer"
             );
             self.error(attempts.at, format!("{path}.attempts"), message);
         }
