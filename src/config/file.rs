@@ -27,7 +27,7 @@ pub use self::retry::{BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};
 pub use self::split::{Group, Mirror, Sticky};
 pub use self::target::{FileTarget, Target, Targets};
-pub use self::timeouts::Timeouts;
+pub use self::timeouts::{Connect, Timeouts};
 use self::words::Later;
 pub use self::words::{Network, Positive, PositiveOrOff, Switch};
 use serde::de::{Deserialize, Deserializer, Error};
