@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Denial;
 use crate::breaker::{Hold, Phase};
 use crate::config::error::nearest;
+use crate::config::units::TargetUrl;
 use crate::snapshot::Snapshot;
 
 /// What is done to a circuit.
@@ -41,11 +42,11 @@ pub fn act(action: Action, query: &str, snapshot: &Snapshot, now: Instant) -> Re
         let why = "Say which target: ?target=URL, as the stats show it.";
         return Err(Denial::new(StatusCode::BAD_REQUEST, "target_missing", why));
     };
-    let url = url.trim_end_matches('/');
+    let url = url.parse::<TargetUrl>().map_or_else(|_| url.into_owned(), |url| url.to_string());
     let targets = snapshot.registry.all();
     let Some(target) = targets.iter().find(|target| target.url.as_str() == url) else {
         let known = targets.iter().map(|target| target.url.as_str());
-        let hint = nearest(url, known).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let hint = nearest(&url, known).map_or_else(String::new, |near| format!("; did you mean {near}?"));
         let why = format!("There is no target {url}{hint}");
         return Err(Denial::new(StatusCode::NOT_FOUND, "no_such_target", why));
     };

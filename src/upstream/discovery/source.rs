@@ -175,7 +175,7 @@ type Asked = (Vec<(Named, TargetUrl)>, Option<Duration>);
 async fn ask(lookout: &Lookout, source: &Source) -> Result<Option<Asked>, String> {
     let named = |url: String, weight: u32, tier: u16| {
         let target: TargetUrl = url.parse().ok()?;
-        Some((Named { tier, url, weight }, target))
+        Some((Named { tier, url: target.as_str().to_owned(), weight }, target))
     };
     match &source.url.kind {
         SourceKind::Dns { host, port } => {
