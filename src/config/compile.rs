@@ -38,7 +38,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
         );
     }
     compiler.unique_paths(&file.routes);
-    compiler.one_breaker_a_target(&file.routes, &routes);
+    compiler.one_breaker_a_target(&file.routes, &routes, &defaults);
     compiler.one_check_a_target(&file.routes, &routes);
     compiler.shared_limits_agree(&file.routes, &routes);
     let redis = compiler.redis(&file.redis.unwrap_or_default());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Compiler, at_route, split};
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
-use crate::config::model::{Breaker, Plugins, Route};
+use crate::config::model::{Plugins, Route, Target};
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
@@ -71,23 +71,41 @@ impl Compiler<'_> {
     }
 
     /// A target has one breaker, whichever routes name it, so they have to agree on it.
-    pub(super) fn one_breaker_a_target(&mut self, written: &[Located<file::Route>], routes: &[Route]) {
-        let mut first: HashMap<&str, (&Located<file::Route>, &Breaker)> = HashMap::new();
+    pub(super) fn one_breaker_a_target(
+        &mut self,
+        written: &[Located<file::Route>],
+        routes: &[Route],
+        defaults: &Policies,
+    ) {
+        let mut first: HashMap<&str, (&Located<file::Route>, &Target)> = HashMap::new();
         for (written, route) in written.iter().zip(routes) {
-            for target in route.destinations.targets() {
-                let Some(breaker) = &target.breaker else { continue };
-                let (theirs, other) = *first.entry(target.origin.as_str()).or_insert((written, breaker));
-                if other != breaker {
+            for target in route.destinations.targets().filter(|target| target.breaker.is_some()) {
+                let (theirs, other) = *first.entry(target.origin.as_str()).or_insert((written, target));
+                if other.breaker != target.breaker {
                     let at = written.breaker.as_ref().map_or(written.at, |breaker| breaker.at);
+                    let what = format!("{} has one breaker", target.origin);
+                    let (there, here) = (whose(theirs, other, defaults), whose(written, target, defaults));
                     let theirs = at_route(theirs);
                     self.error(
                         at,
                         format!("{}.breaker", at_route(written)),
-                        format!("{} is a target of {theirs} too, with another breaker; a target has one: write the same in both, or off", target.origin),
+                        format!(
+                            "{what}, but in {theirs} that is {there}, and here {here}; write the same in both, or off"
+                        ),
                     );
                     break;
                 }
             }
         }
+    }
+}
+
+/// Which breaker a route gives to a target.
+fn whose(route: &Located<file::Route>, target: &Target, defaults: &Policies) -> &'static str {
+    match (&route.breaker, &defaults.breaker) {
+        _ if target.has_own_breaker => "the target's own",
+        (Some(_), _) => "the route's",
+        (None, Some(_)) => "the one of defaults",
+        (None, None) => "the standard one, since none is written",
     }
 }
