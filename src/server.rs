@@ -93,7 +93,7 @@ impl Ready {
         let snapshot = Snapshot::new(config, Arc::new(Store::new(redis, now)), now);
         let shared = Arc::new(Shared::new(snapshot, access_log));
         let admin = config.admin.as_ref().map(|admin| {
-            let socket = Listening::open(admin.listen)?;
+            let socket = Listening::open(admin.listen, "admin.listen")?;
             Ok::<_, ListenError>((socket, Admin::new(shared.clone(), admin.token.clone())))
         });
         Ok(Ready {
@@ -166,7 +166,8 @@ impl Ready {
 fn doors(config: &Config) -> Result<Vec<(Listening, Door)>, ListenError> {
     let mut sockets = Vec::new();
     let mut open = |address: SocketAddr, door| {
-        let socket = Listening::open(address)?;
+        let setting = if door == Door::Plain { "PORT (or listen:)" } else { "tls:" };
+        let socket = Listening::open(address, setting)?;
         let port = socket.address.port();
         sockets.push((socket, door));
         Ok(port)

@@ -89,7 +89,7 @@ impl Snapshot {
             routes,
             sources: targets.sources(),
             registry: targets.registry,
-            reserved: Reserved::new(config.identity_headers.iter().cloned()),
+            reserved: Reserved::new(config.identity_headers().cloned()),
             limits: config.limits,
             trusted_proxies: config.trusted_proxies.clone(),
             store,
@@ -161,11 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn routes_share_the_targets_they_both_name() {
+    fn routes_share_the_targets_they_both_name_however_they_spell_them() {
         let snapshot = snapshot(concat!(
             "routes:\n",
-            "  - { path: /a, targets: [http://x:1, http://y:1] }\n",
-            "  - { path: /b, targets: [http://y:1], breaker: off }\n",
+            "  - { path: /a, targets: [http://x:1, http://y] }\n",
+            "  - { path: /b, targets: [HTTP://Y:80/], breaker: off }\n",
         ));
         assert_eq!(snapshot.registry.all().len(), 2);
         let member = |route: usize, at: usize| {

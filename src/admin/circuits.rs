@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Denial;
 use crate::breaker::{Hold, Phase};
 use crate::config::error::nearest;
+use crate::config::units::TargetUrl;
 use crate::snapshot::Snapshot;
 
 /// What is done to a circuit.
@@ -41,10 +42,10 @@ pub fn act(action: Action, query: &str, snapshot: &Snapshot, now: Instant) -> Re
         let why = "Say which target: ?target=URL, as the stats show it.";
         return Err(Denial::new(StatusCode::BAD_REQUEST, "target_missing", why));
     };
-    let url = url.trim_end_matches('/');
-    let circuit = snapshot.registry.circuit(url).map_err(|known| {
+    let url = url.parse::<TargetUrl>().map_or_else(|_| url.into_owned(), |url| url.to_string());
+    let circuit = snapshot.registry.circuit(&url).map_err(|known| {
         let known = known.iter().map(String::as_str);
-        let hint = nearest(url, known).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let hint = nearest(&url, known).map_or_else(String::new, |near| format!("; did you mean {near}?"));
         Denial::new(StatusCode::NOT_FOUND, "no_such_target", format!("There is no target {url}{hint}"))
     })?;
     match action {
@@ -52,7 +53,7 @@ pub fn act(action: Action, query: &str, snapshot: &Snapshot, now: Instant) -> Re
         Action::Reset => circuit.reset(now),
     }
     log::info!("{url}: its circuit is {} by hand", said(action));
-    Ok(shown(url, circuit.view(now).phase, action != Action::Reset))
+    Ok(shown(&url, circuit.view(now).phase, action != Action::Reset))
 }
 
 fn said(action: Action) -> &'static str {

@@ -1,6 +1,7 @@
 //! `aegis check`
 
 use super::{ConfigFile, Exit, run::load};
+use crate::config;
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ pub fn run(args: &Args) -> Exit {
         println!("{file}: good, {routes} {}", if routes == 1 { "route" } else { "routes" });
         return Exit::Good;
     }
-    match serde_yaml::to_string(&config) {
+    match config::print(&config) {
         Ok(text) => {
             print!("{text}");
             Exit::Good

@@ -30,8 +30,7 @@ use super::units::ListenAddress;
 pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut compiler = Compiler { lookup, problems };
     let mapped = compiler.claims_to_headers(&file.auth.jwt);
-    let identity_headers = mapped.iter().map(|(_, header)| header.clone()).collect();
-    let jwt = compiler.jwt(&file.auth.jwt, mapped);
+    let jwt = compiler.jwt(&file.auth.jwt, mapped.clone());
     let defaults = file.defaults;
     let limits = compiler.limits(&file.limits);
     let routes: Vec<Route> = file.routes.iter().map(|route| compiler.route(route, &defaults, &limits)).collect();
@@ -43,7 +42,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
         );
     }
     compiler.unique_paths(&file.routes);
-    compiler.one_breaker_a_target(&file.routes, &routes);
+    compiler.one_breaker_a_target(&file.routes, &routes, &defaults);
     compiler.one_check_a_target(&file.routes, &routes);
     compiler.shared_limits_agree(&file.routes, &routes);
     let redis = compiler.redis(&file.redis.unwrap_or_default());
@@ -52,6 +51,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     let listen = compiler.listen(file.listen.as_deref(), file.tls.is_some());
     let tls = compiler.tls(file.tls.as_ref(), &listen);
     let ours = tls.iter().flat_map(model::Tls::addresses).chain(listen.iter().copied()).collect::<Vec<_>>();
+    let tokens = routes.iter().any(|route| route.plugins.auth);
     Config {
         admin: compiler.admin(file.admin.as_ref(), &ours),
         listen,
@@ -66,8 +66,8 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
             format: file.access_log.format,
             file: file.access_log.file.unwrap_or_else(|| "-".into()),
         },
-        identity_headers,
-        jwt: jwt.filter(|_| routes.iter().any(|route| route.plugins.auth)),
+        jwt: jwt.filter(|_| tokens),
+        idle_claims: if tokens { Vec::new() } else { mapped },
         routes,
     }
 }

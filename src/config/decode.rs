@@ -21,6 +21,9 @@ use super::yaml::{Node, Value, is_null};
 pub(super) const LOCATED: &str = "aegis::Located";
 pub(super) const ONE_OR_MANY: &str = "aegis::OneOrMany";
 
+/// The key that stands in a block before those whose features do not exist yet, so that they are not offered.
+pub(super) const LATER: &str = "(later)";
+
 /// Findings in one file, at most; a file that holds more is some other file.
 const MAX_PROBLEMS: usize = 100;
 
@@ -166,14 +169,12 @@ impl<'de> Deserializer<'de> for &'de Node {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        // A list is no block of keys, whatever serde would make of it.
         match &self.value {
-            Value::Sequence(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &"a block of keys")),
-            Value::Scalar { .. } if self.value.is_null() => Err(Error::custom("the block is empty")),
-            Value::Scalar { text, .. } => Err(de::Error::invalid_type(de::Unexpected::Str(text), &"a block of keys")),
-            Value::Mapping(_) | Value::Pruned => self.any(visitor),
+            // A list is no block of keys, whatever serde would make of it.
+            Value::Sequence(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &visitor)),
+            _ => self.any(visitor),
         }
-        .map_err(|e: Error| e.at(self.at))
+        .map_err(|e| e.at(self.at))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

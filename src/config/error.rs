@@ -62,15 +62,15 @@ impl fmt::Display for Problem {
 /// Why a config file gave no config.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file cannot be read, or is no YAML as a whole (half-written, binary, two documents).
+    /// The file cannot be read, or is no text.
     #[error("{file}: cannot read the config: {reason}")]
     Unreadable {
         /// The file's name as it was given.
         file: String,
-        /// The system's or the YAML reader's reason.
+        /// The system's reason, or where it is no text.
         reason: String,
     },
-    /// It was read, and says things that cannot be run.
+    /// It was read, and is no YAML as a whole (half-written, two documents) or says things that cannot be run.
     #[error("{}", list(file, problems))]
     Invalid {
         /// The file's name as it was given.

@@ -30,12 +30,12 @@ pub use self::resolve::Resolve;
 pub use self::retry::{BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};
 pub use self::split::{Group, Mirror, Sticky};
-pub use self::target::{FileTarget, Target};
-pub use self::timeouts::Timeouts;
+pub use self::target::{FileTarget, Target, Targets};
+pub use self::timeouts::{Connect, Timeouts};
 pub use self::tls::{CertificateFiles, ClientAuth, Redirect, RedirectBlock, Tls};
 pub use self::upstream_tls::UpstreamTls;
 use self::words::Later;
-pub use self::words::{Network, OrOff, Positive, Switch};
+pub use self::words::{Network, OrOff, Positive, PositiveOrOff, Switch};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::located::Located;
@@ -44,7 +44,7 @@ use super::units::{ListenAddress, Period, Secret, Threads};
 
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block with routes")]
 pub struct File {
     /// Where to listen; one address or a list, which may be empty beside `tls`. Default: `0.0.0.0:${PORT:-8000}`.
     pub listen: Option<OneOrMany<Located<ListenAddress>>>,
@@ -72,7 +72,8 @@ pub struct File {
     #[serde(default)]
     pub limits: Limits,
     /// What operators see and do, on a listener of its own. Default: none.
-    pub admin: Option<Admin>,
+    #[serde(default, deserialize_with = "words::something")]
+    pub admin: Option<Located<Admin>>,
     /// Blocks that every route inherits unless it brings its own.
     #[serde(default)]
     pub defaults: Policies,
@@ -82,7 +83,7 @@ pub struct File {
 
 /// `redis:`
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { url: redis://redis:6379 }")]
 pub struct Redis {
     /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or `redis+sentinel://`. Empty: limits
     /// are kept in this process.
@@ -101,7 +102,7 @@ pub struct Redis {
 
 /// `admin:`
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { listen: 127.0.0.1:8001 }")]
 pub struct Admin {
     /// Where it listens: beyond loopback only with a token. Default: 127.0.0.1:8001.
     pub listen: Option<Located<ListenAddress>>,
@@ -111,7 +112,7 @@ pub struct Admin {
 
 /// `accessLog:`
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { format: json }")]
 pub struct AccessLog {
     /// `text` (default) or `json`.
     #[serde(default)]
@@ -133,7 +134,11 @@ pub enum LogFormat {
 
 /// `auth:` at the top level.
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { jwt: { issuer: https://login.example.com } }"
+)]
 pub struct Auth {
     /// Tokens in `Authorization: Bearer`.
     #[serde(default)]
@@ -142,7 +147,11 @@ pub struct Auth {
 
 /// `auth.jwt:`
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { issuer: https://login.example.com }"
+)]
 pub struct Jwt {
     /// The key of HS256. Default: the environment's `JWT_SECRET`.
     pub secret: Option<Located<Secret>>,
@@ -164,6 +173,8 @@ pub struct Jwt {
     /// Claims to send upstream, each in the header named: `{ tenant: x-tenant }`.
     #[serde(default)]
     pub claims_to_headers: std::collections::BTreeMap<String, Located<String>>,
+    #[serde(rename = "(later)")]
+    later: Later,
     jwks_url: Later,
     jwks_file: Later,
     public_key: Later,

@@ -13,6 +13,7 @@ pub mod error;
 mod file;
 mod located;
 mod model;
+mod print;
 mod redis;
 pub mod targets;
 pub mod units;
@@ -28,6 +29,7 @@ pub use model::{
     Destinations, Group, HealthCheck, Jwt, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen,
     OnRedisDown, RateLimit, Redirect, Resolve, Retry, Route, Target, Timeouts, Tls, UpstreamTls,
 };
+pub use print::print;
 
 use env::Lookup;
 
@@ -43,8 +45,7 @@ pub struct Loaded {
 /// Reads and compiles the file at `path`, with variables from the process's environment.
 ///
 /// # Errors
-/// [`LoadError::Unreadable`] if there is no text to be read or it is no YAML; otherwise
-/// [`LoadError::Invalid`] with every mistake in it.
+/// [`LoadError::Unreadable`] if there is no text to be read; otherwise [`LoadError::Invalid`] with every mistake in it.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let file = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| LoadError::Unreadable { file: file.clone(), reason: e.to_string() })?;
@@ -61,8 +62,11 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// As [`load`].
 pub fn parse(file: &str, text: &str, lookup: Lookup<'_>) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
-    let mut root = yaml::read(text, &mut problems)
-        .map_err(|problem| LoadError::Unreadable { file: file.to_owned(), reason: problem.to_string() })?;
+    let invalid = |problem| LoadError::Invalid { file: file.to_owned(), problems: vec![problem] };
+    let mut root = yaml::read(text, &mut problems).map_err(invalid)?;
+    if root.value.is_null() {
+        return Err(invalid(Problem::error(root.at, "", "the file is empty; a config has at least `routes:`")));
+    }
     env::expand(&mut root, "", lookup, &mut problems);
     let config =
         decode::decode(&mut root, &mut problems).map(|written| compile::compile(written, lookup, &mut problems));

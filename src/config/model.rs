@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use http::header::HeaderName;
 use ipnet::IpNet;
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Serialize, Serializer};
 
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
@@ -66,11 +66,19 @@ pub struct Config {
     /// How tokens are checked; there is one if any route needs it.
     #[serde(rename = "auth", serialize_with = "under_jwt", skip_serializing_if = "Option::is_none")]
     pub jwt: Option<Jwt>,
-    /// Headers that say who the user is, whether or not any route looks for that: nobody else may set them.
-    #[serde(skip)]
-    pub identity_headers: Vec<HeaderName>,
+    /// Claims and their headers, where no route needs tokens.
+    #[serde(rename = "auth", serialize_with = "claims_under_jwt", skip_serializing_if = "Vec::is_empty")]
+    pub idle_claims: Vec<(String, HeaderName)>,
     /// The routes in the order of the file.
     pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// Headers that say who the user is, whether or not any route looks for that: nobody else may set them.
+    pub fn identity_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        let claims = self.jwt.as_ref().map_or(&self.idle_claims, |jwt| &jwt.claims_to_headers);
+        claims.iter().map(|(_, header)| header)
+    }
 }
 
 /// The admin listener.
@@ -207,9 +215,17 @@ fn list_or_off<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result
 }
 
 fn under_jwt<S: Serializer>(jwt: &Option<Jwt>, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry("jwt", jwt)?;
-    map.end()
+    serializer.collect_map([("jwt", jwt)])
+}
+
+fn claims_under_jwt<S: Serializer>(claims: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Claims<'c> {
+        #[serde(serialize_with = "header_map")]
+        claims_to_headers: &'c [(String, HeaderName)],
+    }
+    serializer.collect_map([("jwt", Claims { claims_to_headers: claims })])
 }
 
 fn under_max_body<S: Serializer>(bytes: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {

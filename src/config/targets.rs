@@ -2,11 +2,15 @@
 
 use std::num::NonZeroU32;
 
-use super::error::{LoadError, Severity};
+use super::error::{LoadError, Problem, Severity};
 use super::file::FileTarget;
 use super::located::Located;
 use super::units::TargetUrl;
+use super::yaml::Value;
 use super::{decode, yaml};
+
+/// What such a file holds.
+const SHAPE: &str = "a list of targets and nothing else, one a line: - http://10.0.0.1:3001";
 
 /// Reads the targets, with their weights, from the text of a file.
 ///
@@ -14,13 +18,16 @@ use super::{decode, yaml};
 /// Everything that is wrong with it; a list without a target, too.
 pub fn parse(file: &str, text: &str) -> Result<Vec<(TargetUrl, NonZeroU32)>, LoadError> {
     let mut problems = Vec::new();
-    let mut root = yaml::read(text, &mut problems)
-        .map_err(|problem| LoadError::Unreadable { file: file.to_owned(), reason: problem.to_string() })?;
+    let invalid = |problem| LoadError::Invalid { file: file.to_owned(), problems: vec![problem] };
+    let mut root = yaml::read(text, &mut problems).map_err(invalid)?;
+    if let Some(what) = other_than_a_list(&root.value) {
+        return Err(invalid(Problem::error(root.at, "", format!("found {what}, expected {SHAPE}"))));
+    }
     let written: Vec<Located<FileTarget>> = decode::decode(&mut root, &mut problems).unwrap_or_default();
     let mut targets: Vec<(TargetUrl, NonZeroU32)> = Vec::new();
     for target in &written {
         match targets.iter().any(|(url, _)| *url == target.url) {
-            true => problems.push(super::Problem::error(
+            true => problems.push(Problem::error(
                 target.at,
                 format!("[{}]", target.index),
                 format!("{} is in the list already; keep one", target.url),
@@ -29,13 +36,21 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<(TargetUrl, NonZeroU32)>, Loa
         }
     }
     if targets.is_empty() && problems.is_empty() {
-        let nothing = "there is no target; write a list such as [http://10.0.0.1:3001]";
-        problems.push(super::Problem::error(root.at, "", nothing));
+        problems.push(Problem::error(root.at, "", format!("there is no target, expected {SHAPE}")));
     }
     problems.sort_by_key(|problem| problem.at);
     match problems.iter().any(|problem| problem.severity == Severity::Error) {
         true => Err(LoadError::Invalid { file: file.to_owned(), problems }),
         false => Ok(targets),
+    }
+}
+
+fn other_than_a_list(value: &Value) -> Option<String> {
+    match value {
+        value if value.is_null() => Some("nothing".to_owned()),
+        Value::Scalar { text, .. } => Some(format!("\"{text}\"")),
+        Value::Mapping(_) => Some("a block of keys".to_owned()),
+        Value::Sequence(_) | Value::Pruned => None,
     }
 }
 
@@ -57,8 +72,10 @@ mod tests {
             ("- http://a:1\n- http://a:1\n", "t.yaml:2:3: [1]: http://a:1 is in the list already; keep one"),
             ("- { url: http://a:1, wieght: 3 }\n", "t.yaml:1:22: [0].wieght: unknown key; did you mean \"weight\"?"),
             ("[]\n", "t.yaml:1:1: there is no target"),
-            ("", "t.yaml"),
-            ("- [\n", "t.yaml"),
+            ("", "t.yaml:1:1: found nothing, expected a list of targets and nothing else, one a line: - http://"),
+            ("targets:\n  - http://a:1\n", "t.yaml:1:1: found a block of keys, expected a list of targets"),
+            ("http://a:1\n", "t.yaml:1:1: found \"http://a:1\", expected a list of targets"),
+            ("- [\n", "t.yaml:2:1: not valid YAML: "),
             ("- dns://a:1\n", "t.yaml:1:3: [0]: \"dns://a:1\": "),
         ] {
             let error = parse("t.yaml", text).expect_err(text).to_string();

@@ -74,7 +74,7 @@ pub fn is_null(text: &str) -> bool {
 /// A `${…}` is one piece wherever it stands: `{ url: ${URL:-} }` is no nested mapping. Repeated keys and tags are added to `problems`; the tree is still good for finding more.
 ///
 /// # Errors
-/// The text is no YAML, holds no document or several, or passes the bounds: where and why.
+/// The text is no YAML, holds several documents, or passes the bounds: where and why.
 pub fn read(text: &str, problems: &mut Vec<Problem>) -> Result<Node, Problem> {
     let mut builder = Builder { problems, anchors: HashMap::new(), stack: Vec::new(), root: None, nodes: 0 };
     for item in Parser::new_from_str(&veil(text)) {
@@ -83,16 +83,37 @@ pub fn read(text: &str, problems: &mut Vec<Problem>) -> Result<Node, Problem> {
             Problem::error(
                 Position { line: mark.line(), column: mark.col() + 1 },
                 "",
-                format!("not valid YAML: {}", e.info()),
+                format!("not valid YAML: {}; {}", e.info(), hint(e.info())),
             )
         })?;
         builder.event(event, position(span))?;
     }
-    let nothing = Position { line: 1, column: 1 };
-    let root = builder
-        .root
-        .ok_or_else(|| Problem::error(nothing, "", "the file is empty; a config has at least `routes:`"))?;
-    Ok(root)
+    // A text that holds nothing is a null.
+    let nothing = Value::Scalar { text: String::new(), plain: true };
+    Ok(builder.root.unwrap_or(Node { at: Position { line: 1, column: 1 }, index: 0, value: nothing }))
+}
+
+/// What would be right, by what the parser says.
+fn hint(info: &str) -> &'static str {
+    const HINTS: [(&str, &str); 12] = [
+        ("tab", "indent with spaces"),
+        ("bracket", "see that every [ and { is closed, and only once"),
+        ("flow", "see that every [ and { is closed, and that commas stand between what is in them"),
+        ("illegal placement", "see that every [ and { before it is closed"),
+        (
+            "mapping values",
+            "write one key a line, where the others begin, and quotes around a value that has \": \" in it",
+        ),
+        ("simple key", "write each key with a colon and a space after it"),
+        ("escape", "write single quotes, in which a backslash is nothing special"),
+        ("quoted", "see that every quote is closed"),
+        ("unexpected character", "write quotes around the value"),
+        ("anchor", "write quotes around a value that begins with * or &"),
+        ("block", "let what belongs together begin in the same column"),
+        ("indent", "let what belongs together begin in the same column"),
+    ];
+    let known = HINTS.iter().find(|(part, _)| info.contains(part));
+    known.map_or("see that line and the one before it", |(_, hint)| hint)
 }
 
 /// Where the veiled characters go: the private use area of Unicode, one to one, so positions stay.
@@ -286,7 +307,7 @@ mod tests {
 
     #[test]
     fn broken_text_says_where() {
-        for text in ["a: [1, 2", "a: b: c: d", "a: 'half", "", "# nothing\n", "a: 1\n---\nb: 2\n", "? [a]\n: 1\n"] {
+        for text in ["a: [1, 2", "a: b: c: d", "a: 'half", "a: 1\n---\nb: 2\n", "? [a]\n: 1\n"] {
             let problem = read(text, &mut Vec::new()).expect_err(text);
             assert!(problem.at.line >= 1, "{text}: {problem}");
         }

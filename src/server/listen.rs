@@ -25,12 +25,14 @@ pub struct Listening {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Somebody else does.
-    #[error("cannot listen on {address}: port {} is taken{}; stop that process or set PORT (or listen:) to another port", address.port(), held_by(holder))]
+    #[error("cannot listen on {address}: port {} is taken{}; stop that process or set {setting} to another port", address.port(), held_by(holder))]
     Taken {
         /// The address.
         address: SocketAddr,
         /// Who, where it can be told.
         holder: Option<String>,
+        /// What says where to listen.
+        setting: &'static str,
     },
     /// Ports below 1024 need a right.
     #[error(
@@ -62,13 +64,13 @@ fn privileged_below() -> String {
 }
 
 impl Listening {
-    /// Opens a socket at `address`.
+    /// Opens a socket at `address`, which is what `setting` says.
     ///
     /// # Errors
     /// Why that cannot be.
-    pub fn open(address: SocketAddr) -> Result<Self, ListenError> {
+    pub fn open(address: SocketAddr, setting: &'static str) -> Result<Self, ListenError> {
         let socket = bind(address).map_err(|reason| match reason.kind() {
-            io::ErrorKind::AddrInUse => ListenError::Taken { address, holder: holder(address.port()) },
+            io::ErrorKind::AddrInUse => ListenError::Taken { address, holder: holder(address.port()), setting },
             io::ErrorKind::PermissionDenied => ListenError::NotPermitted { address },
             _ => ListenError::Other { address, reason },
         })?;
@@ -129,17 +131,18 @@ mod tests {
 
     #[test]
     fn a_taken_port_names_its_holder() {
-        let first = Listening::open("127.0.0.1:0".parse().expect("an address")).expect("free");
+        let first = Listening::open("127.0.0.1:0".parse().expect("an address"), "listen:").expect("free");
         assert_ne!(first.address.port(), 0);
-        let error = Listening::open(first.address).expect_err("taken").to_string();
+        let error = Listening::open(first.address, "listen:").expect_err("taken").to_string();
         assert!(error.contains(&format!("port {} is taken by", first.address.port())), "{error}");
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(error.ends_with("set listen: to another port"), "{error}");
         assert_eq!(error.lines().count(), 1);
     }
 
     #[test]
     fn other_reasons_are_passed_on() {
-        let error = Listening::open("203.0.113.1:80".parse().expect("an address")).expect_err("not ours");
+        let error = Listening::open("203.0.113.1:80".parse().expect("an address"), "listen:").expect_err("not ours");
         assert!(matches!(error, ListenError::Other { .. }), "{error}");
     }
 }

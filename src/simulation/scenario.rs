@@ -61,13 +61,14 @@ impl Scenario {
             .map(|number| format!("{{ url: 'http://t{number}:1', weight: {} }}", 1 + rng.below(4)))
             .collect();
         let config = format!(
-            "routes:\n  - path: /\n    targets: [{}]\n    balance: {algorithm}\n    onAllOpen: {}\n    slowStart: {}\n    \
+            "defaults: {{ slowStart: {} }}\n\
+             routes:\n  - path: /\n    targets: [{}]\n    balance: {algorithm}\n    onAllOpen: {}\n    \
              concurrency: {}\n    timeouts: {{ connect: {CONNECT}ms, firstByte: {FIRST_BYTE}ms }}\n    \
              breaker: {{ {breaker}, probeTimeout: {}ms }}\n    \
              retry: {{ attempts: {attempts}, on: {on}, methods: {methods}, idempotencyKey: {}{per_try}, budget: {{ share: {share}%, min: {floor} }} }}\n",
+            pick(rng, &["off", "10s"]),
             weights.join(", "),
             if tries_anyway { "tryAnyway" } else { "fail" },
-            pick(rng, &["off", "10s"]),
             if limit == u32::MAX { "off".to_owned() } else { limit.to_string() },
             lease.as_millis(),
             pick(rng, &["true", "false"]),

@@ -13,7 +13,9 @@ fn over(targets: &[&Upstream], extra: &str) -> Gateway {
 }
 
 fn act(gateway: &Gateway, action: &str, target: &Upstream) -> String {
-    let response = gateway.operate("POST", &format!("/circuits/{action}?target={}", target.url()), &[]);
+    // However it is spelled.
+    let url = target.url().replace("http://", "HTTP://");
+    let response = gateway.operate("POST", &format!("/circuits/{action}?target={url}/"), &[]);
     assert_eq!(response.status, 200, "{response:?}");
     response.text().to_owned()
 }

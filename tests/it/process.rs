@@ -96,16 +96,21 @@ fn a_log_that_nobody_reads_does_not_keep_it_from_ending() {
 fn a_taken_port_is_one_line_that_names_it_and_its_holder() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port();
-    let mut command = aegis(&["run", "-c", "aegis.yaml"]);
-    let file = command.get_current_dir().unwrap().join("aegis.yaml");
-    std::fs::write(file, format!("listen: 127.0.0.1:{port}\nroutes: [{{ path: /, target: 'http://127.0.0.1:1' }}]\n"))
-        .unwrap();
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains(&format!("port {port} is taken by")), "{said}");
-    assert!(said.contains(&format!("(process {})", std::process::id())), "{said}");
+    for (listens, setting) in [
+        (format!("listen: 127.0.0.1:{port}"), "PORT (or listen:)"),
+        (format!("listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:{port} }}"), "admin.listen"),
+    ] {
+        let mut command = aegis(&["run", "-c", "aegis.yaml"]);
+        let file = command.get_current_dir().unwrap().join("aegis.yaml");
+        std::fs::write(file, format!("{listens}\nroutes: [{{ path: /, target: 'http://127.0.0.1:1' }}]\n")).unwrap();
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(&format!("port {port} is taken by")), "{said}");
+        let advice = format!("(process {}); stop that process or set {setting} to another port", std::process::id());
+        assert!(said.contains(&advice), "{said}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! `admin:`
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Compiler, start};
+use super::Compiler;
 use crate::config::file;
+use crate::config::located::Located;
 use crate::config::model::Admin;
 use crate::config::units::Secret;
 
@@ -11,19 +12,20 @@ use crate::config::units::Secret;
 const LEAST_BYTES: usize = 16;
 
 impl Compiler<'_> {
-    pub(super) fn admin(&mut self, written: Option<&file::Admin>, listens: &[SocketAddr]) -> Option<Admin> {
+    pub(super) fn admin(&mut self, written: Option<&Located<file::Admin>>, listens: &[SocketAddr]) -> Option<Admin> {
         let written = written?;
         let listen = written.listen.as_ref().map_or((Ipv4Addr::LOCALHOST, 8001).into(), |listen| listen.0);
         let token = self.admin_token(written);
-        let at = written.listen.as_ref().map_or_else(start, |listen| listen.at);
+        let at = written.listen.as_ref().map_or(written.at, |listen| listen.at);
         if written.token_file.is_none() && !listen.ip().is_loopback() {
             let message = format!(
                 "whoever reaches {listen} could switch off targets; write tokenFile beside it, or listen on 127.0.0.1"
             );
             self.error(at, "admin.listen", message);
         }
-        if listen.port() != 0 && listens.contains(&listen) {
-            self.error(at, "admin.listen", format!("{listen} is where requests come; choose another port"));
+        if let Some(other) = listens.iter().find(|other| collide(**other, listen)) {
+            let message = format!("{listen} is not free, since requests come to {other}; choose another port");
+            self.error(at, "admin.listen", message);
         }
         Some(Admin { listen, token_file: written.token_file.as_ref().map(|file| file.value.clone()), token })
     }
@@ -41,5 +43,37 @@ impl Compiler<'_> {
         };
         self.error(file.at, "admin.tokenFile", wrong);
         None
+    }
+}
+
+/// Whether only one of them can be listened on. Port 0 is any free one, and `[::]` takes IPv4, too.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |all: IpAddr, one: IpAddr| all == one || all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    let (here, there) = (a.ip().to_canonical(), b.ip().to_canonical());
+    a.port() == b.port() && a.port() != 0 && (covers(here, there) || covers(there, here))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn addresses_collide_where_one_is_all_of_them() {
+        let collide = |a: &str, b: &str| super::collide(a.parse().expect(a), b.parse().expect(b));
+        for (a, b) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("127.0.0.1:1", "[::]:1"),
+            ("[::]:1", "[::1]:1"),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1"),
+        ] {
+            assert!(collide(a, b) && collide(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            ("127.0.0.1:1", "127.0.0.1:2"),
+            ("127.0.0.1:1", "127.0.0.2:1"),
+            ("0.0.0.0:0", "127.0.0.1:0"),
+            ("0.0.0.0:1", "[::1]:1"),
+        ] {
+            assert!(!collide(a, b) && !collide(b, a), "{a} {b}");
+        }
     }
 }

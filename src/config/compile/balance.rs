@@ -1,9 +1,10 @@
 //! `balance:`, `concurrency:`
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
-use super::Compiler;
-use crate::config::file::{self, HashKey, Switch};
+use super::{Compiler, at_route};
+use crate::config::file::{self, HashKey, Policies, PositiveOrOff, Switch};
 use crate::config::located::Located;
 use crate::config::model::{Balance, BalanceAlgorithm, Concurrency};
 use crate::config::units::Factor;
@@ -38,6 +39,24 @@ impl Compiler<'_> {
             key: written.key.as_ref().map_or(HashKey::Ip, |key| key.value.clone()),
             load_factor: written.load_factor.as_ref().map_or(Factor(125), |factor| factor.value),
         }
+    }
+
+    /// How long a target that has come back is spared. By a hash it cannot be: what is inherited has no meaning then.
+    pub(super) fn slow_start(
+        &mut self,
+        written: &Located<file::Route>,
+        defaults: &Policies,
+        balance: &Balance,
+    ) -> Option<Duration> {
+        let period = |written: Option<Located<PositiveOrOff>>| Some(written?.value.0?.0);
+        if balance.algorithm != BalanceAlgorithm::ConsistentHash {
+            return period(written.slow_start.or(defaults.slow_start));
+        }
+        if let Some(own) = written.slow_start.filter(|own| own.value.0.is_some()) {
+            let message = "consistentHash goes by the request alone; remove it, or write another balance";
+            self.error(own.at, format!("{}.slowStart", at_route(written)), message);
+        }
+        None
     }
 
     pub(super) fn concurrency(

@@ -23,6 +23,9 @@ impl Compiler<'_> {
         let ratio = written.failure_ratio.as_ref().map(|ratio| ratio.value).or(base.failure_ratio);
         let slow_ratio = written.slow_ratio.as_ref().map(|ratio| ratio.value).or(base.slow_ratio);
         let shares = ratio.is_some() || slow_ratio.is_some();
+        let cooldown = written.cooldown.map_or(base.cooldown, |period| period.0.0);
+        // The most that nobody has written is at least the cooldown that somebody has.
+        let backoff = base.backoff.map(|backoff| Backoff { max: backoff.max.max(cooldown), ..backoff });
         // A share that is written stands in place of the row that nobody has written.
         let row = base.failures.filter(|_| written.failure_ratio.is_none());
         Some(Breaker {
@@ -33,8 +36,8 @@ impl Compiler<'_> {
             slow_ratio,
             window: shares.then(|| written.window.as_ref().map_or(WINDOW, |period| period.0.0)),
             min_requests: shares.then(|| written.min_requests.as_ref().map_or(MIN_REQUESTS, |count| count.0)),
-            cooldown: written.cooldown.map_or(base.cooldown, |period| period.0.0),
-            backoff: written.backoff.as_ref().map(|backoff| self::backoff(&backoff.value)).or(base.backoff),
+            cooldown,
+            backoff: written.backoff.as_ref().map(|backoff| self::backoff(&backoff.value)).or(backoff),
             probe_timeout: written.probe_timeout.map(|period| period.0.0),
             statuses: written.statuses.as_ref().map_or(base.statuses, |ranges| ranges.0.clone()),
             grpc_statuses: written.grpc_statuses.as_ref().map_or(base.grpc_statuses, |statuses| statuses.0.clone()),

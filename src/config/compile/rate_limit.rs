@@ -130,7 +130,7 @@ impl Compiler<'_> {
         path: &str,
     ) -> BTreeMap<String, Option<Override>> {
         let Some(written) = &limit.overrides else { return BTreeMap::new() };
-        if key.first() == Some(&KeyPart::Route) {
+        if key.first() == Some(&KeyPart::Route) && !written.value.is_empty() {
             let message =
                 "all requests are one to this key, so that no client has a quota of its own; write another key";
             self.error(written.at, format!("{path}.overrides"), message);

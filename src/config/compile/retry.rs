@@ -25,20 +25,24 @@ impl Compiler<'_> {
             Some(Switch::On(written)) => written.clone(),
             None => file::Retry::default(),
         };
+        // Whoever writes the default asks for nothing that one target could not give.
         if let (Some(attempts), Some(targets), true) = (&written.attempts, targets, own)
+            && attempts.value.0 > TWO
             && attempts.value.0.get() as usize > targets.max(1)
         {
+            let there = if targets == 1 { "is" } else { "are" };
             let message = format!(
-                "a retry goes to a target that was not tried yet, and there are only {targets}; write that, or fewer"
+                "a retry goes to a target that was not tried yet, and there {there} only {targets}; write that, or fewer"
             );
             self.error(attempts.at, format!("{path}.attempts"), message);
         }
         if let Some(per_try) = &written.per_try_timeout {
             let path = format!("{path}.perTryTimeout");
-            self.nests(per_try.at, (&path, per_try.value.0), ("firstByte", Period(timeouts.first_byte)));
-            if let Some(total) = timeouts.total.filter(|total| *total < timeouts.first_byte) {
-                self.nests(per_try.at, (&path, per_try.value.0), ("total", Period(total)));
-            }
+            let outer = match timeouts.total {
+                Some(total) if total <= timeouts.first_byte => ("total", Period(total)),
+                _ => ("firstByte", Period(timeouts.first_byte)),
+            };
+            self.nests(per_try.at, (&path, per_try.value.0), outer);
         }
         let attempts = written.attempts.map_or(TWO, |attempts| attempts.value.0);
         let most = targets.and_then(|targets| NonZeroU32::new(targets.try_into().unwrap_or(u32::MAX)));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Compiler, at_route, split};
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
-use crate::config::model::{Breaker, Limits, Plugins, Route};
+use crate::config::model::{Limits, Plugins, Route, Target};
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies, limits: &Limits) -> Route {
@@ -20,6 +20,11 @@ impl Compiler<'_> {
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
         let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
         let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
+        let balance = self.balance(
+            written.balance.as_ref().or(defaults.balance.as_ref()),
+            &place(written.balance.is_some(), "balance"),
+            auth,
+        );
         Route {
             path: written.path.as_str().to_owned(),
             mirror: self.mirror(
@@ -31,17 +36,13 @@ impl Compiler<'_> {
                 Some(own) => own.0.map(|size| size.0),
                 None => limits.max_body,
             },
-            balance: self.balance(
-                written.balance.as_ref().or(defaults.balance.as_ref()),
-                &place(written.balance.is_some(), "balance"),
-                auth,
-            ),
             on_all_open: written.on_all_open.or(defaults.on_all_open).unwrap_or_default(),
             concurrency: self.concurrency(
                 written.concurrency.as_ref().or(defaults.concurrency.as_ref()),
                 &place(written.concurrency.is_some(), "concurrency"),
             ),
-            slow_start: written.slow_start.or(defaults.slow_start).and_then(|period| period.0).map(|period| period.0),
+            slow_start: self.slow_start(written, defaults, &balance),
+            balance,
             health_check: self.health_check(
                 written.health_check.as_ref().or(defaults.health_check.as_ref()),
                 &place(written.health_check.is_some(), "healthCheck"),
@@ -82,23 +83,41 @@ impl Compiler<'_> {
     }
 
     /// A target has one breaker, whichever routes name it, so they have to agree on it.
-    pub(super) fn one_breaker_a_target(&mut self, written: &[Located<file::Route>], routes: &[Route]) {
-        let mut first: HashMap<&str, (&Located<file::Route>, &Breaker)> = HashMap::new();
+    pub(super) fn one_breaker_a_target(
+        &mut self,
+        written: &[Located<file::Route>],
+        routes: &[Route],
+        defaults: &Policies,
+    ) {
+        let mut first: HashMap<&str, (&Located<file::Route>, &Target)> = HashMap::new();
         for (written, route) in written.iter().zip(routes) {
-            for target in route.destinations.targets() {
-                let Some(breaker) = &target.breaker else { continue };
-                let (theirs, other) = *first.entry(target.origin.as_str()).or_insert((written, breaker));
-                if other != breaker {
+            for target in route.destinations.targets().filter(|target| target.breaker.is_some()) {
+                let (theirs, other) = *first.entry(target.origin.as_str()).or_insert((written, target));
+                if other.breaker != target.breaker {
                     let at = written.breaker.as_ref().map_or(written.at, |breaker| breaker.at);
+                    let what = format!("{} has one breaker", target.origin);
+                    let (there, here) = (whose(theirs, other, defaults), whose(written, target, defaults));
                     let theirs = at_route(theirs);
                     self.error(
                         at,
                         format!("{}.breaker", at_route(written)),
-                        format!("{} is a target of {theirs} too, with another breaker; a target has one: write the same in both, or off", target.origin),
+                        format!(
+                            "{what}, but in {theirs} that is {there}, and here {here}; write the same in both, or off"
+                        ),
                     );
                     break;
                 }
             }
         }
+    }
+}
+
+/// Which breaker a route gives to a target.
+fn whose(route: &Located<file::Route>, target: &Target, defaults: &Policies) -> &'static str {
+    match (&route.breaker, &defaults.breaker) {
+        _ if target.has_own_breaker => "the target's own",
+        (Some(_), _) => "the route's",
+        (None, Some(_)) => "the one of defaults",
+        (None, None) => "the standard one, since none is written",
     }
 }

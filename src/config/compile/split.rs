@@ -3,10 +3,11 @@
 use std::num::NonZeroU32;
 
 use super::{Compiler, at_route};
-use crate::config::file::{self, OneOrMany, Switch};
+use crate::config::Position;
+use crate::config::file::{self, Switch, Targets};
 use crate::config::located::Located;
 use crate::config::model::{Breaker, Destinations, Group, Mirror, Target};
-use crate::config::units::{Origin, Scheme};
+use crate::config::units::{Origin, Scheme, SourceKind};
 use crate::ratio::Ratio;
 
 const HUNDRED: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
@@ -22,24 +23,44 @@ impl Compiler<'_> {
                 "it keeps requests with a group; write groups, or remove it",
             );
         }
-        match (&written.targets, &written.groups) {
-            (Some(targets), None) => {
-                Destinations::Targets { targets: self.targets(targets, &format!("{path}.targets"), breaker) }
-            }
+        match (self.one_of(&written.targets, &written.target, &path), &written.groups) {
+            (Some((targets, path)), None) => Destinations::Targets { targets: self.targets(targets, &path, breaker) },
             (targets, Some(groups)) => {
-                if let Some(targets) = targets {
+                if let Some((targets, path)) = targets {
                     let message = "there are groups, too, which have targets of their own; write one of the two";
-                    self.error(targets.at, format!("{path}.targets"), message);
+                    self.error(targets.at, path, message);
                 }
                 let groups = self.groups(groups, &path, breaker);
                 Destinations::Groups { groups, sticky: written.sticky.as_ref().map(|sticky| sticky.value.clone()) }
             }
             (None, None) => {
-                if !self.told_of(&format!("{path}.targets")) && !self.told_of(&format!("{path}.groups")) {
-                    self.error(written.at, &path, "the key \"targets\" is missing");
+                if !self.told_of(&format!("{path}.groups")) {
+                    self.targets_are_missing(written.at, &path);
                 }
                 Destinations::Targets { targets: Vec::new() }
             }
+        }
+    }
+
+    /// The targets of a block at `path` under whichever name they stand, and their path.
+    fn one_of<'w>(
+        &mut self,
+        targets: &'w Option<Targets>,
+        target: &'w Option<Targets>,
+        path: &str,
+    ) -> Option<(&'w Targets, String)> {
+        if let (Some(_), Some(target)) = (targets, target) {
+            let message = "there are targets, too, which is another name of the same; keep one";
+            self.error(target.at, format!("{path}.target"), message);
+        }
+        let named = |targets: &'w Option<Targets>, name: &str| Some((targets.as_ref()?, format!("{path}.{name}")));
+        named(targets, "targets").or_else(|| named(target, "target"))
+    }
+
+    fn targets_are_missing(&mut self, at: Position, path: &str) {
+        // Under either name, since one begins with the other.
+        if !self.told_of(&format!("{path}.target")) {
+            self.error(at, path, "the key \"targets\" is missing");
         }
     }
 
@@ -61,13 +82,17 @@ impl Compiler<'_> {
             if groups.iter().any(|earlier| earlier.name == name) {
                 self.error(group.name.at, format!("{path}.name"), format!("{name} is there already; choose another"));
             }
-            let targets = self.targets(&group.targets, &format!("{path}.targets"), breaker);
+            let Some((written, path)) = self.one_of(&group.targets, &group.target, &path) else {
+                self.targets_are_missing(group.at, &path);
+                continue;
+            };
+            let targets = self.targets(written, &path, breaker);
             for target in &targets {
                 let earlier = groups.iter().find(|group| group.targets.iter().any(|t| t.origin == target.origin));
                 if let Some(earlier) = earlier {
                     let message =
                         format!("{} is in {} already; a target belongs to one group", target.origin, earlier.name);
-                    self.error(group.targets.at, format!("{path}.targets"), message);
+                    self.error(written.at, &path, message);
                 }
             }
             groups.push(Group { name, weight: group.weight.0, targets });
@@ -75,12 +100,7 @@ impl Compiler<'_> {
         groups
     }
 
-    fn targets(
-        &mut self,
-        written: &Located<OneOrMany<Located<file::Target>>>,
-        path: &str,
-        breaker: &Option<Breaker>,
-    ) -> Vec<Target> {
+    fn targets(&mut self, written: &Targets, path: &str, breaker: &Option<Breaker>) -> Vec<Target> {
         if written.is_empty() && !self.told_of(path) {
             self.error(written.at, path, "there is no target; write [http://HOST:PORT]");
         }
@@ -91,6 +111,7 @@ impl Compiler<'_> {
                 self.error(target.at, path, format!("{} is in the list already; keep one", target.url));
                 continue;
             }
+            self.file_is_there(target, &path);
             let own = target.breaker.as_ref().map(|own| self.breaker(Some(own), &format!("{path}.breaker")));
             targets.push(Target {
                 origin: target.url.clone(),
@@ -100,6 +121,16 @@ impl Compiler<'_> {
             });
         }
         targets
+    }
+
+    fn file_is_there(&mut self, target: &Located<file::Target>, path: &str) {
+        if let Origin::Source(source) = &target.url
+            && let SourceKind::File { path: file } = &source.kind
+            && let Err(error) = std::fs::metadata(file)
+        {
+            let message = format!("cannot read {}: {error}; without it there is no target", file.display());
+            self.warn(target.at, path, message);
+        }
     }
 
     pub(super) fn mirror(&mut self, written: Option<&Located<Switch<file::Mirror>>>, path: &str) -> Option<Mirror> {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de;
 
+use super::LATER;
 use crate::config::error::{Position, nearest};
 
 /// One key or index on the way to a value.
@@ -52,15 +53,32 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::UnknownKey { key, known } => match nearest(key, known.iter().copied()) {
-                Some(near) => write!(f, "unknown key; did you mean \"{near}\"?"),
-                None => write!(f, "unknown key; known here: {}", known.join(", ")),
-            },
+            Kind::UnknownKey { key, known } => f.write_str(&instead_of(key, known)),
             Kind::MissingKey(key) => write!(f, "the key \"{key}\" is missing"),
             Kind::Other(message) => f.write_str(message),
         }
     }
 }
+
+/// What to write in place of an unknown key.
+fn instead_of(key: &str, known: &[&str]) -> String {
+    let is = |word: &str| key.replace(['_', '-'], "").eq_ignore_ascii_case(word);
+    let plugin = PLUGINS.iter().find(|(name, _)| known.contains(&"plugins") && is(name));
+    if let Some((name, value)) = plugin {
+        return format!("it belongs under plugins; write plugins: {{ {name}: {value} }}");
+    }
+    let split = known.iter().position(|key| *key == LATER).unwrap_or(known.len());
+    let (known, later) = known.split_at(split);
+    match nearest(key, known.iter().chain(later).copied()) {
+        Some(near) if later.contains(&near) => format!("\"{near}\" is not available yet; remove this key"),
+        Some(near) => format!("unknown key; did you mean \"{near}\"?"),
+        None if known.is_empty() => "unknown key; none is known here yet, remove it".to_owned(),
+        None => format!("unknown key; known here: {}", known.join(", ")),
+    }
+}
+
+/// What is often written beside `plugins`.
+const PLUGINS: [(&str, &str); 2] = [("auth", "true"), ("rateLimit", "{ max: 10, window: 60 }")];
 
 impl Error {
     fn new(kind: Kind) -> Self {

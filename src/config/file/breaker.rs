@@ -1,5 +1,8 @@
 //! `breaker:`
 
+use serde::Deserialize;
+use serde::de::{Error, IntoDeserializer};
+
 use super::words::{Block, Positive};
 use crate::config::located::{Located, OneOrMany};
 use crate::config::model::Mode;
@@ -56,7 +59,7 @@ pub enum Preset {
 
 /// `backoff:`
 #[derive(Clone, Copy, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { factor: 2, max: 5m }")]
 pub struct Backoff {
     /// By how much it grows each time. Default: 2.
     #[serde(default)]
@@ -70,4 +73,9 @@ pub struct Backoff {
 impl Block for Breaker {
     const ON: Option<fn() -> Self> = Some(Breaker::default);
     const EXPECTED: &'static str = "off, or a block such as { failures: 3, cooldown: 60s }";
+
+    fn from_word<E: Error>(word: &str) -> Option<Result<Self, E>> {
+        let preset: Result<Preset, E> = Preset::deserialize(word.into_deserializer());
+        preset.ok().map(|_| Err(E::custom(format!("\"{word}\" is a preset; write {{ preset: {word} }}"))))
+    }
 }

@@ -6,12 +6,14 @@ use crate::config::located::Located;
 
 /// `plugins:`
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { auth: true }")]
 pub struct Plugins {
     /// Whether requests need a valid token: `true` or `false`.
     pub auth: Option<Located<Switch<AuthPlugin>>>,
     /// How many requests a client may make: a block, a list of them that decide together, or `off`.
     pub rate_limit: Option<Switch<RateLimits>>,
+    #[serde(rename = "(later)")]
+    later: Later,
     cors: Later,
     headers: Later,
     ip_allow: Later,
@@ -26,6 +28,8 @@ pub struct Plugins {
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AuthPlugin {
+    #[serde(rename = "(later)")]
+    later: Later,
     require_scopes: Later,
     roles: Later,
     optional: Later,

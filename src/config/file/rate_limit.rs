@@ -22,7 +22,7 @@ pub struct RateLimits {
 
 /// One limit.
 #[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { max: 10, window: 60 }")]
 pub struct RateLimit {
     /// Requests that one client may make in one window.
     pub max: Located<Count>,
@@ -61,7 +61,7 @@ pub struct RateLimit {
 
 /// `prefixes:`
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { ipv4: 24, ipv6: 56 }")]
 pub struct Prefixes {
     /// 1 to 32.
     pub ipv4: Option<Located<Prefix>>,

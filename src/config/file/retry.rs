@@ -25,7 +25,7 @@ pub struct Retry {
     pub idempotency_key: bool,
     /// How long an attempt may take to begin to answer while there is another target. Default: as long as any.
     pub per_try_timeout: Option<Located<Positive>>,
-    /// How many retries there may be, for so many requests. Default: 20%.
+    /// How many retries there may be, for so many requests. Default: `{ share: 20%, min: 10 }`.
     pub budget: Option<Budget>,
 }
 
@@ -74,6 +74,10 @@ impl<'de> Deserialize<'de> for Budget {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Budget, E> {
+                if matches!(text, "off" | "none") {
+                    let message = format!("\"{text}\" could mean no retry or any number; write retry: off, or 100%");
+                    return Err(E::custom(message));
+                }
                 let share = text.parse().map_err(E::custom)?;
                 Ok(Budget(BudgetBlock { share, min: floor() }))
             }

@@ -7,24 +7,24 @@ use super::limits::RouteLimits;
 use super::plugins::Plugins;
 use super::retry::Retry;
 use super::split::{Group, Mirror, Sticky};
-use super::target::Target;
+use super::target::Targets;
 use super::timeouts::Timeouts;
 use super::upstream_tls::UpstreamTls;
 use super::words::{Later, PositiveOrOff, Switch};
-use crate::config::located::{Located, OneOrMany};
+use crate::config::located::Located;
 use crate::config::model::OnAllOpen;
 use crate::config::units::RoutePath;
 
 /// What a route does with a request. The same blocks may stand under `defaults`.
 #[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { breaker: { preset: busy } }")]
 pub struct Policies {
     /// How targets are chosen: `roundRobin` (default) or another.
     pub balance: Option<Balance>,
     /// How many requests a target may have under way: a number, `adaptive`, or `off` (default).
     pub concurrency: Option<Located<Switch<Concurrency>>>,
     /// How long a target that has come back gets fewer requests than the others. Default: off.
-    pub slow_start: Option<PositiveOrOff>,
+    pub slow_start: Option<Located<PositiveOrOff>>,
     /// What happens while no circuit lets anything through: `fail` (default) or `tryAnyway`.
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
@@ -48,13 +48,18 @@ pub struct Policies {
 
 /// One entry of `routes:`.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { path: /users, targets: [http://users:3001] }"
+)]
 pub struct Route {
     /// The path prefix, matched on whole segments; the longest wins.
     pub path: Located<RoutePath>,
     /// Where its requests go; one URL or a list.
-    #[serde(alias = "target")]
-    pub targets: Option<Located<OneOrMany<Located<Target>>>>,
+    pub targets: Option<Targets>,
+    /// The same.
+    pub target: Option<Targets>,
     /// In place of that: groups of targets, each of which gets its share of the requests.
     pub groups: Option<Located<Vec<Located<Group>>>>,
     /// What keeps requests with the group that they had before: `header: NAME` or `cookie: NAME`.
@@ -64,7 +69,7 @@ pub struct Route {
     /// How many requests a target may have under way: a number, `adaptive`, or `off` (default).
     pub concurrency: Option<Located<Switch<Concurrency>>>,
     /// How long a target that has come back gets fewer requests than the others. Default: off.
-    pub slow_start: Option<PositiveOrOff>,
+    pub slow_start: Option<Located<PositiveOrOff>>,
     /// What happens while no circuit lets anything through: `fail` (default) or `tryAnyway`.
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
@@ -84,6 +89,8 @@ pub struct Route {
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
+    #[serde(rename = "(later)")]
+    later: Later,
     name: Later,
     host: Later,
     methods: Later,

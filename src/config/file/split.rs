@@ -3,23 +3,28 @@
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 
-use super::target::Target;
+use super::target::Targets;
 use super::words::{Block, Word, one};
-use crate::config::located::{Located, OneOrMany};
+use crate::config::located::Located;
 use crate::config::units::{CookieName, Count, FieldName, ScopeName, TargetUrl, Weight};
 use crate::ratio::Ratio;
 
 /// One entry of `groups:`.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { name: canary, weight: 5, targets: [http://users-next:3001] }"
+)]
 pub struct Group {
     /// What it is called.
     pub name: Located<ScopeName>,
     /// How many of the requests it gets, beside the others; 0: none.
     pub weight: Weight,
     /// Where they go; one URL or a list.
-    #[serde(alias = "target")]
-    pub targets: Located<OneOrMany<Located<Target>>>,
+    pub targets: Option<Targets>,
+    /// The same.
+    pub target: Option<Targets>,
 }
 
 /// `sticky:`

@@ -8,8 +8,11 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::breaker::Breaker;
 use super::words::Switch;
-use crate::config::located::Located;
+use crate::config::located::{Located, OneOrMany};
 use crate::config::units::{Count, Origin, TargetUrl};
+
+/// `targets:`, one or a list; also written `target:`.
+pub type Targets = Located<OneOrMany<Located<Target>>>;
 
 /// One entry of `targets:`, a URL or a block with one.
 #[derive(Debug)]

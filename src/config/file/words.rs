@@ -11,7 +11,8 @@ use serde::{Serialize, Serializer};
 
 use crate::config::units::Period;
 
-/// A key whose feature does not exist yet. It can be left out or empty, and nothing else.
+/// A key whose feature does not exist yet. It can be left out or empty, and nothing else. Such keys come last in
+/// their block, behind one called `(later)`, by which the reader knows them.
 pub type Later = Option<NotYet>;
 
 /// Refuses whatever value it is given.
@@ -22,6 +23,11 @@ impl<'de> Deserialize<'de> for NotYet {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Err(D::Error::custom("not available yet; remove this key"))
     }
+}
+
+/// Reads a block that is not there by default, so that its key with nothing after it could mean either.
+pub fn something<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A duration longer than nothing.

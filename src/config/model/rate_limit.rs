@@ -28,7 +28,7 @@ pub struct RateLimit {
     /// How many bits of an address make one client.
     pub prefixes: Prefixes,
     /// Quotas of single clients; `None`: any number.
-    #[serde(serialize_with = "overrides")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "overrides")]
     pub overrides: BTreeMap<String, Option<Override>>,
     /// What is counted together.
     pub scope: Scope,

@@ -66,7 +66,7 @@ pub struct TargetUrl {
 }
 
 impl TargetUrl {
-    /// The URL without a trailing slash, as stats and log lines show it.
+    /// The URL in its normal form, as stats and log lines show it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -110,8 +110,8 @@ impl FromStr for TargetUrl {
         if port == 0 {
             return Err(wrong("port 0 cannot be connected to"));
         }
-        // As it was written, so that an operator finds it again; the port stays even if it is 80.
-        let text = text.trim_end_matches('/').to_owned();
+        // In one form, however it is written: a target is known by it. A port that is the scheme's own is left out.
+        let text = format!("{scheme}://{}", &url[url::Position::BeforeHost..url::Position::BeforePath]);
         Ok(TargetUrl { scheme, host, port, text })
     }
 }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn target_urls_keep_their_spelling_and_refuse_what_cannot_be_meant() {
+    fn target_urls_have_one_spelling_and_refuse_what_cannot_be_meant() {
         let url: TargetUrl = "http://user-service-1:3001/".parse().expect("a target");
         assert_eq!((url.host.as_str(), url.port, url.as_str()), ("user-service-1", 3001, "http://user-service-1:3001"));
         let url: TargetUrl = "http://[::1]:9".parse().expect("a target");
@@ -177,6 +177,20 @@ mod tests {
         {
             assert_eq!(text.parse::<TargetUrl>().map(|url| url.port), Ok(port), "{text}");
         }
+        for (text, shown, authority) in [
+            ("http://a", "http://a", "a"),
+            ("http://a:80/", "http://a", "a"),
+            ("HTTP://User-Service:080", "http://user-service", "user-service"),
+            ("http://a:08080", "http://a:8080", "a:8080"),
+            ("http://[0:0::1]:80", "http://[::1]", "[::1]"),
+            ("HTTPS://A:443", "https://a", "a"),
+            ("h2c://A:80", "h2c://a", "a"),
+            ("h2://a:8443/", "h2://a:8443", "a:8443"),
+        ] {
+            let url: TargetUrl = text.parse().expect(text);
+            assert_eq!((url.as_str(), url.authority()), (shown, authority));
+        }
+        assert_eq!("http://a".parse::<TargetUrl>(), "http://a:80".parse());
         for text in [
             "a:1",
             "ftp://a:1",

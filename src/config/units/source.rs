@@ -68,9 +68,11 @@ impl FromStr for Origin {
     fn from_str(text: &str) -> Result<Self, String> {
         let kind = match text.split_once("://") {
             Some(("dns", rest)) => dns(text, rest)?,
-            Some(("dns+srv", name)) if is_name(name) => SourceKind::Srv { name: name.to_owned() },
-            Some(("dns+srv", _)) => {
-                return Err(format!("\"{text}\" names no service; write dns+srv://_http._tcp.users.internal, say"));
+            Some(("dns+srv", name)) => srv(text, name)?,
+            Some(("srv", _)) => {
+                return Err(format!(
+                    "\"{text}\": unknown scheme \"srv\"; write dns+srv://_http._tcp.users.internal, say"
+                ));
             }
             Some(("file", "")) => {
                 return Err(format!("\"{text}\" names no file; write file:///etc/aegis/users.yaml, say"));
@@ -92,6 +94,22 @@ fn dns(text: &str, rest: &str) -> Result<SourceKind, String> {
         Ok(port @ 1..) if is_name(host) => Ok(SourceKind::Dns { host: host.to_owned(), port }),
         Ok(1..) => Err(wrong("that is no name")),
         _ => Err(wrong("that is no port")),
+    }
+}
+
+/// The name says service and protocol first (RFC 2782).
+fn srv(text: &str, name: &str) -> Result<SourceKind, String> {
+    if let Some((name, port)) = name.rsplit_once(':')
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Err(format!("\"{text}\": SRV records bring the port themselves; write dns+srv://{name}"));
+    }
+    let mut labels = name.split('.');
+    let mut is_marked = || labels.next().is_some_and(|label| label.len() > 1 && label.starts_with('_'));
+    match is_name(name) {
+        true if is_marked() && is_marked() => Ok(SourceKind::Srv { name: name.to_owned() }),
+        true => Err(format!("\"{text}\" names no service and protocol; write dns+srv://_http._tcp.{name}, say")),
+        false => Err(format!("\"{text}\" names no service; write dns+srv://_http._tcp.users.internal, say")),
     }
 }
 
@@ -140,7 +158,10 @@ mod tests {
             "dns://a/b:80",
             "dns+srv://",
             "dns+srv://a b",
-            "dns+srv://users:80",
+            "dns+srv://users.internal",
+            "dns+srv://_http.users.internal",
+            "dns+srv://_._.users.internal",
+            "dns+srv://_http._tcp.users:80",
             "file://",
             "srv://a",
         ] {
