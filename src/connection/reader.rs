@@ -98,7 +98,6 @@ impl Reader {
     /// Which part is next.
     fn turn(&mut self, link: &Link) {
         match self.part {
-            Part::Head(_) if link.is_taken() => self.part = Part::Plain,
             Part::Plain | Part::Chunks(_) if !link.is_taken() => self.part = Part::Head(Head::default()),
             _ => {}
         }
@@ -118,6 +117,9 @@ impl Reader {
                     (None, true) => self.begun.or_else(|| Some(Instant::now())),
                     _ => None,
                 };
+                if end.is_some() {
+                    self.part = Part::Plain;
+                }
                 Ok(end)
             }
         }

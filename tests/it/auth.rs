@@ -35,7 +35,7 @@ fn bad_tokens_are_refused_with_the_reason_and_nothing_is_forwarded() {
     // {"alg":"none"}, with and without a signature.
     let none = format!("eyJhbGciOiJub25lIn0.{payload}.");
     let none_signed = format!("eyJhbGciOiJub25lIn0.{payload}.{tail}");
-    let long = "a".repeat(100 * 1024);
+    let long = "a".repeat(20 * 1024);
     for (token, code) in [
         (signed(&json!({ "userId": "u", "exp": now() - 1 })), "token_expired"),
         (signed(&json!({ "userId": "u", "nbf": now() + 60 })), "token_invalid"),

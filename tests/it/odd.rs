@@ -117,9 +117,13 @@ fn a_request_that_is_no_http_gets_an_answer_like_any_other() {
 fn a_transfer_coding_that_would_be_lost_on_the_way_is_refused() {
     let upstream = Upstream::start();
     let gateway = open(&upstream);
-    for codings in ["gzip, chunked", "identity, chunked", "gzip\r\nTransfer-Encoding: chunked"] {
+    for (codings, status, code) in [
+        ("gzip, chunked", 501, "transfer_coding_unsupported"),
+        ("identity, chunked", 501, "transfer_coding_unsupported"),
+        ("gzip\r\nTransfer-Encoding: chunked", 400, "bad_request"),
+    ] {
         let request = format!("POST /up HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {codings}\r\n\r\n0\r\n\r\n");
-        gateway.raw(request).is_problem(501, "transfer_coding_unsupported");
+        gateway.raw(request).is_problem(status, code);
     }
     assert!(upstream.received().is_empty());
 }
