@@ -21,6 +21,7 @@ mod grpc;
 mod headers;
 mod health;
 mod hostile;
+mod hostile_h2;
 mod http2;
 mod limits;
 mod lists;
