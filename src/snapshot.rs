@@ -73,7 +73,7 @@ impl Snapshot {
     /// What `config` describes as it begins at `now`, with counters in `store`.
     pub fn new(config: &Config, store: Arc<Store>, now: Instant) -> Self {
         let targets = Targets::new(config, now);
-        let verifier = config.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt, claims(&config.routes))));
+        let verifier = config.auth.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt, claims(&config.routes))));
         let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes

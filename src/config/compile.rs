@@ -5,6 +5,7 @@ mod auth;
 mod balance;
 mod breaker;
 mod health;
+mod keys;
 mod rate_limit;
 mod redis;
 mod resolve;
@@ -20,7 +21,7 @@ use super::env::Lookup;
 use super::error::{Position, Problem};
 use super::file::{self, File};
 use super::located::Located;
-use super::model::{self, AccessLog, Config, Route};
+use super::model::{self, AccessLog, Auth, Config, Route};
 use super::units::ListenAddress;
 
 /// Compiles what was read; findings are added to `problems`. Where there are errors among them, the
@@ -63,7 +64,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
             file: file.access_log.file.unwrap_or_else(|| "-".into()),
         },
         identity_headers,
-        jwt: jwt.filter(|_| routes.iter().any(|route| route.plugins.auth)),
+        auth: Auth { jwt: jwt.filter(|_| routes.iter().any(|route| route.plugins.auth)) },
         routes,
     }
 }

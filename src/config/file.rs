@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "keys of features to come are there to be refused, and never read")]
 
+mod auth;
 mod balance;
 mod breaker;
 mod health;
@@ -19,6 +20,7 @@ mod timeouts;
 mod tls;
 mod words;
 
+pub use self::auth::{Auth, Jwt};
 pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
 pub use self::health::HealthCheck;
@@ -32,7 +34,6 @@ pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateFiles, ClientAuth, Redirect, RedirectBlock, Tls};
 use self::words::Later;
 pub use self::words::{Network, Positive, Switch};
-use serde::de::{Deserialize, Deserializer, Error};
 
 use super::located::Located;
 pub use super::located::OneOrMany;
@@ -123,53 +124,4 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// `auth:` at the top level.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Auth {
-    /// Tokens in `Authorization: Bearer`.
-    #[serde(default)]
-    pub jwt: Jwt,
-}
-
-/// `auth.jwt:`
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Jwt {
-    /// The key of HS256. Default: the environment's `JWT_SECRET`.
-    pub secret: Option<Located<Secret>>,
-    /// The algorithms a token may be signed with: `[HS256]`, which is also the default.
-    pub algorithms: Option<Located<OneOrMany<Algorithm>>>,
-    /// The claim that names the user. Default: `userId`, and `sub` where a token has none.
-    pub user_id_claim: Option<String>,
-    /// Accepted `iss`; one or a list. Default: any.
-    #[serde(default)]
-    pub issuer: OneOrMany<String>,
-    /// Accepted `aud`, of which a token must name one. Default: any.
-    #[serde(default)]
-    pub audience: OneOrMany<String>,
-    /// How far clocks may be apart when `exp` and `nbf` are checked. Default: 0s.
-    pub leeway: Option<Period>,
-    /// Claims without which a token is refused, such as `exp`. Default: none.
-    #[serde(default)]
-    pub required_claims: OneOrMany<String>,
-    /// Claims to send upstream, each in the header named: `{ tenant: x-tenant }`.
-    #[serde(default)]
-    pub claims_to_headers: std::collections::BTreeMap<String, Located<String>>,
-    jwks_url: Later,
-    jwks_file: Later,
-    public_key: Later,
-    public_key_file: Later,
-    secret_file: Later,
-}
-
-words::choice! {
-    /// A signature algorithm of JWTs.
-    Algorithm {
-        /// HMAC with SHA-256.
-        Hs256 = "HS256"
-    }
-    later ["HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 }

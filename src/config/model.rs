@@ -2,6 +2,7 @@
 //!
 //! Written out as YAML it has the shape of a config file, with secrets masked: `check --print`.
 
+mod auth;
 mod balance;
 mod breaker;
 mod health;
@@ -17,8 +18,9 @@ use std::time::Duration;
 
 use http::header::HeaderName;
 use ipnet::IpNet;
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::{Serialize, Serializer};
 
+pub use self::auth::{Auth, Jwt, KeySource};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
 pub use self::health::{CheckKind, HealthCheck};
@@ -57,9 +59,9 @@ pub struct Config {
     /// What operators see and do, if there is a listener for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
-    /// How tokens are checked; there is one if any route needs it.
-    #[serde(rename = "auth", serialize_with = "under_jwt", skip_serializing_if = "Option::is_none")]
-    pub jwt: Option<Jwt>,
+    /// Who the users are; empty if no route asks.
+    #[serde(skip_serializing_if = "Auth::is_empty")]
+    pub auth: Auth,
     /// Headers that say who the user is, whether or not any route looks for that: nobody else may set them.
     #[serde(skip)]
     pub identity_headers: Vec<HeaderName>,
@@ -88,43 +90,6 @@ pub struct AccessLog {
     pub format: LogFormat,
     /// The file's name; `-` is standard output.
     pub file: String,
-}
-
-/// How tokens are checked.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Jwt {
-    /// The key of HS256.
-    pub secret: Secret,
-    /// The claim that names the user, before `sub`.
-    pub user_id_claim: String,
-    /// Accepted `iss`; empty: any.
-    pub issuer: Vec<String>,
-    /// Accepted `aud`; empty: any.
-    pub audience: Vec<String>,
-    /// How far clocks may be apart.
-    #[serde(serialize_with = "period")]
-    pub leeway: Duration,
-    /// Claims that a token must have.
-    pub required_claims: Vec<String>,
-    /// Claims to send upstream, and in which header.
-    #[serde(serialize_with = "header_map")]
-    pub claims_to_headers: Vec<(String, HeaderName)>,
-}
-
-impl Jwt {
-    /// What a config without an `auth` block means, its secret left empty.
-    pub fn minimal() -> Self {
-        Jwt {
-            secret: Secret::new(""),
-            user_id_claim: "userId".into(),
-            issuer: Vec::new(),
-            audience: Vec::new(),
-            leeway: Duration::ZERO,
-            required_claims: Vec::new(),
-            claims_to_headers: Vec::new(),
-        }
-    }
 }
 
 /// One route.
@@ -192,14 +157,4 @@ fn period_or_off<S: Serializer>(duration: &Option<Duration>, serializer: S) -> R
 
 fn list_or_off<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     if list.is_empty() { serializer.serialize_str("off") } else { list.serialize(serializer) }
-}
-
-fn under_jwt<S: Serializer>(jwt: &Option<Jwt>, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry("jwt", jwt)?;
-    map.end()
-}
-
-fn header_map<S: Serializer>(pairs: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(claim, header)| (claim, header.as_str())))
 }

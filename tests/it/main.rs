@@ -19,6 +19,7 @@ mod groups;
 mod headers;
 mod health;
 mod http2;
+mod keys;
 mod limits;
 mod lists;
 mod log;

@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use http::header::HeaderName;
 
-use super::{Compiler, at_route, start};
+use super::keys::Found;
+use super::{Compiler, at_route};
 use crate::config::file;
 use crate::config::located::Located;
 use crate::config::model::{Jwt, Route};
-use crate::config::units::Secret;
-
-/// HS256 wants a key of at least the size of its hash (RFC 7518, section 3.2).
-const STRONG_SECRET_BYTES: usize = 32;
 
 impl Compiler<'_> {
     pub(super) fn claims_to_headers(&mut self, written: &file::Jwt) -> Vec<(String, HeaderName)> {
@@ -20,24 +17,11 @@ impl Compiler<'_> {
     }
 
     pub(super) fn jwt(&mut self, written: &file::Jwt, claims_to_headers: Vec<(String, HeaderName)>) -> Option<Jwt> {
-        if let Some(list) = written.algorithms.as_ref().filter(|list| list.is_empty())
-            && !self.told_of("auth.jwt.algorithms")
-        {
-            self.error(list.at, "auth.jwt.algorithms", "the list is empty; write [HS256] or leave it out");
-        }
-        let secret = match &written.secret {
-            Some(secret) if !secret.reveal().is_empty() => Some((secret.at, secret.value.clone())),
-            _ => self.variable("JWT_SECRET").map(|secret| (start(), Secret::new(secret))),
-        };
-        let (at, secret) = secret?;
-        if secret.reveal().len() < STRONG_SECRET_BYTES {
-            self.warn(at, "auth.jwt.secret", format!(
-                "the secret has {} bytes and can be guessed; HS256 wants at least {STRONG_SECRET_BYTES} (RFC 7518, 3.2), `openssl rand -base64 48` makes a good one",
-                secret.reveal().len(),
-            ));
-        }
+        let Found { source, keys, algorithms } = self.keys(written, "auth.jwt")?;
         Some(Jwt {
-            secret,
+            source,
+            keys,
+            algorithms,
             user_id_claim: written.user_id_claim.clone().unwrap_or_else(|| "userId".into()),
             issuer: written.issuer.0.clone(),
             audience: written.audience.0.clone(),

@@ -1,21 +1,22 @@
-//! Signatures of tokens, checked and made. What the claims are worth is [`super::claims`]' affair.
+//! Tokens, checked and made. Which keys sign them is [`super::key`]'s affair, what their claims are worth
+//! [`super::claims`]'.
 //!
 //! Clients send the same token with many requests. A token whose signature has been checked is remembered,
 //! whole, so that it is known again without being checked again; the time is looked at every time. Tokens
 //! that are no good are not remembered: nobody without a key can push out those that are.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
-use super::claims::{Claims, Identity, Rules};
+use super::claims::{Identity, Rules};
+use super::key::{Keys, Kind, Mismatch};
 use crate::config::Jwt;
+use crate::config::units::Secret;
 use crate::refusal::Refusal;
 
 /// Bytes of tokens that are remembered: of the usual size, some 20,000 tokens.
@@ -25,11 +26,10 @@ const ENTRY_BYTES: u64 = 160;
 /// And what claims take beside their text, if any are kept.
 const KEPT_BYTES: u64 = 800;
 
-/// Checks tokens. Key and algorithm come from the config; what a token's header says of its algorithm can
+/// Checks tokens. Keys and their algorithms come from the config; what a token's header says of them can
 /// only agree or be refused.
 pub struct Verifier {
-    key: DecodingKey,
-    validation: Validation,
+    keys: Keys,
     rules: Rules,
     known: Cache<Box<str>, Arc<Identity>, Size>,
 }
@@ -53,16 +53,8 @@ impl std::fmt::Debug for Verifier {
 impl Verifier {
     /// A verifier for what `config` says, that remembers the claims named in `kept`.
     pub fn new(config: &Jwt, kept: Vec<String>) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        // Only the signature is left to the library: times and names are checked by `Rules`, by the
-        // caller's clock and to the letter of RFC 7519 (`exp` itself is too late).
-        validation.required_spec_claims = HashSet::new();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
         Verifier {
-            key: DecodingKey::from_secret(config.secret.reveal().as_bytes()),
-            validation,
+            keys: config.keys.clone(),
             rules: Rules {
                 user_id_claim: config.user_id_claim.clone(),
                 issuer: config.issuer.clone(),
@@ -98,7 +90,7 @@ impl Verifier {
     }
 
     fn read(&self, token: &str) -> Result<Identity, Refusal> {
-        let token = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(|e| reason(e.kind()))?;
+        let token = self.keys.read(token).map_err(refusal)?;
         // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
         if token.header.crit.is_some() {
             return Err(Refusal::TokenInvalid("The token needs extensions that are not supported."));
@@ -107,23 +99,23 @@ impl Verifier {
     }
 }
 
-fn reason(kind: &ErrorKind) -> Refusal {
-    Refusal::TokenInvalid(match kind {
-        ErrorKind::InvalidSignature => "The token's signature does not match.",
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-            "The token is signed with an algorithm that is not accepted here."
-        }
-        _ => "The token is no JWT.",
+fn refusal(mismatch: Mismatch) -> Refusal {
+    Refusal::TokenInvalid(match mismatch {
+        Mismatch::Signature => "The token's signature does not match.",
+        Mismatch::Algorithm => "The token is signed with an algorithm that is not accepted here.",
+        Mismatch::UnknownKey => "The token is signed with a key that is not known.",
+        Mismatch::Malformed => "The token is no JWT.",
     })
 }
 
-/// Signs `claims` as the config says.
+/// Signs `claims` with `secret` as the config says, that is with its first algorithm.
 ///
 /// # Errors
 /// The library's reason, should it refuse.
-pub fn sign(config: &Jwt, claims: &Map<String, Value>) -> Result<String, String> {
-    let key = EncodingKey::from_secret(config.secret.reveal().as_bytes());
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).map_err(|e| e.to_string())
+pub fn sign(config: &Jwt, secret: &Secret, claims: &Map<String, Value>) -> Result<String, String> {
+    let algorithm = *Kind::Secret.choose(&config.algorithms).first().unwrap_or(&Algorithm::HS256);
+    let key = EncodingKey::from_secret(secret.reveal().as_bytes());
+    jsonwebtoken::encode(&Header::new(algorithm), claims, &key).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -131,20 +123,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::units::Secret;
-
     const SECRET: &str = "a-secret-of-thirty-two-bytes-or-more";
 
     fn config(secret: &str) -> Jwt {
-        Jwt {
-            secret: Secret::new(secret),
-            user_id_claim: "userId".into(),
-            issuer: Vec::new(),
-            audience: Vec::new(),
-            leeway: Duration::ZERO,
-            required_claims: Vec::new(),
-            claims_to_headers: Vec::new(),
-        }
+        Jwt::with_secret(Secret::new(secret))
     }
 
     fn verify(token: &str) -> Result<Arc<Identity>, Refusal> {
@@ -153,7 +135,7 @@ mod tests {
 
     fn token(secret: &str, claims: Value) -> String {
         let Value::Object(claims) = claims else { panic!("an object") };
-        sign(&config(secret), &claims).expect("signed")
+        sign(&config(secret), &Secret::new(secret), &claims).expect("signed")
     }
 
     /// A token with a header of one's own, signed properly.

@@ -2,7 +2,12 @@
 
 pub mod bearer;
 pub mod claims;
+pub mod jwks;
 pub mod jwt;
+pub mod key;
+pub mod pem;
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 

@@ -6,6 +6,7 @@ pub mod curl;
 pub mod dns;
 pub mod gateway;
 pub mod grpc;
+pub mod issuer;
 pub mod redis;
 pub mod sentinels;
 pub mod tls;

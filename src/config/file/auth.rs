@@ -1,0 +1,54 @@
+//! `auth:`
+
+use std::collections::BTreeMap;
+
+use jsonwebtoken::Algorithm;
+
+use super::words::Later;
+use crate::config::located::{Located, OneOrMany};
+use crate::config::units::{Period, Secret};
+
+/// `auth:` at the top level.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Auth {
+    /// Tokens in `Authorization: Bearer`.
+    #[serde(default)]
+    pub jwt: Jwt,
+}
+
+/// `auth.jwt:`
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Jwt {
+    /// The key of HS256, HS384 or HS512. Default: the environment's `JWT_SECRET`, unless there is another key.
+    pub secret: Option<Located<Secret>>,
+    /// A file with that key.
+    pub secret_file: Option<Located<String>>,
+    /// In place of a secret: the public key of the issuer, as PEM.
+    pub public_key: Option<Located<String>>,
+    /// A file with that key; several keys are tried one after the other.
+    pub public_key_file: Option<Located<String>>,
+    /// A file with the issuer's set of keys (RFC 7517).
+    pub jwks_file: Option<Located<String>>,
+    /// The algorithms a token may be signed with. Default: HS256 with a secret, RS256 with a key of RSA, that of its
+    /// curve with any other; in a set of keys, what each says.
+    pub algorithms: Option<Located<OneOrMany<Located<Algorithm>>>>,
+    /// The claim that names the user. Default: `userId`, and `sub` where a token has none.
+    pub user_id_claim: Option<String>,
+    /// Accepted `iss`; one or a list. Default: any.
+    #[serde(default)]
+    pub issuer: OneOrMany<String>,
+    /// Accepted `aud`, of which a token must name one. Default: any.
+    #[serde(default)]
+    pub audience: OneOrMany<String>,
+    /// How far clocks may be apart when `exp` and `nbf` are checked. Default: 0s.
+    pub leeway: Option<Period>,
+    /// Claims without which a token is refused, such as `exp`. Default: none.
+    #[serde(default)]
+    pub required_claims: OneOrMany<String>,
+    /// Claims to send upstream, each in the header named: `{ tenant: x-tenant }`.
+    #[serde(default)]
+    pub claims_to_headers: BTreeMap<String, Located<String>>,
+    jwks_url: Later,
+}

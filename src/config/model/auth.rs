@@ -1,0 +1,122 @@
+//! `auth:`
+
+use std::time::Duration;
+
+use http::header::HeaderName;
+use jsonwebtoken::Algorithm;
+use serde::{Serialize, Serializer};
+
+use super::period;
+use crate::config::units::Secret;
+use crate::plugin::auth::key::{Keys, Material};
+
+/// Who the users are.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// How tokens are checked; there is one if any route needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<Jwt>,
+}
+
+impl Auth {
+    /// Whether there is nothing to tell users by.
+    pub fn is_empty(&self) -> bool {
+        self.jwt.is_none()
+    }
+}
+
+/// How tokens are checked.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Jwt {
+    /// Where the keys are from.
+    #[serde(flatten)]
+    pub source: KeySource,
+    /// And those that are known from the beginning.
+    #[serde(skip)]
+    pub keys: Keys,
+    /// What tokens may be signed with; empty: what each key is for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub algorithms: Vec<Algorithm>,
+    /// The claim that names the user, before `sub`.
+    pub user_id_claim: String,
+    /// Accepted `iss`; empty: any.
+    pub issuer: Vec<String>,
+    /// Accepted `aud`; empty: any.
+    pub audience: Vec<String>,
+    /// How far clocks may be apart.
+    #[serde(serialize_with = "period")]
+    pub leeway: Duration,
+    /// Claims that a token must have.
+    pub required_claims: Vec<String>,
+    /// Claims to send upstream, and in which header.
+    #[serde(serialize_with = "header_map")]
+    pub claims_to_headers: Vec<(String, HeaderName)>,
+}
+
+/// Where keys are from.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+pub enum KeySource {
+    /// The config, or the environment.
+    Secret {
+        /// The secret.
+        secret: Secret,
+    },
+    /// A file with a secret.
+    SecretFile {
+        /// Its name.
+        secret_file: String,
+        /// And what was in there.
+        #[serde(skip)]
+        secret: Secret,
+    },
+    /// The config.
+    PublicKey {
+        /// One or several, as PEM.
+        public_key: String,
+    },
+    /// A file of PEM.
+    PublicKeyFile {
+        /// Its name.
+        public_key_file: String,
+    },
+    /// A file with a set of keys.
+    JwksFile {
+        /// Its name.
+        jwks_file: String,
+    },
+}
+
+impl KeySource {
+    /// What tokens can be signed with, if there is anything.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            KeySource::Secret { secret } | KeySource::SecretFile { secret, .. } => Some(secret),
+            _ => None,
+        }
+    }
+}
+
+impl Jwt {
+    /// What a config without an `auth` block means with this secret.
+    pub fn with_secret(secret: Secret) -> Self {
+        let key = Material::secret(secret.reveal().as_bytes()).bind(&[], None);
+        Jwt {
+            source: KeySource::Secret { secret },
+            keys: Keys::new(key.into_iter().collect()),
+            algorithms: vec![Algorithm::HS256],
+            user_id_claim: "userId".into(),
+            issuer: Vec::new(),
+            audience: Vec::new(),
+            leeway: Duration::ZERO,
+            required_claims: Vec::new(),
+            claims_to_headers: Vec::new(),
+        }
+    }
+}
+
+fn header_map<S: Serializer>(pairs: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(claim, header)| (claim, header.as_str())))
+}
