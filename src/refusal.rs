@@ -39,6 +39,8 @@ pub enum Refusal {
     TokenInvalid(&'static str),
     /// The token was good once.
     TokenExpired,
+    /// The keys that tokens are checked with are not known yet.
+    KeysUnavailable,
     /// The client has used up its quota.
     RateLimited {
         /// Until a request can pass again.
@@ -90,7 +92,8 @@ impl Refusal {
             Refusal::NoRoute => StatusCode::NOT_FOUND,
             Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::TokenExpired => StatusCode::UNAUTHORIZED,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::LimiterUnavailable
+            Refusal::KeysUnavailable
+            | Refusal::LimiterUnavailable
             | Refusal::NoTargetKnown
             | Refusal::NoTargetAvailable { .. }
             | Refusal::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -111,6 +114,7 @@ impl Refusal {
             Refusal::TokenMissing => "token_missing",
             Refusal::TokenInvalid(_) => "token_invalid",
             Refusal::TokenExpired => "token_expired",
+            Refusal::KeysUnavailable => "keys_unavailable",
             Refusal::RateLimited { .. } => "rate_limited",
             Refusal::LimiterUnavailable => "limiter_unavailable",
             Refusal::NoTargetKnown | Refusal::NoTargetAvailable { .. } => "no_target_available",
@@ -131,6 +135,7 @@ impl Refusal {
             Refusal::TokenMissing => "This path needs a token: send Authorization: Bearer <JWT>.".into(),
             Refusal::TokenInvalid(why) => (*why).into(),
             Refusal::TokenExpired => "The token has expired.".into(),
+            Refusal::KeysUnavailable => "Tokens cannot be checked yet: their issuer has not given its keys.".into(),
             Refusal::RateLimited { retry_after } => {
                 format!("Too many requests; try again in {} s.", whole_seconds(*retry_after)).into()
             }
@@ -168,7 +173,7 @@ impl Refusal {
             Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after, .. } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
             }
-            Refusal::LimiterUnavailable | Refusal::NoTargetKnown | Refusal::Overloaded => {
+            Refusal::KeysUnavailable | Refusal::LimiterUnavailable | Refusal::NoTargetKnown | Refusal::Overloaded => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
             _ => None,

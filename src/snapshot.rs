@@ -15,7 +15,7 @@ use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Stick
 use crate::downstream::headers::Reserved;
 use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
-use crate::plugin::auth::{Auth, jwt::Verifier};
+use crate::plugin::auth::{Auth, jwt::Verifier, remote::Remote};
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub trusted_proxies: Vec<IpNet>,
     /// Where limits are counted.
     pub store: Arc<Store>,
+    /// What checks tokens, if any route needs them.
+    pub verifier: Option<Arc<Verifier>>,
     table: Table<Arc<Route>>,
 }
 
@@ -73,7 +75,7 @@ impl Snapshot {
     /// What `config` describes as it begins at `now`, with counters in `store`.
     pub fn new(config: &Config, store: Arc<Store>, now: Instant) -> Self {
         let targets = Targets::new(config, now);
-        let verifier = config.auth.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt, claims(&config.routes))));
+        let verifier = config.auth.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt, claims(&config.routes), now)));
         let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes
@@ -88,7 +90,13 @@ impl Snapshot {
             reserved: Reserved::new(config.identity_headers.iter().cloned()),
             trusted_proxies: config.trusted_proxies.clone(),
             store,
+            verifier,
         }
+    }
+
+    /// The keys of tokens that have to be fetched.
+    pub fn remotes(&self) -> impl Iterator<Item = &Arc<Remote>> {
+        self.verifier.iter().flat_map(|verifier| verifier.remotes())
     }
 
     /// The route that takes `path`, which is in normal form.

@@ -19,6 +19,7 @@ mod groups;
 mod headers;
 mod health;
 mod http2;
+mod issuers;
 mod keys;
 mod limits;
 mod lists;

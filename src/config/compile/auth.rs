@@ -23,7 +23,7 @@ impl Compiler<'_> {
             keys,
             algorithms,
             user_id_claim: written.user_id_claim.clone().unwrap_or_else(|| "userId".into()),
-            issuer: written.issuer.0.clone(),
+            issuer: written.issuer.iter().map(|issuer| issuer.value.clone()).collect(),
             audience: written.audience.0.clone(),
             leeway: written.leeway.map_or(Duration::ZERO, |leeway| leeway.0),
             required_claims: written.required_claims.0.clone(),

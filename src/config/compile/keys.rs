@@ -3,6 +3,7 @@
 use std::fs;
 
 use jsonwebtoken::Algorithm;
+use url::Url;
 
 use super::{Compiler, start};
 use crate::config::error::Position;
@@ -28,6 +29,8 @@ enum Written<'w> {
     PublicKey(&'w str),
     PublicKeyFile(&'w str),
     JwksFile(&'w str),
+    JwksUrl(&'w str),
+    Discovery(&'w [Located<String>]),
 }
 
 /// Where that stands, and what it is to be good for.
@@ -69,6 +72,19 @@ impl Compiler<'_> {
                 self.public(&place, source, read(name).and_then(keys))
             }
             Written::JwksFile(name) => self.jwks_file(&place, name),
+            Written::JwksUrl(url) => {
+                let source = KeySource::JwksUrl { jwks_url: self.remote(&place, url)? };
+                self.fetched(&place, source)
+            }
+            Written::Discovery(issuers) => {
+                let [issuer] = issuers else {
+                    let message =
+                        "it is the one issuer that says where its keys are; write issuer: https://… beside it";
+                    return self.wrong(&place, message.to_owned());
+                };
+                self.remote(&Place { at: issuer.at, key: "issuer", ..place }, issuer)?;
+                self.fetched(&place, KeySource::Discovery { discovery: true, issuer: issuer.value.clone() })
+            }
         }
     }
 
@@ -135,6 +151,30 @@ impl Compiler<'_> {
         }
     }
 
+    /// A URL at which keys are asked for.
+    fn remote(&mut self, place: &Place<'_>, text: &str) -> Option<Url> {
+        let path = format!("{}.{}", place.path, place.key);
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
+        let Some(url) = url.filter(|url| url.username().is_empty() && url.password().is_none()) else {
+            let message = "no URL that keys can be asked for at; write https://HOST/PATH, without a user";
+            self.error(place.at, path, message);
+            return None;
+        };
+        let is_local = match url.host() {
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            name => name == Some(url::Host::Domain("localhost")),
+        };
+        if url.scheme() == "http" && !is_local {
+            self.warn(place.at, path, "whoever is in between can choose the keys, and so be anybody; write https://");
+        }
+        Some(url)
+    }
+
+    fn fetched(&mut self, place: &Place<'_>, source: KeySource) -> Option<Found> {
+        Some(Found { source, keys: Keys::default(), algorithms: self.public_algorithms(place)? })
+    }
+
     /// Those that are written, if all of them are of public keys.
     fn public_algorithms(&mut self, place: &Place<'_>) -> Option<Vec<Algorithm>> {
         let secrets = Kind::Secret.algorithms();
@@ -181,13 +221,16 @@ impl Compiler<'_> {
 /// What is written of where keys are from. A secret that is empty, as a variable may be, is none.
 fn sources(written: &Jwt) -> impl Iterator<Item = (&'static str, Position, Written<'_>)> {
     let secret = written.secret.as_ref().filter(|secret| !secret.reveal().is_empty());
-    let Jwt { secret_file, public_key, public_key_file, jwks_file, .. } = written;
+    let Jwt { secret_file, public_key, public_key_file, jwks_file, jwks_url, discovery, issuer, .. } = written;
+    let discovery = discovery.as_ref().filter(|discovery| discovery.value);
     [
         secret.map(|secret| ("secret", secret.at, Written::Secret(&secret.value))),
         secret_file.as_ref().map(|file| ("secretFile", file.at, Written::SecretFile(&file.value))),
         public_key.as_ref().map(|key| ("publicKey", key.at, Written::PublicKey(&key.value))),
         public_key_file.as_ref().map(|file| ("publicKeyFile", file.at, Written::PublicKeyFile(&file.value))),
         jwks_file.as_ref().map(|file| ("jwksFile", file.at, Written::JwksFile(&file.value))),
+        jwks_url.as_ref().map(|url| ("jwksUrl", url.at, Written::JwksUrl(&url.value))),
+        discovery.map(|discovery| ("discovery", discovery.at, Written::Discovery(issuer))),
     ]
     .into_iter()
     .flatten()

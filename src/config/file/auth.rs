@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use jsonwebtoken::Algorithm;
 
-use super::words::Later;
 use crate::config::located::{Located, OneOrMany};
 use crate::config::units::{Period, Secret};
 
@@ -31,6 +30,10 @@ pub struct Jwt {
     pub public_key_file: Option<Located<String>>,
     /// A file with the issuer's set of keys (RFC 7517).
     pub jwks_file: Option<Located<String>>,
+    /// Where the issuer publishes that set.
+    pub jwks_url: Option<Located<String>>,
+    /// Whether that is where the configuration of `issuer` says (OpenID Connect Discovery). Default: no.
+    pub discovery: Option<Located<bool>>,
     /// The algorithms a token may be signed with. Default: HS256 with a secret, RS256 with a key of RSA, that of its
     /// curve with any other; in a set of keys, what each says.
     pub algorithms: Option<Located<OneOrMany<Located<Algorithm>>>>,
@@ -38,7 +41,7 @@ pub struct Jwt {
     pub user_id_claim: Option<String>,
     /// Accepted `iss`; one or a list. Default: any.
     #[serde(default)]
-    pub issuer: OneOrMany<String>,
+    pub issuer: OneOrMany<Located<String>>,
     /// Accepted `aud`, of which a token must name one. Default: any.
     #[serde(default)]
     pub audience: OneOrMany<String>,
@@ -50,5 +53,4 @@ pub struct Jwt {
     /// Claims to send upstream, each in the header named: `{ tenant: x-tenant }`.
     #[serde(default)]
     pub claims_to_headers: BTreeMap<String, Located<String>>,
-    jwks_url: Later,
 }

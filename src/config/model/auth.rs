@@ -5,10 +5,12 @@ use std::time::Duration;
 use http::header::HeaderName;
 use jsonwebtoken::Algorithm;
 use serde::{Serialize, Serializer};
+use url::Url;
 
 use super::period;
 use crate::config::units::Secret;
 use crate::plugin::auth::key::{Keys, Material};
+use crate::plugin::auth::remote::Place;
 
 /// Who the users are.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -87,9 +89,32 @@ pub enum KeySource {
         /// Its name.
         jwks_file: String,
     },
+    /// The issuer, which publishes a set of keys.
+    JwksUrl {
+        /// Where.
+        #[serde(serialize_with = "text")]
+        jwks_url: Url,
+    },
+    /// The issuer, whose configuration says where that is.
+    Discovery {
+        /// `true`.
+        discovery: bool,
+        /// The issuer.
+        #[serde(skip)]
+        issuer: String,
+    },
 }
 
 impl KeySource {
+    /// Where keys have to be fetched, if they have to.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            KeySource::JwksUrl { jwks_url } => Some(Place::Set(jwks_url.clone())),
+            KeySource::Discovery { issuer, .. } => Some(Place::Issuer(issuer.clone())),
+            _ => None,
+        }
+    }
+
     /// What tokens can be signed with, if there is anything.
     pub fn secret(&self) -> Option<&Secret> {
         match self {
@@ -115,6 +140,10 @@ impl Jwt {
             claims_to_headers: Vec::new(),
         }
     }
+}
+
+fn text<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(url.as_str())
 }
 
 fn header_map<S: Serializer>(pairs: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {

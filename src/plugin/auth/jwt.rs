@@ -6,7 +6,7 @@
 //! that are no good are not remembered: nobody without a key can push out those that are.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use quick_cache::Weighter;
@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::claims::{Identity, Rules};
 use super::key::{Keys, Kind, Mismatch};
+use super::remote::{Current, Remote};
 use crate::config::Jwt;
 use crate::config::units::Secret;
 use crate::refusal::Refusal;
@@ -29,17 +30,44 @@ const KEPT_BYTES: u64 = 800;
 /// Checks tokens. Keys and their algorithms come from the config; what a token's header says of them can
 /// only agree or be refused.
 pub struct Verifier {
-    keys: Keys,
+    source: Source,
     rules: Rules,
-    known: Cache<Box<str>, Arc<Identity>, Size>,
+    known: Cache<Box<str>, Known, Size>,
+}
+
+/// Where the keys are from.
+enum Source {
+    Fixed(Arc<Current>),
+    Remote(Arc<Remote>),
+}
+
+/// A token whose signature was good with the keys of this generation.
+#[derive(Clone)]
+struct Known {
+    identity: Arc<Identity>,
+    generation: u64,
+}
+
+/// Why a token is not good.
+enum Denied<'v> {
+    /// This is why.
+    For(Refusal),
+    /// It names a key that this issuer may have by now.
+    UnknownKey(&'v Remote),
+}
+
+impl From<Refusal> for Denied<'_> {
+    fn from(refusal: Refusal) -> Self {
+        Denied::For(refusal)
+    }
 }
 
 #[derive(Clone)]
 struct Size;
 
-impl Weighter<Box<str>, Arc<Identity>> for Size {
-    fn weight(&self, token: &Box<str>, identity: &Arc<Identity>) -> u64 {
-        let claims = if identity.claims.is_some() { KEPT_BYTES + token.len() as u64 } else { 0 };
+impl Weighter<Box<str>, Known> for Size {
+    fn weight(&self, token: &Box<str>, known: &Known) -> u64 {
+        let claims = if known.identity.claims.is_some() { KEPT_BYTES + token.len() as u64 } else { 0 };
         token.len() as u64 + ENTRY_BYTES + claims
     }
 }
@@ -50,52 +78,101 @@ impl std::fmt::Debug for Verifier {
     }
 }
 
+impl Source {
+    fn new(config: &Jwt, now: Instant) -> Self {
+        match config.source.place() {
+            Some(place) => Source::Remote(Arc::new(Remote::new(place, config.algorithms.clone(), now))),
+            None => Source::Fixed(Arc::new(Current { keys: config.keys.clone(), generation: 1 })),
+        }
+    }
+
+    fn current(&self) -> Arc<Current> {
+        match self {
+            Source::Fixed(current) => current.clone(),
+            Source::Remote(remote) => remote.current(),
+        }
+    }
+
+    fn denied(&self, mismatch: Mismatch) -> Denied<'_> {
+        match (mismatch, self) {
+            (Mismatch::UnknownKey, Source::Remote(remote)) => Denied::UnknownKey(remote),
+            _ => Denied::For(refusal(mismatch)),
+        }
+    }
+}
+
 impl Verifier {
-    /// A verifier for what `config` says, that remembers the claims named in `kept`.
-    pub fn new(config: &Jwt, kept: Vec<String>) -> Self {
+    /// A verifier for what `config` says as it begins at `now`, that remembers the claims named in `kept`.
+    pub fn new(config: &Jwt, kept: Vec<String>, now: Instant) -> Self {
+        let headers = config.claims_to_headers.iter().map(|(claim, name)| (claim.clone(), name.clone().into()));
         Verifier {
-            keys: config.keys.clone(),
+            source: Source::new(config, now),
             rules: Rules {
                 user_id_claim: config.user_id_claim.clone(),
                 issuer: config.issuer.clone(),
                 audience: config.audience.clone(),
                 leeway: config.leeway,
                 required: config.required_claims.clone(),
-                headers: config
-                    .claims_to_headers
-                    .iter()
-                    .map(|(claim, name)| (claim.clone(), name.clone().into()))
-                    .collect(),
+                headers: headers.collect(),
                 kept,
             },
             known: Cache::with_weighter(1_024, REMEMBERED_BYTES, Size),
         }
     }
 
-    /// Who `token` says the user is, if it is good at `now`.
+    /// The keys that have to be fetched.
+    pub fn remotes(&self) -> impl Iterator<Item = &Arc<Remote>> {
+        match &self.source {
+            Source::Remote(remote) => Some(remote),
+            Source::Fixed(_) => None,
+        }
+        .into_iter()
+    }
+
+    /// Who `token` says the user is, if it is good at `wall`. Its issuer may have to be asked for newer keys, which
+    /// depends on `now`.
     ///
     /// # Errors
     /// Why it is not.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Identity>, Refusal> {
-        let identity = match self.known.get(token) {
-            Some(identity) => identity,
+    pub async fn verify(&self, token: &str, now: Instant, wall: SystemTime) -> Result<Arc<Identity>, Refusal> {
+        let found = match self.check(token, wall) {
+            Err(Denied::UnknownKey(remote)) if remote.doubt(now).await => self.check(token, wall),
+            found => found,
+        };
+        found.map_err(|denied| match denied {
+            Denied::For(refusal) => refusal,
+            Denied::UnknownKey(_) => refusal(Mismatch::UnknownKey),
+        })
+    }
+
+    /// The same by the keys that are known.
+    fn check(&self, token: &str, wall: SystemTime) -> Result<Arc<Identity>, Denied<'_>> {
+        let current = self.source.current();
+        if current.generation == 0 {
+            return Err(Refusal::KeysUnavailable.into());
+        }
+        // A token outlives no key that it is signed with.
+        let known = self.known.get(token).filter(|known| known.generation == current.generation);
+        let identity = match known {
+            Some(known) => known.identity,
             None => {
-                let identity = Arc::new(self.read(token)?);
-                self.known.insert(token.into(), identity.clone());
+                let identity = Arc::new(self.read(token, &current.keys)?);
+                let known = Known { identity: identity.clone(), generation: current.generation };
+                self.known.insert(token.into(), known);
                 identity
             }
         };
-        identity.life.covers(now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))?;
+        identity.life.covers(wall.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))?;
         Ok(identity)
     }
 
-    fn read(&self, token: &str) -> Result<Identity, Refusal> {
-        let token = self.keys.read(token).map_err(refusal)?;
+    fn read(&self, token: &str, keys: &Keys) -> Result<Identity, Denied<'_>> {
+        let token = keys.read(token).map_err(|mismatch| self.source.denied(mismatch))?;
         // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
         if token.header.crit.is_some() {
-            return Err(Refusal::TokenInvalid("The token needs extensions that are not supported."));
+            return Err(Refusal::TokenInvalid("The token needs extensions that are not supported.").into());
         }
-        self.rules.check(&token.claims)
+        Ok(self.rules.check(&token.claims)?)
     }
 }
 
@@ -129,8 +206,18 @@ mod tests {
         Jwt::with_secret(Secret::new(secret))
     }
 
+    fn verifier() -> Verifier {
+        Verifier::new(&config(SECRET), Vec::new(), Instant::now())
+    }
+
+    /// What needs no issuer to be asked.
+    fn check(verifier: &Verifier, token: &str, wall: SystemTime) -> Result<Arc<Identity>, Refusal> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(verifier.verify(token, Instant::now(), wall))
+    }
+
     fn verify(token: &str) -> Result<Arc<Identity>, Refusal> {
-        Verifier::new(&config(SECRET), Vec::new()).verify(token, UNIX_EPOCH + Duration::from_secs(1_000))
+        check(&verifier(), token, UNIX_EPOCH + Duration::from_secs(1_000))
     }
 
     fn token(secret: &str, claims: Value) -> String {
@@ -176,28 +263,28 @@ mod tests {
 
     #[test]
     fn a_token_that_is_known_expires_all_the_same_and_one_that_is_no_good_is_not_known() {
-        let verifier = Verifier::new(&config(SECRET), Vec::new());
+        let verifier = verifier();
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let good = token(SECRET, json!({"sub": "u", "nbf": 1_000, "exp": 2_000}));
-        assert!(matches!(verifier.verify(&good, at(999)), Err(Refusal::TokenInvalid(_))));
-        let first = verifier.verify(&good, at(1_000)).expect("good");
-        let second = verifier.verify(&good, at(1_999)).expect("good still");
+        assert!(matches!(check(&verifier, &good, at(999)), Err(Refusal::TokenInvalid(_))));
+        let first = check(&verifier, &good, at(1_000)).expect("good");
+        let second = check(&verifier, &good, at(1_999)).expect("good still");
         assert!(Arc::ptr_eq(&first, &second), "it was checked twice");
-        assert_eq!(verifier.verify(&good, at(2_000)), Err(Refusal::TokenExpired));
+        assert_eq!(check(&verifier, &good, at(2_000)), Err(Refusal::TokenExpired));
         let forged = token("another-secret", json!({"sub": "u"}));
-        assert!(verifier.verify(&forged, at(1_000)).is_err());
+        assert!(check(&verifier, &forged, at(1_000)).is_err());
         assert_eq!(verifier.known.len(), 1);
         let tampered = format!("{}A", &good[..good.len() - 1]);
-        assert!(verifier.verify(&tampered, at(1_000)).is_err());
+        assert!(check(&verifier, &tampered, at(1_000)).is_err());
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let verifier = Verifier::new(&config(SECRET), Vec::new());
+        let verifier = verifier();
         let filler = "x".repeat(7_000);
         for n in 0..3_000 {
             let token = token(SECRET, json!({"sub": n, "filler": filler}));
-            assert!(verifier.verify(&token, UNIX_EPOCH).is_ok());
+            assert!(check(&verifier, &token, UNIX_EPOCH).is_ok());
         }
         assert!(verifier.known.weight() <= REMEMBERED_BYTES, "{} bytes", verifier.known.weight());
         assert!(verifier.known.len() > 500, "{} tokens", verifier.known.len());
@@ -241,7 +328,7 @@ mod tests {
 
     #[test]
     fn neither_key_nor_secret_is_in_the_debug_output() {
-        let shown = format!("{:?} {:?}", Verifier::new(&config(SECRET), Vec::new()), config(SECRET));
+        let shown = format!("{:?} {:?}", verifier(), config(SECRET));
         assert!(!shown.contains(SECRET), "{shown}");
     }
 }

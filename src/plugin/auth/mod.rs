@@ -6,6 +6,8 @@ pub mod jwks;
 pub mod jwt;
 pub mod key;
 pub mod pem;
+pub mod remote;
+pub mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +38,7 @@ impl Plugin for Auth {
 
     async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
         let token = bearer::token(request.headers)?;
-        let identity = self.verifier.verify(token, request.wall)?;
+        let identity = self.verifier.verify(token, request.now, request.wall).await?;
         request.notes.user_id = Some(identity.user_id.clone());
         request.notes.claims.clone_from(&identity.claims);
         request.notes.upstream.extend(identity.headers.iter().cloned());

@@ -1,9 +1,15 @@
-//! Keys that tokens are signed with.
+//! Keys that tokens are signed with, and servers that publish them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::KeyPair;
 use serde_json::{Value, json};
+
+use super::{Reply, Upstream};
 
 /// A key of an issuer.
 pub struct Key {
@@ -54,4 +60,48 @@ impl Key {
 /// A set of keys.
 pub fn jwks(keys: &[&Key]) -> String {
     json!({ "keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>() }).to_string()
+}
+
+/// An issuer that answers what it is told to, by path.
+pub struct Issuer {
+    server: Upstream,
+    answers: Arc<Mutex<HashMap<String, String>>>,
+}
+
+impl Issuer {
+    /// One that knows nothing yet.
+    pub fn start() -> Self {
+        Issuer::at("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// The same at an address.
+    pub fn at(address: SocketAddr) -> Self {
+        let answers: Arc<Mutex<HashMap<String, String>>> = Arc::default();
+        let said = answers.clone();
+        let server = Upstream::at(address, move |request| match said.lock().unwrap().get(request.path()) {
+            Some(answer) => Reply::Close(answer.clone().into_bytes()),
+            None => Reply::Close(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec()),
+        });
+        Issuer { server, answers }
+    }
+
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// From now on it answers this at `path`.
+    pub fn says(&self, path: &str, body: &str) {
+        self.answers_with(path, "200 OK", "", body);
+    }
+
+    /// And this with a status and further lines in its head.
+    pub fn answers_with(&self, path: &str, status: &str, lines: &str, body: &str) {
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{lines}\r\n{body}", body.len());
+        self.answers.lock().unwrap().insert(path.to_owned(), answer);
+    }
+
+    /// How often it was asked.
+    pub fn asked(&self) -> usize {
+        self.server.received().len()
+    }
 }
