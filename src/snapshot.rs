@@ -75,7 +75,8 @@ impl Snapshot {
     /// What `config` describes as it begins at `now`, with counters in `store`.
     pub fn new(config: &Config, store: Arc<Store>, now: Instant) -> Self {
         let targets = Targets::new(config, now);
-        let verifier = config.auth.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt, claims(&config.routes), now)));
+        let jwt = Some(&config.auth.jwt).filter(|jwt| !jwt.is_empty());
+        let verifier = jwt.map(|jwt| Arc::new(Verifier::new(jwt, &claims(&config.routes), now)));
         let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes

@@ -64,7 +64,10 @@ fn jwt(args: &Args) -> Result<Jwt, Exit> {
     if let (Some(secret), false) = (&args.secret, args.file.config.exists()) {
         return Ok(with(secret, None));
     }
-    let jwt = load(&args.file)?.auth.jwt;
+    let mut all = load(&args.file)?.auth.jwt;
+    // Of several issuers, the one that can be stood in for.
+    let signing = all.iter().position(|jwt| jwt.source.secret().is_some()).unwrap_or_default();
+    let jwt = (signing < all.len()).then(|| all.swap_remove(signing));
     match (&args.secret, jwt) {
         (Some(secret), jwt) => Ok(with(secret, jwt)),
         (None, Some(jwt)) => Ok(jwt),

@@ -21,16 +21,14 @@ use super::env::Lookup;
 use super::error::{Position, Problem};
 use super::file::{self, File};
 use super::located::Located;
-use super::model::{self, AccessLog, Auth, Config, Route};
+use super::model::{self, AccessLog, Config, Route};
 use super::units::ListenAddress;
 
 /// Compiles what was read; findings are added to `problems`. Where there are errors among them, the
 /// result is only good for finding more.
 pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut compiler = Compiler { lookup, problems };
-    let mapped = compiler.claims_to_headers(&file.auth.jwt);
-    let identity_headers = mapped.iter().map(|(_, header)| header.clone()).collect();
-    let jwt = compiler.jwt(&file.auth.jwt, mapped);
+    let (auth, identity_headers) = compiler.auth(&file.auth);
     let defaults = file.defaults;
     let routes: Vec<Route> = file.routes.iter().map(|route| compiler.route(route, &defaults)).collect();
     if routes.is_empty() && !compiler.told_of("routes") {
@@ -46,7 +44,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     compiler.shared_limits_agree(&file.routes, &routes);
     let redis = compiler.redis(&file.redis.unwrap_or_default());
     compiler.cluster_has_one_slot(redis.as_ref(), &file.routes, &routes);
-    compiler.secret_is_there(&jwt, &file.routes, &routes);
+    compiler.secret_is_there(&auth.jwt, &file.routes, &routes);
     let listen = compiler.listen(file.listen.as_deref(), file.tls.is_some());
     let tls = compiler.tls(file.tls.as_ref(), &listen);
     let ours = tls.iter().flat_map(model::Tls::addresses).chain(listen.iter().copied()).collect::<Vec<_>>();
@@ -64,7 +62,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
             file: file.access_log.file.unwrap_or_else(|| "-".into()),
         },
         identity_headers,
-        auth: Auth { jwt: jwt.filter(|_| routes.iter().any(|route| route.plugins.auth)) },
+        auth: Some(auth).filter(|_| routes.iter().any(|route| route.plugins.auth)).unwrap_or_default(),
         routes,
     }
 }

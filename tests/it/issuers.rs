@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
 use crate::support::issuer::{Issuer, Key, jwks};
-use crate::support::{Certificates, Gateway, Reply, Response, Upstream, eventually, nobody};
+use crate::support::{Certificates, Gateway, Reply, Response, Upstream, eventually, gateway, nobody};
 
 /// A gateway that takes tokens as `jwt` says, with variables in its environment.
 fn start(upstream: &Upstream, jwt: &str, env: &[(&str, &str)]) -> Gateway {
@@ -142,6 +142,28 @@ fn an_issuer_says_where_its_keys_are() {
     issuer.answers_with(page, "404 Not Found", "", "");
     let gateway = start(&upstream, &jwt, &[]);
     says(&gateway, "openid-configuration: it answers 404");
+}
+
+#[test]
+fn tokens_of_several_issuers_are_told_by_whom_they_name() {
+    let (upstream, here, there) = (Upstream::start(), Issuer::start(), Issuer::start());
+    let (one, other) = (Key::p256("same"), Key::p256("same"));
+    here.says("/keys", &jwks(&[&one]));
+    there.says("/keys", &jwks(&[&other]));
+    let block = |name: &str, issuer: &Issuer| format!("{{ issuer: {name}, {} }}", at(&issuer.url()));
+    let gateway = gateway(format!(
+        "auth: {{ jwt: [{}, {}] }}\nroutes: [{{ path: /, target: {}, plugins: {{ auth: true }} }}]\n",
+        block("here", &here),
+        block("there", &there),
+        upstream.url()
+    ));
+    let get = |key: &Key, name: &str| {
+        let bearer = key.bearer(&json!({ "sub": "u", "iss": name }));
+        gateway.request("GET", "/users", &[("Authorization", &bearer)])
+    };
+    assert_eq!((get(&one, "here").status, get(&other, "there").status), (200, 200));
+    get(&one, "there").is_problem(401, "token_invalid");
+    get(&one, "nowhere").is_problem(401, "token_invalid");
 }
 
 /// A server of TLS that answers everything with `answer`; where it is.

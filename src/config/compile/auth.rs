@@ -1,5 +1,6 @@
 //! `auth:`, and whether the routes that need it have it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use http::header::HeaderName;
@@ -8,16 +9,44 @@ use super::keys::Found;
 use super::{Compiler, at_route};
 use crate::config::file;
 use crate::config::located::Located;
-use crate::config::model::{Jwt, Route};
+use crate::config::model::{Auth, Jwt, Route};
 
 impl Compiler<'_> {
-    pub(super) fn claims_to_headers(&mut self, written: &file::Jwt) -> Vec<(String, HeaderName)> {
-        let pairs = written.claims_to_headers.iter();
-        pairs.filter_map(|(claim, header)| Some((claim.clone(), self.identity_header(claim, header)?))).collect()
+    /// What tells users, and the headers that say who they are, whether or not any route asks for that.
+    pub(super) fn auth(&mut self, written: &file::Auth) -> (Auth, Vec<HeaderName>) {
+        let default = [Located::default()];
+        let blocks: &[Located<file::Jwt>] = if written.jwt.is_empty() { &default } else { &written.jwt };
+        let (mut jwt, mut headers) = (Vec::new(), Vec::new());
+        for block in blocks {
+            let (path, is_one_of_many) = match blocks.len() {
+                1 => ("auth.jwt".to_owned(), false),
+                _ => (format!("auth.jwt[{}]", block.index), true),
+            };
+            let mapped = self.claims_to_headers(block, &path);
+            headers.extend(mapped.iter().map(|(_, header)| header.clone()));
+            jwt.extend(self.jwt(block, &path, is_one_of_many, mapped));
+        }
+        if blocks.len() > 1 {
+            self.each_has_its_issuer(blocks);
+        }
+        (Auth { jwt }, headers)
     }
 
-    pub(super) fn jwt(&mut self, written: &file::Jwt, claims_to_headers: Vec<(String, HeaderName)>) -> Option<Jwt> {
-        let Found { source, keys, algorithms } = self.keys(written, "auth.jwt")?;
+    fn claims_to_headers(&mut self, written: &file::Jwt, path: &str) -> Vec<(String, HeaderName)> {
+        let pairs = written.claims_to_headers.iter();
+        let mut header =
+            |(claim, header): (&String, _)| Some((claim.clone(), self.identity_header(path, claim, header)?));
+        pairs.filter_map(&mut header).collect()
+    }
+
+    fn jwt(
+        &mut self,
+        written: &Located<file::Jwt>,
+        path: &str,
+        is_one_of_many: bool,
+        claims_to_headers: Vec<(String, HeaderName)>,
+    ) -> Option<Jwt> {
+        let Found { source, keys, algorithms } = self.keys(written, path, is_one_of_many)?;
         Some(Jwt {
             source,
             keys,
@@ -31,8 +60,29 @@ impl Compiler<'_> {
         })
     }
 
+    /// Tokens say whose they are, and that has to lead to one block.
+    fn each_has_its_issuer(&mut self, blocks: &[Located<file::Jwt>]) {
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        for block in blocks {
+            let path = format!("auth.jwt[{}].issuer", block.index);
+            if block.issuer.is_empty() && !self.told_of(&path) {
+                self.error(
+                    block.at,
+                    &path,
+                    "where there are several blocks, tokens are told by their issuer; write one",
+                );
+            }
+            for issuer in block.issuer.iter() {
+                if let Some(first) = seen.insert(&issuer.value, block.index) {
+                    let message = format!("{} is the issuer of auth.jwt[{first}] already; write it once", issuer.value);
+                    self.error(issuer.at, &path, message);
+                }
+            }
+        }
+    }
+
     /// A header that a claim may be sent in: one that the gateway can take away from clients.
-    fn identity_header(&mut self, claim: &str, header: &Located<String>) -> Option<HeaderName> {
+    fn identity_header(&mut self, path: &str, claim: &str, header: &Located<String>) -> Option<HeaderName> {
         const TAKEN: [&str; 14] = [
             "authorization",
             "connection",
@@ -49,7 +99,7 @@ impl Compiler<'_> {
             "x-user-id",
             "x-forwarded-for",
         ];
-        let path = format!("auth.jwt.claimsToHeaders.{claim}");
+        let path = format!("{path}.claimsToHeaders.{claim}");
         match HeaderName::try_from(header.value.as_str()) {
             Ok(name) if !TAKEN.contains(&name.as_str()) && !name.as_str().starts_with("x-forwarded-") => Some(name),
             Ok(name) => {
@@ -71,10 +121,10 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn secret_is_there(&mut self, jwt: &Option<Jwt>, written: &[Located<file::Route>], routes: &[Route]) {
+    pub(super) fn secret_is_there(&mut self, jwt: &[Jwt], written: &[Located<file::Route>], routes: &[Route]) {
         let needs = written.iter().zip(routes).find(|(_, route)| route.plugins.auth);
         // A secret that is there and wrong has been told of already.
-        if let (None, Some((written, _)), false) = (jwt, needs, self.told_of("auth")) {
+        if let (true, Some((written, _)), false) = (jwt.is_empty(), needs, self.told_of("auth")) {
             let at = written.plugins.auth.as_ref().map_or(written.at, |auth| auth.at);
             let what = "this route needs tokens, and there is no secret to check them with";
             let right = "set the environment variable JWT_SECRET (or auth.jwt.secret)";

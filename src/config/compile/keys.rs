@@ -42,8 +42,8 @@ struct Place<'p> {
 }
 
 impl Compiler<'_> {
-    /// The keys of the block at `path`; `None` if there is none, or what there is is no good, which has been told of.
-    pub(super) fn keys(&mut self, written: &Jwt, path: &str) -> Option<Found> {
+    /// The keys of the block at `path`, which has to say where they are if it is one of many; `None` if there is none, or what there is is no good, which has been told of.
+    pub(super) fn keys(&mut self, written: &Located<Jwt>, path: &str, is_one_of_many: bool) -> Option<Found> {
         let wanted = self.algorithms(written, path);
         let mut sources = sources(written);
         let (key, at, source) = match (sources.next(), sources.next()) {
@@ -52,6 +52,11 @@ impl Compiler<'_> {
                 return None;
             }
             (Some(only), None) => only,
+            (None, _) if is_one_of_many => {
+                let message = "nothing says what its tokens are signed with; write discovery: true, jwksUrl, publicKeyFile or secret";
+                self.error(written.at, path, message);
+                return None;
+            }
             (None, _) => {
                 let secret = Secret::new(self.variable("JWT_SECRET")?);
                 let place = Place { at: start(), path, key: "secret", wanted };

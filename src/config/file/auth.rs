@@ -11,9 +11,9 @@ use crate::config::units::{Period, Secret};
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Auth {
-    /// Tokens in `Authorization: Bearer`.
+    /// Tokens in `Authorization: Bearer`; a list where there are several issuers, of which each token names one.
     #[serde(default)]
-    pub jwt: Jwt,
+    pub jwt: OneOrMany<Located<Jwt>>,
 }
 
 /// `auth.jwt:`
@@ -39,7 +39,7 @@ pub struct Jwt {
     pub algorithms: Option<Located<OneOrMany<Located<Algorithm>>>>,
     /// The claim that names the user. Default: `userId`, and `sub` where a token has none.
     pub user_id_claim: Option<String>,
-    /// Accepted `iss`; one or a list. Default: any.
+    /// Accepted `iss`; one or a list. Default: any, unless there are several issuers.
     #[serde(default)]
     pub issuer: OneOrMany<Located<String>>,
     /// Accepted `aud`, of which a token must name one. Default: any.

@@ -16,19 +16,19 @@ use crate::plugin::auth::remote::Place;
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
-    /// How tokens are checked; there is one if any route needs it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jwt: Option<Jwt>,
+    /// How the tokens of each issuer are checked; there is one if any route needs it.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "one_or_many")]
+    pub jwt: Vec<Jwt>,
 }
 
 impl Auth {
     /// Whether there is nothing to tell users by.
     pub fn is_empty(&self) -> bool {
-        self.jwt.is_none()
+        self.jwt.is_empty()
     }
 }
 
-/// How tokens are checked.
+/// How the tokens of one issuer are checked.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Jwt {
@@ -43,7 +43,7 @@ pub struct Jwt {
     pub algorithms: Vec<Algorithm>,
     /// The claim that names the user, before `sub`.
     pub user_id_claim: String,
-    /// Accepted `iss`; empty: any.
+    /// Accepted `iss`; empty, as only that of a single issuer can be: any.
     pub issuer: Vec<String>,
     /// Accepted `aud`; empty: any.
     pub audience: Vec<String>,
@@ -139,6 +139,13 @@ impl Jwt {
             required_claims: Vec::new(),
             claims_to_headers: Vec::new(),
         }
+    }
+}
+
+fn one_or_many<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    match list {
+        [only] => only.serialize(serializer),
+        _ => list.serialize(serializer),
     }
 }
 

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jsonwebtoken::dangerous::insecure_decode_claims;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
-use super::claims::{Identity, Rules};
+use super::claims::{Claims, Identity, OTHER_ISSUER, Rules};
 use super::key::{Keys, Kind, Mismatch};
 use super::remote::{Current, Remote};
 use crate::config::Jwt;
@@ -30,9 +31,14 @@ const KEPT_BYTES: u64 = 800;
 /// Checks tokens. Keys and their algorithms come from the config; what a token's header says of them can
 /// only agree or be refused.
 pub struct Verifier {
+    issuers: Vec<Issuer>,
+    known: Cache<Box<str>, Known, Size>,
+}
+
+/// One issuer of tokens.
+struct Issuer {
     source: Source,
     rules: Rules,
-    known: Cache<Box<str>, Known, Size>,
 }
 
 /// Where the keys are from.
@@ -41,10 +47,11 @@ enum Source {
     Remote(Arc<Remote>),
 }
 
-/// A token whose signature was good with the keys of this generation.
+/// A token whose signature was good with the keys of this issuer and generation.
 #[derive(Clone)]
 struct Known {
     identity: Arc<Identity>,
+    issuer: usize,
     generation: u64,
 }
 
@@ -74,7 +81,8 @@ impl Weighter<Box<str>, Known> for Size {
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier").field("rules", &self.rules).finish_non_exhaustive()
+        let rules: Vec<&Rules> = self.issuers.iter().map(|issuer| &issuer.rules).collect();
+        f.debug_struct("Verifier").field("rules", &rules).finish_non_exhaustive()
     }
 }
 
@@ -101,32 +109,46 @@ impl Source {
     }
 }
 
-impl Verifier {
-    /// A verifier for what `config` says as it begins at `now`, that remembers the claims named in `kept`.
-    pub fn new(config: &Jwt, kept: Vec<String>, now: Instant) -> Self {
+impl Issuer {
+    fn new(config: &Jwt, kept: &[String], now: Instant) -> Self {
         let headers = config.claims_to_headers.iter().map(|(claim, name)| (claim.clone(), name.clone().into()));
+        let rules = Rules {
+            user_id_claim: config.user_id_claim.clone(),
+            issuer: config.issuer.clone(),
+            audience: config.audience.clone(),
+            leeway: config.leeway,
+            required: config.required_claims.clone(),
+            headers: headers.collect(),
+            kept: kept.to_vec(),
+        };
+        Issuer { source: Source::new(config, now), rules }
+    }
+
+    fn read(&self, token: &str, keys: &Keys) -> Result<Identity, Denied<'_>> {
+        let token = keys.read(token).map_err(|mismatch| self.source.denied(mismatch))?;
+        // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
+        if token.header.crit.is_some() {
+            return Err(Refusal::TokenInvalid("The token needs extensions that are not supported.").into());
+        }
+        Ok(self.rules.check(&token.claims)?)
+    }
+}
+
+impl Verifier {
+    /// A verifier for what `config` says of each issuer as it begins at `now`, that remembers the claims named in `kept`.
+    pub fn new(config: &[Jwt], kept: &[String], now: Instant) -> Self {
         Verifier {
-            source: Source::new(config, now),
-            rules: Rules {
-                user_id_claim: config.user_id_claim.clone(),
-                issuer: config.issuer.clone(),
-                audience: config.audience.clone(),
-                leeway: config.leeway,
-                required: config.required_claims.clone(),
-                headers: headers.collect(),
-                kept,
-            },
+            issuers: config.iter().map(|jwt| Issuer::new(jwt, kept, now)).collect(),
             known: Cache::with_weighter(1_024, REMEMBERED_BYTES, Size),
         }
     }
 
     /// The keys that have to be fetched.
     pub fn remotes(&self) -> impl Iterator<Item = &Arc<Remote>> {
-        match &self.source {
+        self.issuers.iter().filter_map(|issuer| match &issuer.source {
             Source::Remote(remote) => Some(remote),
             Source::Fixed(_) => None,
-        }
-        .into_iter()
+        })
     }
 
     /// Who `token` says the user is, if it is good at `wall`. Its issuer may have to be asked for newer keys, which
@@ -147,32 +169,35 @@ impl Verifier {
 
     /// The same by the keys that are known.
     fn check(&self, token: &str, wall: SystemTime) -> Result<Arc<Identity>, Denied<'_>> {
-        let current = self.source.current();
-        if current.generation == 0 {
-            return Err(Refusal::KeysUnavailable.into());
-        }
-        // A token outlives no key that it is signed with.
-        let known = self.known.get(token).filter(|known| known.generation == current.generation);
-        let identity = match known {
-            Some(known) => known.identity,
-            None => {
-                let identity = Arc::new(self.read(token, &current.keys)?);
-                let known = Known { identity: identity.clone(), generation: current.generation };
-                self.known.insert(token.into(), known);
-                identity
-            }
+        let identity = match self.known.get(token) {
+            // A token outlives no key that it is signed with.
+            Some(known) if known.generation == self.issuers[known.issuer].source.current().generation => known.identity,
+            _ => self.read(token)?,
         };
         identity.life.covers(wall.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))?;
         Ok(identity)
     }
 
-    fn read(&self, token: &str, keys: &Keys) -> Result<Identity, Denied<'_>> {
-        let token = keys.read(token).map_err(|mismatch| self.source.denied(mismatch))?;
-        // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
-        if token.header.crit.is_some() {
-            return Err(Refusal::TokenInvalid("The token needs extensions that are not supported.").into());
+    fn read(&self, token: &str) -> Result<Arc<Identity>, Denied<'_>> {
+        let (nth, issuer) = self.issuer(token)?;
+        let current = issuer.source.current();
+        if current.generation == 0 {
+            return Err(Refusal::KeysUnavailable.into());
         }
-        Ok(self.rules.check(&token.claims)?)
+        let identity = Arc::new(issuer.read(token, &current.keys)?);
+        let known = Known { identity: identity.clone(), issuer: nth, generation: current.generation };
+        self.known.insert(token.into(), known);
+        Ok(identity)
+    }
+
+    /// Who is to have made a token: the only one, or whom it names. That it is true is for its signature to say.
+    fn issuer(&self, token: &str) -> Result<(usize, &Issuer), Refusal> {
+        if let [only] = self.issuers.as_slice() {
+            return Ok((0, only));
+        }
+        let claims = insecure_decode_claims::<Claims>(token).map_err(|_| refusal(Mismatch::Malformed))?;
+        let mut all = self.issuers.iter().enumerate();
+        all.find(|(_, issuer)| issuer.rules.is_of(&claims)).ok_or(OTHER_ISSUER)
     }
 }
 
@@ -207,7 +232,7 @@ mod tests {
     }
 
     fn verifier() -> Verifier {
-        Verifier::new(&config(SECRET), Vec::new(), Instant::now())
+        Verifier::new(&[config(SECRET)], &[], Instant::now())
     }
 
     /// What needs no issuer to be asked.
@@ -324,6 +349,22 @@ mod tests {
         let message = format!("{}.{}", base64(br#"{"alg":"HS256"}"#), base64(payload.as_bytes()));
         let key = EncodingKey::from_secret(SECRET.as_bytes());
         format!("{message}.{}", jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("signed"))
+    }
+
+    #[test]
+    fn each_issuer_has_keys_of_its_own() {
+        let issuer = |name: &str| Jwt { issuer: vec![name.into()], ..config(&format!("{SECRET} of {name}")) };
+        let verifier = Verifier::new(&[issuer("a"), issuer("b")], &[], Instant::now());
+        let good = |signer: &str, named: Value| {
+            let token = token(&format!("{SECRET} of {signer}"), json!({ "sub": "u", "iss": named }));
+            check(&verifier, &token, UNIX_EPOCH).map(|_| ())
+        };
+        assert_eq!((good("a", json!("a")), good("b", json!("b")), good("b", json!("b"))), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(good("a", json!("b")), Err(Refusal::TokenInvalid("The token's signature does not match.")));
+        for named in [json!("c"), json!(null), json!(["a"])] {
+            assert_eq!(good("a", named.clone()), Err(OTHER_ISSUER), "{named}");
+        }
+        assert_eq!(check(&verifier, "a.b.c", UNIX_EPOCH), Err(Refusal::TokenInvalid("The token is no JWT.")));
     }
 
     #[test]
