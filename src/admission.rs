@@ -32,6 +32,7 @@ pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusa
     let mut request = Request {
         method: &header.method,
         path,
+        query: header.uri.query(),
         headers: &header.headers,
         client_ip: ctx.client,
         now: ctx.started,

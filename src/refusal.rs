@@ -39,6 +39,11 @@ pub enum Refusal {
     TokenInvalid(&'static str),
     /// The token was good once.
     TokenExpired,
+    /// The token is good and allows something else.
+    InsufficientScope {
+        /// What `WWW-Authenticate` says.
+        challenge: HeaderValue,
+    },
     /// The keys that tokens are checked with are not known yet.
     KeysUnavailable,
     /// The client has used up its quota.
@@ -91,6 +96,7 @@ impl Refusal {
             Refusal::UseHttps { .. } => StatusCode::PERMANENT_REDIRECT,
             Refusal::NoRoute => StatusCode::NOT_FOUND,
             Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::TokenExpired => StatusCode::UNAUTHORIZED,
+            Refusal::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::KeysUnavailable
             | Refusal::LimiterUnavailable
@@ -114,6 +120,7 @@ impl Refusal {
             Refusal::TokenMissing => "token_missing",
             Refusal::TokenInvalid(_) => "token_invalid",
             Refusal::TokenExpired => "token_expired",
+            Refusal::InsufficientScope { .. } => "insufficient_scope",
             Refusal::KeysUnavailable => "keys_unavailable",
             Refusal::RateLimited { .. } => "rate_limited",
             Refusal::LimiterUnavailable => "limiter_unavailable",
@@ -135,6 +142,7 @@ impl Refusal {
             Refusal::TokenMissing => "This path needs a token: send Authorization: Bearer <JWT>.".into(),
             Refusal::TokenInvalid(why) => (*why).into(),
             Refusal::TokenExpired => "The token has expired.".into(),
+            Refusal::InsufficientScope { .. } => "The token lacks a scope or a role that this path needs.".into(),
             Refusal::KeysUnavailable => "Tokens cannot be checked yet: their issuer has not given its keys.".into(),
             Refusal::RateLimited { retry_after } => {
                 format!("Too many requests; try again in {} s.", whole_seconds(*retry_after)).into()
@@ -170,6 +178,7 @@ impl Refusal {
             }
             Refusal::TokenInvalid(why) => challenge(why),
             Refusal::TokenExpired => challenge("The token has expired"),
+            Refusal::InsufficientScope { challenge } => Some((header::WWW_AUTHENTICATE, challenge.clone())),
             Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after, .. } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
             }

@@ -15,7 +15,10 @@ use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Stick
 use crate::downstream::headers::Reserved;
 use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
-use crate::plugin::auth::{Auth, jwt::Verifier, remote::Remote};
+use crate::plugin::auth::claims::Grant;
+use crate::plugin::auth::jwt::{Verifier, Wanted};
+use crate::plugin::auth::remote::Remote;
+use crate::plugin::auth::{Auth, needs};
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
@@ -76,7 +79,7 @@ impl Snapshot {
     pub fn new(config: &Config, store: Arc<Store>, now: Instant) -> Self {
         let targets = Targets::new(config, now);
         let jwt = Some(&config.auth.jwt).filter(|jwt| !jwt.is_empty());
-        let verifier = jwt.map(|jwt| Arc::new(Verifier::new(jwt, &claims(&config.routes), now)));
+        let verifier = jwt.map(|jwt| Arc::new(Verifier::new(jwt, &wanted(&config.routes), now)));
         let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes
@@ -106,8 +109,8 @@ impl Snapshot {
     }
 }
 
-/// The claims that anything goes by.
-fn claims(routes: &[config::Route]) -> Vec<String> {
+/// What of tokens anything goes by.
+fn wanted(routes: &[config::Route]) -> Wanted {
     let hashed = routes.iter().filter_map(|route| match &route.balance.key {
         HashKey::Claim(claim) => Some(claim.clone()),
         _ => None,
@@ -115,7 +118,11 @@ fn claims(routes: &[config::Route]) -> Vec<String> {
     let mut claims: Vec<String> = limits::claims(routes).chain(hashed).collect();
     claims.sort();
     claims.dedup();
-    claims
+    let mut grants: Vec<Grant> =
+        routes.iter().filter_map(|route| route.plugins.auth.as_ref()).flat_map(needs).collect();
+    grants.sort();
+    grants.dedup();
+    Wanted { claims, grants }
 }
 
 fn compile(
@@ -128,8 +135,8 @@ fn compile(
 ) -> Route {
     let path: Arc<str> = route.path.as_str().into();
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
-    if let (true, Some(verifier)) = (route.plugins.auth, verifier) {
-        plugins.push(Box::new(Auth::new(verifier.clone())));
+    if let (Some(policy), Some(verifier)) = (&route.plugins.auth, verifier) {
+        plugins.push(Box::new(Auth::new(verifier.clone(), policy)));
     }
     let limits = limits::compile(route, ids);
     if let Some(limits) = &limits {

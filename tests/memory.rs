@@ -33,6 +33,7 @@ fn a_million_clients_are_counted_exactly_in_a_hundred_bytes_each() {
         let request = Request {
             method: &http::Method::GET,
             path: "/",
+            query: None,
             headers: &headers,
             client_ip: Ipv4Addr::from(n).into(),
             now,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod auth;
+mod auth_route;
 mod balance;
 mod breaker;
 mod health;
@@ -62,7 +63,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
             file: file.access_log.file.unwrap_or_else(|| "-".into()),
         },
         identity_headers,
-        auth: Some(auth).filter(|_| routes.iter().any(|route| route.plugins.auth)).unwrap_or_default(),
+        auth: Some(auth).filter(|_| routes.iter().any(|route| route.plugins.auth.is_some())).unwrap_or_default(),
         routes,
     }
 }

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "keys of features to come are there to be refused, and never read")]
 
 mod auth;
+mod auth_route;
 mod balance;
 mod breaker;
 mod health;
@@ -21,6 +22,7 @@ mod tls;
 mod words;
 
 pub use self::auth::{Auth, Jwt};
+pub use self::auth_route::{AuthPlugin, TokenFrom};
 pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
 pub use self::health::HealthCheck;

@@ -24,9 +24,9 @@ pub use self::redis::{Redis, Servers};
 pub use error::{LoadError, Position, Problem, Severity};
 pub use file::{BudgetBlock, Cost, HashKey, KeyPart, LogFormat, Scope, Sticky};
 pub use model::{
-    AccessLog, Admin, Auth, Backoff, Balance, BalanceAlgorithm, Breaker, CertificateFiles, CheckKind, Concurrency,
-    Config, Destinations, Group, HealthCheck, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Mirror, Mode,
-    OnAllOpen, OnRedisDown, RateLimit, Redirect, Resolve, Retry, Route, Target, Timeouts, Tls,
+    AccessLog, Admin, Auth, AuthPolicy, Backoff, Balance, BalanceAlgorithm, Breaker, CertificateFiles, CheckKind,
+    Concurrency, Config, Destinations, Group, HealthCheck, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync,
+    Mirror, Mode, OnAllOpen, OnRedisDown, RateLimit, Redirect, Resolve, Retry, Route, Target, Timeouts, Tls,
 };
 
 use env::Lookup;

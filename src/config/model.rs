@@ -20,7 +20,7 @@ use http::header::HeaderName;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
-pub use self::auth::{Auth, Jwt, KeySource};
+pub use self::auth::{Auth, AuthPolicy, Jwt, KeySource};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
 pub use self::health::{CheckKind, HealthCheck};
@@ -133,8 +133,9 @@ pub struct Route {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plugins {
-    /// Whether requests need a valid token.
-    pub auth: bool,
+    /// What is asked of requests; `None`: nothing.
+    #[serde(serialize_with = "auth::policy")]
+    pub auth: Option<AuthPolicy>,
     /// How many requests a client may make, by all of these; none: any number.
     #[serde(serialize_with = "list_or_off")]
     pub rate_limit: Vec<RateLimit>,

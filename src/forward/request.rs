@@ -12,6 +12,7 @@ use super::retry;
 use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
 use crate::downstream::request_id::X_REQUEST_ID;
+use crate::plugin::auth::place::{self, TokenFrom};
 use crate::rng::{self, Rng};
 use crate::upstream::retry::Trouble;
 
@@ -33,6 +34,9 @@ pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut Reque
 /// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
 /// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
 fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    if let Some(from) = &ctx.notes.hidden {
+        hide(request, from)?;
+    }
     request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
     if let Some(user_id) = &ctx.notes.user_id {
         request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
@@ -47,6 +51,30 @@ fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
         request.insert_header(name.to_bytes(), value.clone())?;
     }
     headers::forward(request, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))
+}
+
+/// Takes out a token.
+fn hide(request: &mut RequestHeader, from: &TokenFrom) -> Result<()> {
+    match from {
+        TokenFrom::Authorization => drop(request.remove_header(&header::AUTHORIZATION)),
+        TokenFrom::Header(name) => drop(request.remove_header(name)),
+        TokenFrom::Cookie(name) => {
+            let fields = request.headers.get_all(header::COOKIE).iter();
+            let left: Vec<_> = fields.filter_map(|field| place::without(field.as_bytes(), b';', name)).collect();
+            request.remove_header(&header::COOKIE);
+            for field in left {
+                request.append_header(header::COOKIE, field.trim_ascii())?;
+            }
+        }
+        TokenFrom::Query(name) => {
+            let raw = request.raw_path();
+            let (path, query) = raw.split_at(raw.iter().position(|byte| *byte == b'?').unwrap_or(raw.len()));
+            let left = query.get(1..).and_then(|query| place::without(query, b'&', name));
+            let target = left.map_or_else(|| path.to_vec(), |left| [path, b"?", &left].concat());
+            request.set_raw_path(&target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Begins a copy of a request that is sent for the first time, if its route has copies made.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use self::auth::claims::Claims;
+use self::auth::place::TokenFrom;
 use crate::refusal::Refusal;
 
 /// A step in the life of a request that may refuse it.
@@ -38,6 +39,8 @@ pub struct Request<'r> {
     pub method: &'r Method,
     /// The path in normal form, without the query.
     pub path: &'r str,
+    /// The query, without its question mark.
+    pub query: Option<&'r str>,
     /// The header fields as the client sent them, identity headers taken out.
     pub headers: &'r HeaderMap,
     /// Who sent it.
@@ -57,6 +60,8 @@ pub struct Notes {
     pub user_id: Option<HeaderValue>,
     /// Further fields to send upstream, each in place of the client's.
     pub upstream: Vec<(FieldName, HeaderValue)>,
+    /// Where a token is that the upstream is not to see.
+    pub hidden: Option<TokenFrom>,
     /// What the token says that limits go by.
     pub claims: Option<Arc<Claims>>,
     /// Fields to add to the answer, whoever gives it.

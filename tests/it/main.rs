@@ -29,6 +29,7 @@ mod mirror;
 mod names;
 mod odd;
 mod outages;
+mod permits;
 mod policies;
 mod process;
 mod readme;

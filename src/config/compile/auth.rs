@@ -56,6 +56,7 @@ impl Compiler<'_> {
             audience: written.audience.0.clone(),
             leeway: written.leeway.map_or(Duration::ZERO, |leeway| leeway.0),
             required_claims: written.required_claims.0.clone(),
+            roles_claim: written.roles_claim.clone().unwrap_or_else(|| "roles".into()),
             claims_to_headers,
         })
     }
@@ -122,7 +123,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn secret_is_there(&mut self, jwt: &[Jwt], written: &[Located<file::Route>], routes: &[Route]) {
-        let needs = written.iter().zip(routes).find(|(_, route)| route.plugins.auth);
+        let needs = written.iter().zip(routes).find(|(_, route)| route.plugins.auth.is_some());
         // A secret that is there and wrong has been told of already.
         if let (true, Some((written, _)), false) = (jwt.is_empty(), needs, self.told_of("auth")) {
             let at = written.plugins.auth.as_ref().map_or(written.at, |auth| auth.at);

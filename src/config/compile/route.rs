@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Compiler, at_route, split};
-use crate::config::file::{self, Policies, Switch};
+use crate::config::file::{self, Policies};
 use crate::config::located::Located;
 use crate::config::model::{Breaker, Plugins, Route};
 
@@ -19,7 +19,8 @@ impl Compiler<'_> {
         let timeouts = self.timeouts(timeouts, &place(written.timeouts.is_some(), "timeouts"));
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
         let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
-        let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
+        let policy = self.policy(auth, &place(written.plugins.auth.is_some(), "plugins.auth"));
+        let auth = policy.is_some();
         Route {
             path: written.path.as_str().to_owned(),
             mirror: self.mirror(written.mirror.as_ref().or(defaults.mirror.as_ref())),
@@ -48,7 +49,7 @@ impl Compiler<'_> {
             timeouts,
             breaker,
             plugins: Plugins {
-                auth,
+                auth: policy,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),
             },
         }

@@ -50,6 +50,8 @@ pub struct Jwt {
     /// Claims without which a token is refused, such as `exp`. Default: none.
     #[serde(default)]
     pub required_claims: OneOrMany<String>,
+    /// The claim with the user's roles; a dot leads into a block: `realm_access.roles`. Default: `roles`.
+    pub roles_claim: Option<String>,
     /// Claims to send upstream, each in the header named: `{ tenant: x-tenant }`.
     #[serde(default)]
     pub claims_to_headers: BTreeMap<String, Located<String>>,

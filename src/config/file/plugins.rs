@@ -1,14 +1,15 @@
 //! `plugins:`
 
+use super::auth_route::AuthPlugin;
 use super::rate_limit::RateLimits;
-use super::words::{Block, Later, Switch};
+use super::words::{Later, Switch};
 use crate::config::located::Located;
 
 /// `plugins:`
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Plugins {
-    /// Whether requests need a valid token: `true` or `false`.
+    /// Whether requests need a valid token: `true`, `false`, or a block that says more.
     pub auth: Option<Located<Switch<AuthPlugin>>>,
     /// How many requests a client may make: a block, a list of them that decide together, or `off`.
     pub rate_limit: Option<Switch<RateLimits>>,
@@ -20,19 +21,4 @@ pub struct Plugins {
     forward_auth: Later,
     api_key: Later,
     basic: Later,
-}
-
-/// `plugins.auth:` as a block.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct AuthPlugin {
-    require_scopes: Later,
-    roles: Later,
-    optional: Later,
-    forward_token: Later,
-}
-
-impl Block for AuthPlugin {
-    const ON: Option<fn() -> Self> = Some(AuthPlugin::default);
-    const EXPECTED: &'static str = "true or false";
 }

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use url::Url;
 
 use super::period;
+use crate::config::file::TokenFrom;
 use crate::config::units::Secret;
 use crate::plugin::auth::key::{Keys, Material};
 use crate::plugin::auth::remote::Place;
@@ -52,6 +53,8 @@ pub struct Jwt {
     pub leeway: Duration,
     /// Claims that a token must have.
     pub required_claims: Vec<String>,
+    /// The claim with the user's roles.
+    pub roles_claim: String,
     /// Claims to send upstream, and in which header.
     #[serde(serialize_with = "header_map")]
     pub claims_to_headers: Vec<(String, HeaderName)>,
@@ -137,8 +140,46 @@ impl Jwt {
             audience: Vec::new(),
             leeway: Duration::ZERO,
             required_claims: Vec::new(),
+            roles_claim: "roles".into(),
             claims_to_headers: Vec::new(),
         }
+    }
+}
+
+/// What a route asks of requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthPolicy {
+    /// Scopes that a token must have.
+    pub require_scopes: Vec<String>,
+    /// Roles that a token must have.
+    pub require_roles: Vec<String>,
+    /// Whether requests without a token pass.
+    pub optional: bool,
+    /// Where the token is.
+    pub token_from: TokenFrom,
+    /// Whether the upstream sees the token, but for one in the query.
+    pub forward_token: bool,
+}
+
+impl Default for AuthPolicy {
+    fn default() -> Self {
+        AuthPolicy {
+            require_scopes: Vec::new(),
+            require_roles: Vec::new(),
+            optional: false,
+            token_from: TokenFrom::default(),
+            forward_token: true,
+        }
+    }
+}
+
+/// `false`, or `true` for the usual, or all of it.
+pub(super) fn policy<S: Serializer>(policy: &Option<AuthPolicy>, serializer: S) -> Result<S::Ok, S::Error> {
+    match policy {
+        None => serializer.serialize_bool(false),
+        Some(policy) if *policy == AuthPolicy::default() => serializer.serialize_bool(true),
+        Some(policy) => policy.serialize(serializer),
     }
 }
 

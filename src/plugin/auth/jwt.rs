@@ -14,7 +14,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
-use super::claims::{Claims, Identity, OTHER_ISSUER, Rules};
+use super::claims::{Claims, Grant, Identity, OTHER_ISSUER, Rules};
 use super::key::{Keys, Kind, Mismatch};
 use super::remote::{Current, Remote};
 use crate::config::Jwt;
@@ -33,6 +33,15 @@ const KEPT_BYTES: u64 = 800;
 pub struct Verifier {
     issuers: Vec<Issuer>,
     known: Cache<Box<str>, Known, Size>,
+}
+
+/// What of tokens anything goes by.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Claims.
+    pub claims: Vec<String>,
+    /// Scopes and roles.
+    pub grants: Vec<Grant>,
 }
 
 /// One issuer of tokens.
@@ -110,7 +119,7 @@ impl Source {
 }
 
 impl Issuer {
-    fn new(config: &Jwt, kept: &[String], now: Instant) -> Self {
+    fn new(config: &Jwt, wanted: &Wanted, now: Instant) -> Self {
         let headers = config.claims_to_headers.iter().map(|(claim, name)| (claim.clone(), name.clone().into()));
         let rules = Rules {
             user_id_claim: config.user_id_claim.clone(),
@@ -119,7 +128,9 @@ impl Issuer {
             leeway: config.leeway,
             required: config.required_claims.clone(),
             headers: headers.collect(),
-            kept: kept.to_vec(),
+            roles_claim: config.roles_claim.clone(),
+            grants: wanted.grants.clone(),
+            kept: wanted.claims.clone(),
         };
         Issuer { source: Source::new(config, now), rules }
     }
@@ -135,10 +146,10 @@ impl Issuer {
 }
 
 impl Verifier {
-    /// A verifier for what `config` says of each issuer as it begins at `now`, that remembers the claims named in `kept`.
-    pub fn new(config: &[Jwt], kept: &[String], now: Instant) -> Self {
+    /// A verifier for what `config` says of each issuer as it begins at `now`, that remembers what is `wanted`.
+    pub fn new(config: &[Jwt], wanted: &Wanted, now: Instant) -> Self {
         Verifier {
-            issuers: config.iter().map(|jwt| Issuer::new(jwt, kept, now)).collect(),
+            issuers: config.iter().map(|jwt| Issuer::new(jwt, wanted, now)).collect(),
             known: Cache::with_weighter(1_024, REMEMBERED_BYTES, Size),
         }
     }
@@ -232,7 +243,7 @@ mod tests {
     }
 
     fn verifier() -> Verifier {
-        Verifier::new(&[config(SECRET)], &[], Instant::now())
+        Verifier::new(&[config(SECRET)], &Wanted::default(), Instant::now())
     }
 
     /// What needs no issuer to be asked.
@@ -354,7 +365,7 @@ mod tests {
     #[test]
     fn each_issuer_has_keys_of_its_own() {
         let issuer = |name: &str| Jwt { issuer: vec![name.into()], ..config(&format!("{SECRET} of {name}")) };
-        let verifier = Verifier::new(&[issuer("a"), issuer("b")], &[], Instant::now());
+        let verifier = Verifier::new(&[issuer("a"), issuer("b")], &Wanted::default(), Instant::now());
         let good = |signer: &str, named: Value| {
             let token = token(&format!("{SECRET} of {signer}"), json!({ "sub": "u", "iss": named }));
             check(&verifier, &token, UNIX_EPOCH).map(|_| ())

@@ -34,6 +34,7 @@ impl Sent<'_> {
         look(&Request {
             method: &Method::GET,
             path: "/users",
+            query: None,
             headers: &headers,
             client_ip: self.ip.parse().expect("an address"),
             now: Instant::now(),
