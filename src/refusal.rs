@@ -39,6 +39,13 @@ pub enum Refusal {
     TokenInvalid(&'static str),
     /// The token was good once.
     TokenExpired,
+    /// The route needs credentials that may be of several kinds, and the request has none.
+    CredentialsMissing {
+        /// What `WWW-Authenticate` says.
+        challenge: HeaderValue,
+    },
+    /// Credentials that are no token are no good; why not.
+    CredentialsInvalid(&'static str),
     /// The token is good and allows something else.
     InsufficientScope {
         /// What `WWW-Authenticate` says.
@@ -95,7 +102,11 @@ impl Refusal {
             Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::UseHttps { .. } => StatusCode::PERMANENT_REDIRECT,
             Refusal::NoRoute => StatusCode::NOT_FOUND,
-            Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::TokenExpired => StatusCode::UNAUTHORIZED,
+            Refusal::TokenMissing
+            | Refusal::TokenInvalid(_)
+            | Refusal::TokenExpired
+            | Refusal::CredentialsMissing { .. }
+            | Refusal::CredentialsInvalid(_) => StatusCode::UNAUTHORIZED,
             Refusal::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::KeysUnavailable
@@ -120,6 +131,8 @@ impl Refusal {
             Refusal::TokenMissing => "token_missing",
             Refusal::TokenInvalid(_) => "token_invalid",
             Refusal::TokenExpired => "token_expired",
+            Refusal::CredentialsMissing { .. } => "credentials_missing",
+            Refusal::CredentialsInvalid(_) => "credentials_invalid",
             Refusal::InsufficientScope { .. } => "insufficient_scope",
             Refusal::KeysUnavailable => "keys_unavailable",
             Refusal::RateLimited { .. } => "rate_limited",
@@ -142,6 +155,8 @@ impl Refusal {
             Refusal::TokenMissing => "This path needs a token: send Authorization: Bearer <JWT>.".into(),
             Refusal::TokenInvalid(why) => (*why).into(),
             Refusal::TokenExpired => "The token has expired.".into(),
+            Refusal::CredentialsMissing { .. } => "This path needs credentials, and the request has none.".into(),
+            Refusal::CredentialsInvalid(why) => (*why).into(),
             Refusal::InsufficientScope { .. } => "The token lacks a scope or a role that this path needs.".into(),
             Refusal::KeysUnavailable => "Tokens cannot be checked yet: their issuer has not given its keys.".into(),
             Refusal::RateLimited { retry_after } => {
@@ -178,7 +193,12 @@ impl Refusal {
             }
             Refusal::TokenInvalid(why) => challenge(why),
             Refusal::TokenExpired => challenge("The token has expired"),
-            Refusal::InsufficientScope { challenge } => Some((header::WWW_AUTHENTICATE, challenge.clone())),
+            Refusal::CredentialsInvalid(_) => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey realm=\"aegis\"")))
+            }
+            Refusal::CredentialsMissing { challenge } | Refusal::InsufficientScope { challenge } => {
+                Some((header::WWW_AUTHENTICATE, challenge.clone()))
+            }
             Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after, .. } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
             }

@@ -15,10 +15,11 @@ use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Stick
 use crate::downstream::headers::Reserved;
 use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
+use crate::plugin::auth::api_keys::ApiKeys;
 use crate::plugin::auth::claims::Grant;
 use crate::plugin::auth::jwt::{Verifier, Wanted};
 use crate::plugin::auth::remote::Remote;
-use crate::plugin::auth::{Auth, needs};
+use crate::plugin::auth::{Auth, Knowers, needs};
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
@@ -80,11 +81,14 @@ impl Snapshot {
         let targets = Targets::new(config, now);
         let jwt = Some(&config.auth.jwt).filter(|jwt| !jwt.is_empty());
         let verifier = jwt.map(|jwt| Arc::new(Verifier::new(jwt, &wanted(&config.routes), now)));
+        let api_keys = config.auth.api_keys.as_ref().map(|keys| Arc::new(ApiKeys::new(keys)));
+        let certificate = config.auth.client_certificate;
+        let knowers = Knowers { verifier: verifier.clone(), api_keys, certificate };
         let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes
             .iter()
-            .map(|route| Arc::new(compile(route, &mut ids, &targets, verifier.as_ref(), &store, now)))
+            .map(|route| Arc::new(compile(route, &mut ids, &targets, &knowers, &store, now)))
             .collect();
         Snapshot {
             table: Table::new(routes.iter().map(|route| (route.path.to_string(), route.clone()))),
@@ -129,14 +133,14 @@ fn compile(
     route: &config::Route,
     ids: &mut Ids,
     targets: &Targets<'_>,
-    verifier: Option<&Arc<Verifier>>,
+    knowers: &Knowers,
     store: &Arc<Store>,
     now: Instant,
 ) -> Route {
     let path: Arc<str> = route.path.as_str().into();
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
-    if let (Some(policy), Some(verifier)) = (&route.plugins.auth, verifier) {
-        plugins.push(Box::new(Auth::new(verifier.clone(), policy)));
+    if let Some(policy) = &route.plugins.auth {
+        plugins.push(Box::new(Auth::new(policy, knowers)));
     }
     let limits = limits::compile(route, ids);
     if let Some(limits) = &limits {

@@ -34,6 +34,7 @@ fn a_million_clients_are_counted_exactly_in_a_hundred_bytes_each() {
             method: &http::Method::GET,
             path: "/",
             query: None,
+            certificate: None,
             headers: &headers,
             client_ip: Ipv4Addr::from(n).into(),
             now,

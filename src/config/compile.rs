@@ -1,6 +1,7 @@
 //! From the file to what runs: defaults filled in, blocks inherited, references and ranges checked.
 
 mod admin;
+mod api_keys;
 mod auth;
 mod auth_route;
 mod balance;
@@ -45,9 +46,9 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
     compiler.shared_limits_agree(&file.routes, &routes);
     let redis = compiler.redis(&file.redis.unwrap_or_default());
     compiler.cluster_has_one_slot(redis.as_ref(), &file.routes, &routes);
-    compiler.secret_is_there(&auth.jwt, &file.routes, &routes);
     let listen = compiler.listen(file.listen.as_deref(), file.tls.is_some());
     let tls = compiler.tls(file.tls.as_ref(), &listen);
+    compiler.credentials_are_there(&auth, tls.as_ref(), &file.routes, &routes);
     let ours = tls.iter().flat_map(model::Tls::addresses).chain(listen.iter().copied()).collect::<Vec<_>>();
     Config {
         admin: compiler.admin(file.admin.as_ref(), &ours),
@@ -63,7 +64,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
             file: file.access_log.file.unwrap_or_else(|| "-".into()),
         },
         identity_headers,
-        auth: Some(auth).filter(|_| routes.iter().any(|route| route.plugins.auth.is_some())).unwrap_or_default(),
+        auth: auth.needed(&routes),
         routes,
     }
 }

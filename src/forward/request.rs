@@ -34,9 +34,7 @@ pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut Reque
 /// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
 /// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
 fn decorate(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
-    if let Some(from) = &ctx.notes.hidden {
-        hide(request, from)?;
-    }
+    ctx.notes.hidden.iter().try_for_each(|from| hide(request, from))?;
     request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
     if let Some(user_id) = &ctx.notes.user_id {
         request.insert_header(X_USER_ID.as_str(), user_id.clone())?;

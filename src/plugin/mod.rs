@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use self::auth::claims::Claims;
 use self::auth::place::TokenFrom;
 use crate::refusal::Refusal;
+use crate::tls::client::ClientCertificate;
 
 /// A step in the life of a request that may refuse it.
 ///
@@ -43,6 +44,8 @@ pub struct Request<'r> {
     pub query: Option<&'r str>,
     /// The header fields as the client sent them, identity headers taken out.
     pub headers: &'r HeaderMap,
+    /// The certificate that the client has shown, if it came by TLS and has.
+    pub certificate: Option<&'r ClientCertificate>,
     /// Who sent it.
     pub client_ip: IpAddr,
     /// When it arrived, for reckoning.
@@ -60,8 +63,8 @@ pub struct Notes {
     pub user_id: Option<HeaderValue>,
     /// Further fields to send upstream, each in place of the client's.
     pub upstream: Vec<(FieldName, HeaderValue)>,
-    /// Where a token is that the upstream is not to see.
-    pub hidden: Option<TokenFrom>,
+    /// Where credentials are that the upstream is not to see.
+    pub hidden: Vec<TokenFrom>,
     /// What the token says that limits go by.
     pub claims: Option<Arc<Claims>>,
     /// Fields to add to the answer, whoever gives it.

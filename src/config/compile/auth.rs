@@ -7,9 +7,9 @@ use http::header::HeaderName;
 
 use super::keys::Found;
 use super::{Compiler, at_route};
-use crate::config::file;
+use crate::config::file::{self, Credential};
 use crate::config::located::Located;
-use crate::config::model::{Auth, Jwt, Route};
+use crate::config::model::{Auth, Jwt, Route, Tls};
 
 impl Compiler<'_> {
     /// What tells users, and the headers that say who they are, whether or not any route asks for that.
@@ -29,7 +29,12 @@ impl Compiler<'_> {
         if blocks.len() > 1 {
             self.each_has_its_issuer(blocks);
         }
-        (Auth { jwt }, headers)
+        let auth = Auth {
+            jwt,
+            api_keys: self.api_keys(written.api_keys.as_ref()),
+            client_certificate: Some(written.client_certificate.unwrap_or_default()),
+        };
+        (auth, headers)
     }
 
     fn claims_to_headers(&mut self, written: &file::Jwt, path: &str) -> Vec<(String, HeaderName)> {
@@ -84,6 +89,11 @@ impl Compiler<'_> {
 
     /// A header that a claim may be sent in: one that the gateway can take away from clients.
     fn identity_header(&mut self, path: &str, claim: &str, header: &Located<String>) -> Option<HeaderName> {
+        self.header_for(&format!("{path}.claimsToHeaders.{claim}"), claim, header)
+    }
+
+    /// A header without a meaning of its own, for `what`.
+    pub(super) fn header_for(&mut self, path: &str, what: &str, header: &Located<String>) -> Option<HeaderName> {
         const TAKEN: [&str; 14] = [
             "authorization",
             "connection",
@@ -100,14 +110,13 @@ impl Compiler<'_> {
             "x-user-id",
             "x-forwarded-for",
         ];
-        let path = format!("{path}.claimsToHeaders.{claim}");
         match HeaderName::try_from(header.value.as_str()) {
             Ok(name) if !TAKEN.contains(&name.as_str()) && !name.as_str().starts_with("x-forwarded-") => Some(name),
             Ok(name) => {
                 self.error(
                     header.at,
                     path,
-                    format!("the header {name} has a meaning of its own; choose another such as x-{claim}"),
+                    format!("the header {name} has a meaning of its own; choose another such as x-{what}"),
                 );
                 None
             }
@@ -122,14 +131,42 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn secret_is_there(&mut self, jwt: &[Jwt], written: &[Located<file::Route>], routes: &[Route]) {
-        let needs = written.iter().zip(routes).find(|(_, route)| route.plugins.auth.is_some());
-        // A secret that is there and wrong has been told of already.
-        if let (true, Some((written, _)), false) = (jwt.is_empty(), needs, self.told_of("auth")) {
-            let at = written.plugins.auth.as_ref().map_or(written.at, |auth| auth.at);
-            let what = "this route needs tokens, and there is no secret to check them with";
-            let right = "set the environment variable JWT_SECRET (or auth.jwt.secret)";
-            self.error(at, format!("{}.plugins.auth", at_route(written)), format!("{what}; {right}"));
+    /// What routes go by has to be known.
+    pub(super) fn credentials_are_there(
+        &mut self,
+        auth: &Auth,
+        tls: Option<&Tls>,
+        written: &[Located<file::Route>],
+        routes: &[Route],
+    ) {
+        let asks = tls.is_some_and(|tls| tls.clients.is_some());
+        // What is there and wrong has been told of already.
+        for (way, is_there, place, message) in [
+            (
+                Credential::Jwt,
+                !auth.jwt.is_empty(),
+                "auth",
+                "this route needs tokens, and there is no secret to check them with; set the environment variable JWT_SECRET (or auth.jwt.secret)",
+            ),
+            (
+                Credential::ApiKey,
+                auth.api_keys.is_some(),
+                "auth.apiKeys",
+                "this route takes API keys, and there are none; write auth.apiKeys",
+            ),
+            (
+                Credential::ClientCertificate,
+                asks,
+                "tls",
+                "this route goes by certificates of clients, and they are asked for none; write tls.clientCaFile",
+            ),
+        ] {
+            let goes_by = |route: &Route| route.plugins.auth.as_ref().is_some_and(|policy| policy.by.contains(&way));
+            let needs = written.iter().zip(routes).find(|(_, route)| goes_by(route));
+            if let (false, Some((written, _)), false) = (is_there, needs, self.told_of(place)) {
+                let at = written.plugins.auth.as_ref().map_or(written.at, |auth| auth.at);
+                self.error(at, format!("{}.plugins.auth", at_route(written)), message);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `plugins.auth:`
 
 use super::Compiler;
-use crate::config::file::{AuthPlugin, Switch};
+use crate::config::file::{AuthPlugin, Credential, Switch};
 use crate::config::located::Located;
 use crate::config::model::AuthPolicy;
 
@@ -9,6 +9,12 @@ impl Compiler<'_> {
     /// What the block at `path` asks of requests; `None` if it asks nothing.
     pub(super) fn policy(&mut self, written: Option<&Located<Switch<AuthPlugin>>>, path: &str) -> Option<AuthPolicy> {
         let Switch::On(block) = &written?.value else { return None };
+        if let Some(by) = block.by.as_ref().filter(|by| by.is_empty())
+            && !self.told_of(&format!("{path}.by"))
+        {
+            self.error(by.at, format!("{path}.by"), "the list is empty; write [jwt], say, or leave it out");
+        }
+        let by = block.by.as_ref().map(|by| by.iter().map(|way| way.value).collect::<Vec<_>>());
         self.are_scopes(&block.require_scopes, path);
         let needs = block.require_scopes.first().or(block.require_roles.first());
         if let (Some(optional), Some(_)) = (block.optional.as_ref().filter(|optional| optional.value), needs) {
@@ -17,6 +23,7 @@ impl Compiler<'_> {
         }
         let names = |list: &[Located<String>]| list.iter().map(|name| name.value.clone()).collect();
         Some(AuthPolicy {
+            by: by.unwrap_or_else(|| vec![Credential::Jwt]),
             require_scopes: names(&block.require_scopes),
             require_roles: names(&block.require_roles),
             optional: block.optional.as_ref().is_some_and(|optional| optional.value),

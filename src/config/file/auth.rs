@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jsonwebtoken::Algorithm;
 
 use crate::config::located::{Located, OneOrMany};
-use crate::config::units::{Period, Secret};
+use crate::config::units::{Period, Secret, Sha256, UserId};
 
 /// `auth:` at the top level.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -14,6 +14,64 @@ pub struct Auth {
     /// Tokens in `Authorization: Bearer`; a list where there are several issuers, of which each token names one.
     #[serde(default)]
     pub jwt: OneOrMany<Located<Jwt>>,
+    /// Keys that programs show in place of a token.
+    pub api_keys: Option<Located<ApiKeys>>,
+    /// What of a client's certificate is its user. Default: commonName.
+    pub client_certificate: Option<CertificateName>,
+}
+
+/// `auth.apiKeys:`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ApiKeys {
+    /// The field that they are in. Default: x-api-key.
+    pub header: Option<Located<String>>,
+    /// The keys.
+    #[serde(default)]
+    pub keys: OneOrMany<Located<ApiKey>>,
+    /// A file of YAML with more of them, under `keys`.
+    pub file: Option<Located<String>>,
+}
+
+/// One entry of `keys:`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ApiKey {
+    /// Whose it is, in `x-user-id`.
+    pub user: UserId,
+    /// The SHA-256 of the key.
+    pub sha256: Sha256,
+    /// Scopes that it has. Default: none.
+    #[serde(default)]
+    pub scopes: OneOrMany<String>,
+    /// Roles that it has. Default: none.
+    #[serde(default)]
+    pub roles: OneOrMany<String>,
+}
+
+/// What a file of keys holds.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct KeyFile {
+    /// The keys.
+    pub keys: Vec<Located<ApiKey>>,
+}
+
+/// What of a client's certificate is its user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CertificateName {
+    /// The common name of its subject.
+    #[default]
+    CommonName,
+    /// Its first name of DNS.
+    Dns,
+    /// Its first URI.
+    Uri,
+    /// Its first address of mail.
+    Email,
+    /// All of its subject.
+    Subject,
 }
 
 /// `auth.jwt:`

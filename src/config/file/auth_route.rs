@@ -12,13 +12,15 @@ use crate::plugin::auth::place;
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AuthPlugin {
+    /// Which credentials are taken, the first that a request has: `jwt`, `apiKey`, `clientCertificate`. Default: jwt.
+    pub by: Option<Located<OneOrMany<Located<Credential>>>>,
     /// Scopes that a token must have, all of them. Default: none.
     #[serde(default)]
     pub require_scopes: OneOrMany<Located<String>>,
     /// Roles that a token must have, all of them. Default: none.
     #[serde(default)]
     pub require_roles: OneOrMany<Located<String>>,
-    /// Whether requests without a token pass, as nobody's. Default: no.
+    /// Whether requests without any pass, as nobody's. Default: no.
     pub optional: Option<Located<bool>>,
     /// Where the token is: `header`, or `{ header: NAME }`, `{ cookie: NAME }`, `{ query: NAME }`. Default: header.
     pub token_from: Option<TokenFrom>,
@@ -29,6 +31,18 @@ pub struct AuthPlugin {
 impl Block for AuthPlugin {
     const ON: Option<fn() -> Self> = Some(AuthPlugin::default);
     const EXPECTED: &'static str = "true, false, or a block such as { requireScopes: [read] }";
+}
+
+/// One of `by:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Credential {
+    /// A token.
+    Jwt,
+    /// A key of `auth.apiKeys`.
+    ApiKey,
+    /// The certificate that the client has shown.
+    ClientCertificate,
 }
 
 /// `tokenFrom:`

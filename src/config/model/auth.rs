@@ -7,9 +7,9 @@ use jsonwebtoken::Algorithm;
 use serde::{Serialize, Serializer};
 use url::Url;
 
-use super::period;
-use crate::config::file::TokenFrom;
-use crate::config::units::Secret;
+use super::{Route, period};
+use crate::config::file::{CertificateName, Credential, TokenFrom};
+use crate::config::units::{FieldName, Secret, Sha256, UserId};
 use crate::plugin::auth::key::{Keys, Material};
 use crate::plugin::auth::remote::Place;
 
@@ -20,12 +20,66 @@ pub struct Auth {
     /// How the tokens of each issuer are checked; there is one if any route needs it.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "one_or_many")]
     pub jwt: Vec<Jwt>,
+    /// Keys of programs; there are some if any route takes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_keys: Option<ApiKeys>,
+    /// What of a client's certificate is its user; there if any route goes by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<CertificateName>,
+}
+
+/// Keys of programs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeys {
+    /// The field that they are in.
+    pub header: FieldName,
+    /// Those in the config.
+    pub keys: Vec<ApiKey>,
+    /// Where there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// And those in there.
+    #[serde(skip)]
+    pub from_file: Vec<ApiKey>,
+}
+
+impl ApiKeys {
+    /// All keys, wherever they are.
+    pub fn all(&self) -> impl Iterator<Item = &ApiKey> {
+        self.keys.iter().chain(&self.from_file)
+    }
+}
+
+/// One key.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKey {
+    /// Whose it is.
+    pub user: UserId,
+    /// Its digest.
+    pub sha256: Sha256,
+    /// Scopes that it has.
+    pub scopes: Vec<String>,
+    /// Roles that it has.
+    pub roles: Vec<String>,
 }
 
 impl Auth {
+    /// What of it `routes` go by.
+    pub fn needed(self, routes: &[Route]) -> Self {
+        let policies = || routes.iter().filter_map(|route| route.plugins.auth.as_ref());
+        let goes_by = |way: Credential| policies().any(|policy| policy.by.contains(&way));
+        Auth {
+            jwt: if goes_by(Credential::Jwt) { self.jwt } else { Vec::new() },
+            api_keys: self.api_keys.filter(|_| goes_by(Credential::ApiKey)),
+            client_certificate: self.client_certificate.filter(|_| goes_by(Credential::ClientCertificate)),
+        }
+    }
+
     /// Whether there is nothing to tell users by.
     pub fn is_empty(&self) -> bool {
-        self.jwt.is_empty()
+        self.jwt.is_empty() && self.api_keys.is_none() && self.client_certificate.is_none()
     }
 }
 
@@ -150,11 +204,13 @@ impl Jwt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthPolicy {
+    /// Which credentials are taken, the first that a request has; at least one.
+    pub by: Vec<Credential>,
     /// Scopes that a token must have.
     pub require_scopes: Vec<String>,
     /// Roles that a token must have.
     pub require_roles: Vec<String>,
-    /// Whether requests without a token pass.
+    /// Whether requests without any pass.
     pub optional: bool,
     /// Where the token is.
     pub token_from: TokenFrom,
@@ -165,6 +221,7 @@ pub struct AuthPolicy {
 impl Default for AuthPolicy {
     fn default() -> Self {
         AuthPolicy {
+            by: vec![Credential::Jwt],
             require_scopes: Vec::new(),
             require_roles: Vec::new(),
             optional: false,

@@ -35,6 +35,7 @@ impl Sent<'_> {
             method: &Method::GET,
             path: "/users",
             query: None,
+            certificate: None,
             headers: &headers,
             client_ip: self.ip.parse().expect("an address"),
             now: Instant::now(),
