@@ -31,6 +31,8 @@ pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusa
     }
     let entrance = ctx.link.as_ref().map(|link| link.entrance.clone());
     let mut request = Request {
+        id: &ctx.request_id,
+        scheme: entrance.as_ref().map_or("http", |entrance| entrance.scheme()),
         method: &header.method,
         path,
         query: header.uri.query(),

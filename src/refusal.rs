@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::routing::path;
@@ -71,6 +72,10 @@ pub enum Refusal {
     },
     /// Every target that might take it has as many requests under way as it may.
     Overloaded,
+    /// The service that decides on requests cannot be asked.
+    AuthUnavailable,
+    /// It has decided, and this is what it says.
+    Denied(Box<Verdict>),
     /// A plugin's own refusal.
     Custom {
         /// The status of the answer, 400 to 599.
@@ -80,6 +85,19 @@ pub enum Refusal {
         /// A sentence for people.
         detail: Cow<'static, str>,
     },
+}
+
+/// An answer that comes from a service in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The status.
+    pub status: StatusCode,
+    /// What the body is.
+    pub content_type: HeaderValue,
+    /// Further fields.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// Why no target may be sent anything.
@@ -109,7 +127,9 @@ impl Refusal {
             | Refusal::CredentialsInvalid(_) => StatusCode::UNAUTHORIZED,
             Refusal::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Denied(verdict) => verdict.status,
             Refusal::KeysUnavailable
+            | Refusal::AuthUnavailable
             | Refusal::LimiterUnavailable
             | Refusal::NoTargetKnown
             | Refusal::NoTargetAvailable { .. }
@@ -134,6 +154,8 @@ impl Refusal {
             Refusal::CredentialsMissing { .. } => "credentials_missing",
             Refusal::CredentialsInvalid(_) => "credentials_invalid",
             Refusal::InsufficientScope { .. } => "insufficient_scope",
+            Refusal::AuthUnavailable => "auth_unavailable",
+            Refusal::Denied(_) => "auth_denied",
             Refusal::KeysUnavailable => "keys_unavailable",
             Refusal::RateLimited { .. } => "rate_limited",
             Refusal::LimiterUnavailable => "limiter_unavailable",
@@ -158,6 +180,8 @@ impl Refusal {
             Refusal::CredentialsMissing { .. } => "This path needs credentials, and the request has none.".into(),
             Refusal::CredentialsInvalid(why) => (*why).into(),
             Refusal::InsufficientScope { .. } => "The token lacks a scope or a role that this path needs.".into(),
+            Refusal::AuthUnavailable => "Whoever decides on requests of this path cannot be asked right now.".into(),
+            Refusal::Denied(_) => "Whoever decides on requests of this path has said no.".into(),
             Refusal::KeysUnavailable => "Tokens cannot be checked yet: their issuer has not given its keys.".into(),
             Refusal::RateLimited { retry_after } => {
                 format!("Too many requests; try again in {} s.", whole_seconds(*retry_after)).into()
@@ -202,9 +226,11 @@ impl Refusal {
             Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after, .. } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
             }
-            Refusal::KeysUnavailable | Refusal::LimiterUnavailable | Refusal::NoTargetKnown | Refusal::Overloaded => {
-                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
-            }
+            Refusal::KeysUnavailable
+            | Refusal::AuthUnavailable
+            | Refusal::LimiterUnavailable
+            | Refusal::NoTargetKnown
+            | Refusal::Overloaded => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => None,
         }
     }

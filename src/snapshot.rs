@@ -20,6 +20,7 @@ use crate::plugin::auth::claims::Grant;
 use crate::plugin::auth::jwt::{Verifier, Wanted};
 use crate::plugin::auth::remote::Remote;
 use crate::plugin::auth::{Auth, Knowers, needs};
+use crate::plugin::forward_auth::ForwardAuth;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
@@ -141,6 +142,9 @@ fn compile(
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
     if let Some(policy) = &route.plugins.auth {
         plugins.push(Box::new(Auth::new(policy, knowers)));
+    }
+    if let Some(asked) = &route.plugins.forward_auth {
+        plugins.push(Box::new(ForwardAuth::new(asked)));
     }
     let limits = limits::compile(route, ids);
     if let Some(limits) = &limits {

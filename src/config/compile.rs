@@ -6,6 +6,7 @@ mod auth;
 mod auth_route;
 mod balance;
 mod breaker;
+mod forward_auth;
 mod health;
 mod keys;
 mod rate_limit;
@@ -30,7 +31,7 @@ use super::units::ListenAddress;
 /// result is only good for finding more.
 pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut compiler = Compiler { lookup, problems };
-    let (auth, identity_headers) = compiler.auth(&file.auth);
+    let (auth, mut identity_headers) = compiler.auth(&file.auth);
     let defaults = file.defaults;
     let routes: Vec<Route> = file.routes.iter().map(|route| compiler.route(route, &defaults)).collect();
     if routes.is_empty() && !compiler.told_of("routes") {
@@ -40,6 +41,8 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
             "there is no route; add one such as { path: /users, targets: [http://users:3001] }",
         );
     }
+    let asked = routes.iter().filter_map(|route| route.plugins.forward_auth.as_ref());
+    identity_headers.extend(asked.flat_map(|asked| asked.response_headers.iter().cloned()));
     compiler.unique_paths(&file.routes);
     compiler.one_breaker_a_target(&file.routes, &routes);
     compiler.one_check_a_target(&file.routes, &routes);

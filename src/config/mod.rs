@@ -25,8 +25,9 @@ pub use error::{LoadError, Position, Problem, Severity};
 pub use file::{BudgetBlock, CertificateName, Cost, Credential, HashKey, KeyPart, LogFormat, Scope, Sticky};
 pub use model::{
     AccessLog, Admin, ApiKey, ApiKeys, Auth, AuthPolicy, Backoff, Balance, BalanceAlgorithm, Breaker, CertificateFiles,
-    CheckKind, Concurrency, Config, Destinations, Group, HealthCheck, Jwt, KeySource, LimitAlgorithm, LimitHeaders,
-    LimitSync, Mirror, Mode, OnAllOpen, OnRedisDown, RateLimit, Redirect, Resolve, Retry, Route, Target, Timeouts, Tls,
+    CheckKind, Concurrency, Config, Destinations, ForwardAuth, Group, HealthCheck, Jwt, KeySource, LimitAlgorithm,
+    LimitHeaders, LimitSync, Mirror, Mode, OnAllOpen, OnRedisDown, RateLimit, Redirect, Resolve, Retry, Route, Target,
+    Timeouts, Tls,
 };
 
 use env::Lookup;

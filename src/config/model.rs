@@ -5,6 +5,7 @@
 mod auth;
 mod balance;
 mod breaker;
+mod forward_auth;
 mod health;
 mod rate_limit;
 mod resolve;
@@ -23,6 +24,7 @@ use serde::{Serialize, Serializer};
 pub use self::auth::{ApiKey, ApiKeys, Auth, AuthPolicy, Jwt, KeySource};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
+pub use self::forward_auth::ForwardAuth;
 pub use self::health::{CheckKind, HealthCheck};
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
 pub use self::resolve::Resolve;
@@ -136,6 +138,9 @@ pub struct Plugins {
     /// What is asked of requests; `None`: nothing.
     #[serde(serialize_with = "auth::policy")]
     pub auth: Option<AuthPolicy>,
+    /// Who is asked about them, if anybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward_auth: Option<ForwardAuth>,
     /// How many requests a client may make, by all of these; none: any number.
     #[serde(serialize_with = "list_or_off")]
     pub rate_limit: Vec<RateLimit>,

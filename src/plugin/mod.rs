@@ -1,6 +1,7 @@
-//! What runs on a request before it is forwarded: [`auth`], [`rate_limit`], and whatever else is a [`Plugin`].
+//! What runs on a request before it is forwarded: [`auth`], [`forward_auth`], [`rate_limit`], and whatever else is a [`Plugin`].
 
 pub mod auth;
+pub mod forward_auth;
 pub mod rate_limit;
 
 use std::fmt;
@@ -36,6 +37,10 @@ pub trait Plugin: Send + Sync {
 /// What a plugin sees of a request, and what it may add.
 #[derive(Debug)]
 pub struct Request<'r> {
+    /// What it is called.
+    pub id: &'r HeaderValue,
+    /// How its client wrote its URL: `https` or `http`.
+    pub scheme: &'static str,
     /// The method.
     pub method: &'r Method,
     /// The path in normal form, without the query.

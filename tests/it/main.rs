@@ -44,3 +44,4 @@ mod timeouts;
 mod tls;
 mod topologies;
 mod upgrades;
+mod verdicts;

@@ -158,11 +158,14 @@ impl Compiler<'_> {
 
     /// A URL at which keys are asked for.
     fn remote(&mut self, place: &Place<'_>, text: &str) -> Option<Url> {
-        let path = format!("{}.{}", place.path, place.key);
+        self.service(place.at, &format!("{}.{}", place.path, place.key), text)
+    }
+
+    /// The URL of a service that decides who somebody is.
+    pub(super) fn service(&mut self, at: Position, path: &str, text: &str) -> Option<Url> {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
         let Some(url) = url.filter(|url| url.username().is_empty() && url.password().is_none()) else {
-            let message = "no URL that keys can be asked for at; write https://HOST/PATH, without a user";
-            self.error(place.at, path, message);
+            self.error(at, path, "no URL that can be asked; write https://HOST/PATH, without a user");
             return None;
         };
         let is_local = match url.host() {
@@ -171,7 +174,7 @@ impl Compiler<'_> {
             name => name == Some(url::Host::Domain("localhost")),
         };
         if url.scheme() == "http" && !is_local {
-            self.warn(place.at, path, "whoever is in between can choose the keys, and so be anybody; write https://");
+            self.warn(at, path, "whoever is in between can answer in its place, and so be anybody; write https://");
         }
         Some(url)
     }

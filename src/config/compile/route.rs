@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::{Compiler, at_route, split};
 use crate::config::file::{self, Policies};
 use crate::config::located::Located;
-use crate::config::model::{Breaker, Plugins, Route};
+use crate::config::model::{Breaker, ForwardAuth, Plugins, Route};
+use crate::downstream::headers::X_USER_ID;
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies) -> Route {
@@ -20,7 +21,12 @@ impl Compiler<'_> {
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
         let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
         let policy = self.policy(auth, &place(written.plugins.auth.is_some(), "plugins.auth"));
-        let auth = policy.is_some();
+        let asked = written.plugins.forward_auth.as_ref().or(defaults.plugins.forward_auth.as_ref());
+        let forward_auth =
+            self.forward_auth(asked, &place(written.plugins.forward_auth.is_some(), "plugins.forwardAuth"));
+        // Of whom it names, if it is to name anybody.
+        let is_named = |asked: &ForwardAuth| asked.response_headers.contains(&X_USER_ID);
+        let auth = policy.is_some() || forward_auth.as_ref().is_some_and(is_named);
         Route {
             path: written.path.as_str().to_owned(),
             mirror: self.mirror(written.mirror.as_ref().or(defaults.mirror.as_ref())),
@@ -50,6 +56,7 @@ impl Compiler<'_> {
             breaker,
             plugins: Plugins {
                 auth: policy,
+                forward_auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),
             },
         }

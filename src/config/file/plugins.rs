@@ -1,6 +1,7 @@
 //! `plugins:`
 
 use super::auth_route::AuthPlugin;
+use super::forward_auth::ForwardAuth;
 use super::rate_limit::RateLimits;
 use super::words::{Later, Switch};
 use crate::config::located::Located;
@@ -11,6 +12,8 @@ use crate::config::located::Located;
 pub struct Plugins {
     /// Whether requests need a valid token: `true`, `false`, or a block that says more.
     pub auth: Option<Located<Switch<AuthPlugin>>>,
+    /// A service that is asked about each request: a block, or `off`.
+    pub forward_auth: Option<Switch<ForwardAuth>>,
     /// How many requests a client may make: a block, a list of them that decide together, or `off`.
     pub rate_limit: Option<Switch<RateLimits>>,
     cors: Later,
@@ -18,7 +21,6 @@ pub struct Plugins {
     ip_allow: Later,
     ip_deny: Later,
     security_headers: Later,
-    forward_auth: Later,
     api_key: Later,
     basic: Later,
 }

@@ -247,7 +247,7 @@ fn one_or_many<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result
     }
 }
 
-fn text<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn text<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(url.as_str())
 }
 

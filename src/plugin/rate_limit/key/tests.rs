@@ -32,6 +32,8 @@ impl Sent<'_> {
             ..Notes::default()
         };
         look(&Request {
+            id: &HeaderValue::from_static("id"),
+            scheme: "http",
             method: &Method::GET,
             path: "/users",
             query: None,
