@@ -200,11 +200,13 @@ mod tests {
         let snapshot = snapshot(concat!(
             "auth: { jwt: { secret: 0123456789abcdef0123456789abcdef } }\n",
             "routes:\n",
-            "  - { path: /a, targets: http://x:1, plugins: { rateLimit: { max: 1, window: 60 }, auth: true } }\n",
+            "  - path: /a\n",
+            "    targets: http://x:1\n",
+            "    plugins: { rateLimit: { max: 1, window: 60 }, forwardAuth: { url: https://x }, auth: true }\n",
             "  - { path: /b, targets: http://x:1 }\n",
         ));
         let names =
             |route: usize| snapshot.routes[route].plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>();
-        assert_eq!((names(0), names(1)), (vec!["auth", "rateLimit"], vec![]));
+        assert_eq!((names(0), names(1)), (vec!["auth", "forwardAuth", "rateLimit"], vec![]));
     }
 }

@@ -10,7 +10,7 @@ use crate::support::{Gateway, Reply, Upstream, eventually, gateway, nobody, sign
 /// A gateway that has `service` asked, with more in its block.
 fn asking(service: &str, upstream: &Upstream, more: &str) -> Gateway {
     gateway(format!(
-        "routes:\n  - {{ path: /, target: {target}, plugins: {{ forwardAuth: {{ url: '{service}/check?x=1', responseHeaders: [X-User-Id, x-empty, x-plan]{more} }}, rateLimit: {{ max: 3, window: 60, key: user }} }} }}\n  \
+        "auth: {{ jwt: {{ claimsToHeaders: {{ tenant: x-tenant }} }} }}\nroutes:\n  - {{ path: /, target: {target}, plugins: {{ forwardAuth: {{ url: '{service}/check?x=1', responseHeaders: [X-User-Id, x-empty, x-plan]{more} }}, rateLimit: {{ max: 3, window: 60, key: user }} }} }}\n  \
          - {{ path: /token, target: {target}, plugins: {{ auth: {{ tokenFrom: {{ query: t }} }}, forwardAuth: {{ url: '{service}/' }} }} }}\n  \
          - {{ path: /open, target: {target}, plugins: {{ rateLimit: {{ max: 9, window: 60 }} }} }}\n",
         target = upstream.url()
@@ -57,10 +57,11 @@ fn whom_the_service_lets_pass_goes_on_with_what_it_says() {
     // Nobody else can say so, where nobody is asked either.
     assert_eq!(gateway.request("GET", "/open", &[("X-Plan", "gold")]).status, 200);
     assert_eq!(upstream.received().last().unwrap().header("x-plan"), None);
-    let token = signed(&json!({ "sub": "u2" }));
+    let token = signed(&json!({ "sub": "u2", "tenant": "t2" }));
     assert_eq!(gateway.get(&format!("/token?a=1&t={token}")).status, 200);
     let asked = service.received().pop().unwrap();
     assert_eq!((asked.header("x-user-id"), asked.header("x-forwarded-uri")), (Some("u2"), Some("/token?a=1")));
+    assert_eq!(asked.header("x-tenant"), Some("t2"));
     let before = service.received().len();
     gateway.get("/token").is_problem(401, "token_missing");
     assert_eq!(service.received().len(), before);

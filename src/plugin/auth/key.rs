@@ -247,7 +247,6 @@ impl Keys {
 fn mismatch(error: &Error) -> Mismatch {
     match error.kind() {
         ErrorKind::InvalidSignature => Mismatch::Signature,
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => Mismatch::Algorithm,
         _ => Mismatch::Malformed,
     }
 }

@@ -13,8 +13,11 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
+use super::api_keys::ApiKeys;
 use super::key::{Key, Keys, Kind, Material, Mismatch};
+use super::remote::{Place, Remote};
 use super::{jwks, pem};
+use crate::config;
 
 /// A key pair of an issuer.
 pub struct Pair {
@@ -260,4 +263,21 @@ fn a_set_without_a_key_that_is_of_use_says_why() {
     }
     let error = error(&set(&[rsa.jwk(json!({ "alg": "RS256" }))]), &[Algorithm::ES256]);
     assert!(error.ends_with("keys[0] is for RS256, which is not wanted"), "{error}");
+}
+
+#[test]
+fn what_knows_users_shows_nothing_of_how() {
+    let place = Place::Set("https://a.test/keys".parse().expect("a URL"));
+    let remote = Remote::new(place, Vec::new(), std::time::Instant::now());
+    assert_eq!((remote.name(), remote.current().generation), ("https://a.test/keys", 0));
+    assert!(format!("{remote:?}").contains("a.test"));
+    let key = config::ApiKey {
+        user: "u".parse().expect("a user"),
+        sha256: "ab".repeat(32).parse().expect("a digest"),
+        scopes: Vec::new(),
+        roles: Vec::new(),
+    };
+    let header = "x-api-key".parse().expect("a name");
+    let keys = ApiKeys::new(&config::ApiKeys { header, keys: vec![key], file: None, from_file: Vec::new() });
+    assert_eq!(format!("{keys:?}"), r#"ApiKeys { header: "x-api-key", keys: 1 }"#);
 }

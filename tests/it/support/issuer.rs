@@ -64,7 +64,7 @@ pub fn jwks(keys: &[&Key]) -> String {
 
 /// An issuer that answers what it is told to, by path.
 pub struct Issuer {
-    server: Upstream,
+    pub server: Upstream,
     answers: Arc<Mutex<HashMap<String, String>>>,
 }
 
