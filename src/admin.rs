@@ -5,6 +5,7 @@
 
 mod circuits;
 mod guard;
+mod keys;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,6 +54,7 @@ impl Denial {
 
 const OVERVIEW: &str = "\
 GET  /stats                        routes and targets, as on the main port
+GET  /keys                         the keys of tokens that are fetched
 POST /circuits/open?target=URL     sends nothing more to a target
 POST /circuits/close?target=URL    sends to it whatever comes of it
 POST /circuits/reset?target=URL    lets its circuit decide again, from the beginning
@@ -73,11 +75,12 @@ impl Admin {
         let snapshot = self.shared.snapshot.load();
         match (path, path.strip_prefix("/circuits/").and_then(circuits::Action::named)) {
             ("/", _) if reads => Answer::Text(OVERVIEW.to_owned()),
+            ("/keys", _) if reads => Answer::Json(keys::json(&snapshot)),
             ("/stats", _) if reads => Answer::Json(stats::json(&snapshot).into()),
             (_, Some(action)) if request.method == Method::POST => {
                 circuits::act(action, query, &snapshot, Instant::now()).map_or_else(Answer::Denied, Answer::Json)
             }
-            ("/" | "/stats", _) | (_, Some(_)) => Answer::Denied(Denial::new(
+            ("/" | "/keys" | "/stats", _) | (_, Some(_)) => Answer::Denied(Denial::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "This is not done by that method; GET / lists what there is.",

@@ -40,10 +40,15 @@ pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusa
     if route.plugins.is_empty() {
         return Ok(());
     }
+    let entrance = ctx.link.as_ref().map(|link| link.entrance.clone());
     let mut request = Request {
+        id: &ctx.request_id,
+        scheme: entrance.as_ref().map_or("http", |entrance| entrance.scheme()),
         method: &header.method,
         path,
+        query: header.uri.query(),
         headers: &header.headers,
+        certificate: entrance.as_ref().and_then(|entrance| entrance.certificate.as_ref()),
         client_ip: ctx.client,
         now: ctx.started,
         wall: SystemTime::now(),

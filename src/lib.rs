@@ -20,6 +20,7 @@ pub mod gateway;
 pub mod intake;
 pub mod moment;
 pub mod observe;
+pub mod outbound;
 pub mod plugin;
 pub mod problem;
 pub mod ratio;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::failure::Failure;
@@ -53,6 +54,20 @@ pub enum Refusal {
     TokenInvalid(&'static str),
     /// The token was good once.
     TokenExpired,
+    /// The route needs credentials that may be of several kinds, and the request has none.
+    CredentialsMissing {
+        /// What `WWW-Authenticate` says.
+        challenge: HeaderValue,
+    },
+    /// Credentials that are no token are no good; why not.
+    CredentialsInvalid(&'static str),
+    /// The token is good and allows something else.
+    InsufficientScope {
+        /// What `WWW-Authenticate` says.
+        challenge: HeaderValue,
+    },
+    /// The keys that tokens are checked with are not known yet.
+    KeysUnavailable,
     /// The client has used up its quota.
     RateLimited {
         /// Until a request can pass again.
@@ -71,6 +86,10 @@ pub enum Refusal {
     },
     /// Every target that might take it has as many requests under way as it may.
     Overloaded,
+    /// The service that decides on requests cannot be asked.
+    AuthUnavailable,
+    /// It has decided, and this is what it says.
+    Denied(Box<Verdict>),
     /// A plugin's own refusal.
     Custom {
         /// The status of the answer, 400 to 599.
@@ -80,6 +99,19 @@ pub enum Refusal {
         /// A sentence for people.
         detail: Cow<'static, str>,
     },
+}
+
+/// An answer that comes from a service in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The status.
+    pub status: StatusCode,
+    /// What the body is.
+    pub content_type: HeaderValue,
+    /// Further fields.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// Why no target may be sent anything.
@@ -107,9 +139,17 @@ impl Refusal {
             Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::UseHttps { .. } => StatusCode::PERMANENT_REDIRECT,
             Refusal::NoRoute => StatusCode::NOT_FOUND,
-            Refusal::TokenMissing | Refusal::TokenInvalid(_) | Refusal::TokenExpired => StatusCode::UNAUTHORIZED,
+            Refusal::TokenMissing
+            | Refusal::TokenInvalid(_)
+            | Refusal::TokenExpired
+            | Refusal::CredentialsMissing { .. }
+            | Refusal::CredentialsInvalid(_) => StatusCode::UNAUTHORIZED,
+            Refusal::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::LimiterUnavailable
+            Refusal::Denied(verdict) => verdict.status,
+            Refusal::KeysUnavailable
+            | Refusal::AuthUnavailable
+            | Refusal::LimiterUnavailable
             | Refusal::NoTargetKnown
             | Refusal::NoTargetAvailable { .. }
             | Refusal::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
@@ -135,6 +175,12 @@ impl Refusal {
             Refusal::TokenMissing => "token_missing",
             Refusal::TokenInvalid(_) => "token_invalid",
             Refusal::TokenExpired => "token_expired",
+            Refusal::CredentialsMissing { .. } => "credentials_missing",
+            Refusal::CredentialsInvalid(_) => "credentials_invalid",
+            Refusal::InsufficientScope { .. } => "insufficient_scope",
+            Refusal::AuthUnavailable => "auth_unavailable",
+            Refusal::Denied(_) => "auth_denied",
+            Refusal::KeysUnavailable => "keys_unavailable",
             Refusal::RateLimited { .. } => "rate_limited",
             Refusal::LimiterUnavailable => "limiter_unavailable",
             Refusal::NoTargetKnown | Refusal::NoTargetAvailable { .. } => "no_target_available",
@@ -159,6 +205,12 @@ impl Refusal {
             Refusal::TokenMissing => "This path needs a token: send Authorization: Bearer <JWT>.".into(),
             Refusal::TokenInvalid(why) => (*why).into(),
             Refusal::TokenExpired => "The token has expired.".into(),
+            Refusal::CredentialsMissing { .. } => "This path needs credentials, and the request has none.".into(),
+            Refusal::CredentialsInvalid(why) => (*why).into(),
+            Refusal::InsufficientScope { .. } => "The token lacks a scope or a role that this path needs.".into(),
+            Refusal::AuthUnavailable => "Whoever decides on requests of this path cannot be asked right now.".into(),
+            Refusal::Denied(_) => "Whoever decides on requests of this path has said no.".into(),
+            Refusal::KeysUnavailable => "Tokens cannot be checked yet: their issuer has not given its keys.".into(),
             Refusal::RateLimited { retry_after } => {
                 format!("Too many requests; try again in {} s.", whole_seconds(*retry_after)).into()
             }
@@ -193,12 +245,20 @@ impl Refusal {
             }
             Refusal::TokenInvalid(why) => challenge(why),
             Refusal::TokenExpired => challenge("The token has expired"),
+            Refusal::CredentialsInvalid(_) => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey realm=\"aegis\"")))
+            }
+            Refusal::CredentialsMissing { challenge } | Refusal::InsufficientScope { challenge } => {
+                Some((header::WWW_AUTHENTICATE, challenge.clone()))
+            }
             Refusal::RateLimited { retry_after } | Refusal::NoTargetAvailable { retry_after, .. } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after))))
             }
-            Refusal::LimiterUnavailable | Refusal::NoTargetKnown | Refusal::Overloaded => {
-                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
-            }
+            Refusal::KeysUnavailable
+            | Refusal::AuthUnavailable
+            | Refusal::LimiterUnavailable
+            | Refusal::NoTargetKnown
+            | Refusal::Overloaded => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
             _ => None,
         }
     }

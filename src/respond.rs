@@ -18,7 +18,7 @@ use crate::downstream::answer;
 use crate::downstream::request_id::X_REQUEST_ID;
 use crate::failure::Failure;
 use crate::problem::{MEDIA_TYPE, Problem};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Verdict};
 
 static X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 
@@ -37,6 +37,13 @@ pub async fn refuse(session: &mut Session, ctx: &mut RequestCtx, refusal: &Refus
     if let Refusal::Malformed(_) = refusal {
         // Where the next request would begin is anybody's guess.
         session.set_keepalive(None);
+    }
+    if let Refusal::Denied(verdict) = refusal {
+        ctx.code = Some(refusal.code());
+        let Verdict { status, content_type, fields, body } = verdict.as_ref();
+        let code = (X_GATEWAY_ERROR.clone(), HeaderValue::from_static(refusal.code()));
+        let fields = fields.iter().cloned().chain([code]);
+        return send(session, ctx, *status, content_type.clone(), fields, body.clone()).await;
     }
     problem(session, ctx, refusal.status(), refusal.code(), &refusal.detail(), refusal.header()).await
 }
@@ -71,7 +78,7 @@ async fn problem(
     let body = document(status, code, detail, session.req_header().uri.path(), ctx.request_id.to_str().unwrap_or("-"));
     let code = (X_GATEWAY_ERROR.clone(), HeaderValue::from_static(code));
     let fields = std::iter::once(code).chain(extra);
-    send(session, ctx, status, MEDIA_TYPE, fields, body.into()).await
+    send(session, ctx, status, HeaderValue::from_static(MEDIA_TYPE), fields, body.into()).await
 }
 
 /// The status of HTTP is 200 then; the log and the counts have the one that was meant.
@@ -124,7 +131,7 @@ pub async fn send(
     session: &mut Session,
     ctx: &RequestCtx,
     status: StatusCode,
-    content_type: &'static str,
+    content_type: HeaderValue,
     fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     body: Bytes,
 ) -> Result<()> {
@@ -134,7 +141,7 @@ pub async fn send(
     response.insert_header(header::CACHE_CONTROL, "no-store")?;
     decorate(&mut response, ctx)?;
     for (name, value) in fields {
-        response.insert_header(name, value)?;
+        response.append_header(name, value)?;
     }
     keep_connection_if_cheap(session);
     let bodiless = session.req_header().method == Method::HEAD;

@@ -33,7 +33,7 @@ use crate::upstream::discovery::Lookout;
 
 /// How long requests that are under way may go on after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the start waits for names to resolve and for Redis to answer, before it serves without them.
+/// How long the start waits for names to resolve, for Redis to answer and for keys, before it serves without them.
 const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that wait unused for the next request, over all targets.
 const KEPT_CONNECTIONS: usize = 1_024;
@@ -235,13 +235,17 @@ struct Tasks {
 }
 
 impl Tasks {
-    /// Gets names resolved and Redis connected, as far as that goes in a short time, and keeps both so; has
+    /// Gets names resolved, Redis connected and keys fetched, as far as that goes in a short time, and keeps them so; has
     /// targets checked.
     async fn start(self) {
         let snapshot = self.shared.snapshot.load_full();
         if let Some(keeper) = self.keeper {
             tokio::spawn(keeper.keep());
         }
+        for remote in snapshot.remotes() {
+            tokio::spawn(remote.clone().keep());
+        }
+        let keys = async { futures_util::future::join_all(snapshot.remotes().map(|remote| remote.first())).await };
         let redis = snapshot.store.redis().cloned();
         let connect = async {
             if let Some(redis) = &redis {
@@ -250,7 +254,7 @@ impl Tasks {
         };
         let (lookout, targets) = (Arc::new(Lookout::new(&self.resolve)), snapshot.registry.all());
         let looked = lookout.begin(&targets, &snapshot.sources);
-        // Too late is no failure: both go on in the background.
-        let _ = tokio::time::timeout(START_TIMEOUT, async { tokio::join!(looked.over(), connect) }).await;
+        // Too late is no failure: all go on in the background.
+        let _ = tokio::time::timeout(START_TIMEOUT, async { tokio::join!(looked.over(), connect, keys) }).await;
     }
 }

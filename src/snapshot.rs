@@ -15,7 +15,12 @@ use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Stick
 use crate::downstream::headers::Reserved;
 use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
-use crate::plugin::auth::{Auth, jwt::Verifier};
+use crate::plugin::auth::api_keys::ApiKeys;
+use crate::plugin::auth::claims::Grant;
+use crate::plugin::auth::jwt::{Verifier, Wanted};
+use crate::plugin::auth::remote::Remote;
+use crate::plugin::auth::{Auth, Knowers, needs};
+use crate::plugin::forward_auth::ForwardAuth;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
@@ -42,6 +47,8 @@ pub struct Snapshot {
     pub trusted_proxies: Vec<IpNet>,
     /// Where limits are counted.
     pub store: Arc<Store>,
+    /// What checks tokens, if any route needs them.
+    pub verifier: Option<Arc<Verifier>>,
     table: Table<Arc<Route>>,
 }
 
@@ -77,23 +84,33 @@ impl Snapshot {
     /// What `config` describes as it begins at `now`, with counters in `store`.
     pub fn new(config: &Config, store: Arc<Store>, now: Instant) -> Self {
         let targets = Targets::new(config, now);
-        let verifier = config.jwt.as_ref().map(|jwt| Arc::new(Verifier::new(jwt, claims(&config.routes))));
+        let jwt = Some(&config.auth.jwt).filter(|jwt| !jwt.is_empty());
+        let verifier = jwt.map(|jwt| Arc::new(Verifier::new(jwt, &wanted(&config.routes), now)));
+        let api_keys = config.auth.api_keys.as_ref().map(|keys| Arc::new(ApiKeys::new(keys)));
+        let certificate = config.auth.client_certificate;
+        let knowers = Knowers { verifier: verifier.clone(), api_keys, certificate };
         let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes
             .iter()
-            .map(|route| Arc::new(compile(route, &mut ids, &targets, verifier.as_ref(), &store, now)))
+            .map(|route| Arc::new(compile(route, &mut ids, &targets, &knowers, &store, now)))
             .collect();
         Snapshot {
             table: Table::new(routes.iter().map(|route| (route.path.to_string(), route.clone()))),
             routes,
             sources: targets.sources(),
             registry: targets.registry,
-            reserved: Reserved::new(config.identity_headers().cloned()),
+            reserved: Reserved::new(config.identity_headers.iter().cloned()),
             limits: config.limits,
             trusted_proxies: config.trusted_proxies.clone(),
             store,
+            verifier,
         }
+    }
+
+    /// The keys of tokens that have to be fetched.
+    pub fn remotes(&self) -> impl Iterator<Item = &Arc<Remote>> {
+        self.verifier.iter().flat_map(|verifier| verifier.remotes())
     }
 
     /// The route that takes `path`, which is in normal form.
@@ -102,8 +119,8 @@ impl Snapshot {
     }
 }
 
-/// The claims that anything goes by.
-fn claims(routes: &[config::Route]) -> Vec<String> {
+/// What of tokens anything goes by.
+fn wanted(routes: &[config::Route]) -> Wanted {
     let hashed = routes.iter().filter_map(|route| match &route.balance.key {
         HashKey::Claim(claim) => Some(claim.clone()),
         _ => None,
@@ -111,21 +128,28 @@ fn claims(routes: &[config::Route]) -> Vec<String> {
     let mut claims: Vec<String> = limits::claims(routes).chain(hashed).collect();
     claims.sort();
     claims.dedup();
-    claims
+    let mut grants: Vec<Grant> =
+        routes.iter().filter_map(|route| route.plugins.auth.as_ref()).flat_map(needs).collect();
+    grants.sort();
+    grants.dedup();
+    Wanted { claims, grants }
 }
 
 fn compile(
     route: &config::Route,
     ids: &mut Ids,
     targets: &Targets<'_>,
-    verifier: Option<&Arc<Verifier>>,
+    knowers: &Knowers,
     store: &Arc<Store>,
     now: Instant,
 ) -> Route {
     let path: Arc<str> = route.path.as_str().into();
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
-    if let (true, Some(verifier)) = (route.plugins.auth, verifier) {
-        plugins.push(Box::new(Auth::new(verifier.clone())));
+    if let Some(policy) = &route.plugins.auth {
+        plugins.push(Box::new(Auth::new(policy, knowers)));
+    }
+    if let Some(asked) = &route.plugins.forward_auth {
+        plugins.push(Box::new(ForwardAuth::new(asked)));
     }
     let limits = limits::compile(route, ids);
     if let Some(limits) = &limits {
@@ -182,11 +206,13 @@ mod tests {
         let snapshot = snapshot(concat!(
             "auth: { jwt: { secret: 0123456789abcdef0123456789abcdef } }\n",
             "routes:\n",
-            "  - { path: /a, targets: http://x:1, plugins: { rateLimit: { max: 1, window: 60 }, auth: true } }\n",
+            "  - path: /a\n",
+            "    targets: http://x:1\n",
+            "    plugins: { rateLimit: { max: 1, window: 60 }, forwardAuth: { url: https://x }, auth: true }\n",
             "  - { path: /b, targets: http://x:1 }\n",
         ));
         let names =
             |route: usize| snapshot.routes[route].plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>();
-        assert_eq!((names(0), names(1)), (vec!["auth", "rateLimit"], vec![]));
+        assert_eq!((names(0), names(1)), (vec!["auth", "forwardAuth", "rateLimit"], vec![]));
     }
 }

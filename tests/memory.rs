@@ -31,8 +31,12 @@ fn a_million_clients_are_counted_exactly_in_a_hundred_bytes_each() {
     let (memory, hasher, headers) = (Memory::new(now), Hasher::default(), http::HeaderMap::new());
     let allowed = |n: u32| {
         let request = Request {
+            id: &http::HeaderValue::from_static("id"),
+            scheme: "http",
             method: &http::Method::GET,
             path: "/",
+            query: None,
+            certificate: None,
             headers: &headers,
             client_ip: Ipv4Addr::from(n).into(),
             now,

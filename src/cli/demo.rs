@@ -95,7 +95,7 @@ fn admin_port() -> u16 {
 }
 
 fn tour(config: &Config) -> Result<(), String> {
-    let (Some(jwt), Some(address)) = (&config.jwt, config.listen.first()) else {
+    let (Some(jwt), Some(address)) = (config.auth.jwt.first(), config.listen.first()) else {
         return Err("the demo's config has no routes".into());
     };
     let life: Period = TOKEN_LIFE.parse()?;

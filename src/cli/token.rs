@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{ConfigFile, Exit, run::load};
 use crate::config::units::{Period, Secret};
-use crate::config::{self, Jwt};
+use crate::config::{Jwt, KeySource};
 use crate::plugin::auth::jwt::sign;
 
 /// What the token is to say.
@@ -54,14 +54,20 @@ pub fn run(args: &Args) -> Exit {
 
 /// How to sign: as the config says, if there is one; a secret that is given needs none.
 fn jwt(args: &Args) -> Result<Jwt, Exit> {
-    let with = |secret: &str, jwt: Option<Jwt>| Jwt {
-        secret: Secret::new(secret),
-        ..jwt.unwrap_or_else(config::Jwt::minimal)
+    let with = |secret: &str, jwt: Option<Jwt>| {
+        let secret = Secret::new(secret);
+        match jwt {
+            Some(jwt) => Jwt { source: KeySource::Secret { secret }, ..jwt },
+            None => Jwt::with_secret(secret),
+        }
     };
     if let (Some(secret), false) = (&args.secret, args.file.config.exists()) {
         return Ok(with(secret, None));
     }
-    let jwt = load(&args.file)?.jwt;
+    let mut all = load(&args.file)?.auth.jwt;
+    // Of several issuers, the one that can be stood in for.
+    let signing = all.iter().position(|jwt| jwt.source.secret().is_some()).unwrap_or_default();
+    let jwt = (signing < all.len()).then(|| all.swap_remove(signing));
     match (&args.secret, jwt) {
         (Some(secret), jwt) => Ok(with(secret, jwt)),
         (None, Some(jwt)) => Ok(jwt),
@@ -86,6 +92,7 @@ pub fn token(
     expires: Period,
     now: SystemTime,
 ) -> Result<String, String> {
+    let secret = jwt.source.secret().ok_or("the config has no secret, only what tokens are checked with; their issuer makes them (or give a secret with --secret)")?;
     let now = now.duration_since(UNIX_EPOCH).map_err(|_| "the clock is before 1970")?.as_secs();
     let mut all = Map::new();
     all.insert(jwt.user_id_claim.clone(), user.into());
@@ -98,5 +105,5 @@ pub fn token(
         all.insert("aud".into(), audience.as_str().into());
     }
     all.extend(claims);
-    sign(jwt, &all)
+    sign(jwt, secret, &all)
 }

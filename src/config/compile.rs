@@ -1,10 +1,14 @@
 //! From the file to what runs: defaults filled in, blocks inherited, references and ranges checked.
 
 mod admin;
+mod api_keys;
 mod auth;
+mod auth_route;
 mod balance;
 mod breaker;
+mod forward_auth;
 mod health;
+mod keys;
 mod limits;
 mod rate_limit;
 mod redis;
@@ -29,8 +33,7 @@ use super::units::ListenAddress;
 /// result is only good for finding more.
 pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut compiler = Compiler { lookup, problems };
-    let mapped = compiler.claims_to_headers(&file.auth.jwt);
-    let jwt = compiler.jwt(&file.auth.jwt, mapped.clone());
+    let (auth, mut identity_headers) = compiler.auth(&file.auth);
     let defaults = file.defaults;
     let limits = compiler.limits(&file.limits);
     let routes: Vec<Route> = file.routes.iter().map(|route| compiler.route(route, &defaults, &limits)).collect();
@@ -41,17 +44,18 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
             "there is no route; add one such as { path: /users, targets: [http://users:3001] }",
         );
     }
+    let asked = routes.iter().filter_map(|route| route.plugins.forward_auth.as_ref());
+    identity_headers.extend(asked.flat_map(|asked| asked.response_headers.iter().cloned()));
     compiler.unique_paths(&file.routes);
     compiler.one_breaker_a_target(&file.routes, &routes, &defaults);
     compiler.one_check_a_target(&file.routes, &routes);
     compiler.shared_limits_agree(&file.routes, &routes);
     let redis = compiler.redis(&file.redis.unwrap_or_default());
     compiler.cluster_has_one_slot(redis.as_ref(), &file.routes, &routes);
-    compiler.secret_is_there(&jwt, &file.routes, &routes);
     let listen = compiler.listen(file.listen.as_deref(), file.tls.is_some());
     let tls = compiler.tls(file.tls.as_ref(), &listen);
+    compiler.credentials_are_there(&auth, tls.as_ref(), &file.routes, &routes);
     let ours = tls.iter().flat_map(model::Tls::addresses).chain(listen.iter().copied()).collect::<Vec<_>>();
-    let tokens = routes.iter().any(|route| route.plugins.auth);
     Config {
         admin: compiler.admin(file.admin.as_ref(), &ours),
         listen,
@@ -66,8 +70,8 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> C
             format: file.access_log.format,
             file: file.access_log.file.unwrap_or_else(|| "-".into()),
         },
-        jwt: jwt.filter(|_| tokens),
-        idle_claims: if tokens { Vec::new() } else { mapped },
+        identity_headers,
+        auth: auth.needed(&routes),
         routes,
     }
 }

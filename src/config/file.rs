@@ -5,8 +5,11 @@
 
 #![allow(dead_code, reason = "keys of features to come are there to be refused, and never read")]
 
+mod auth;
+mod auth_route;
 mod balance;
 mod breaker;
+mod forward_auth;
 mod health;
 mod limits;
 mod plugins;
@@ -21,8 +24,11 @@ mod tls;
 mod upstream_tls;
 mod words;
 
+pub use self::auth::{ApiKey, ApiKeys, Auth, CertificateName, Jwt, KeyFile};
+pub use self::auth_route::{AuthPlugin, Credential, TokenFrom};
 pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
+pub use self::forward_auth::ForwardAuth;
 pub use self::health::HealthCheck;
 pub use self::limits::Limits;
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
@@ -34,9 +40,7 @@ pub use self::target::{FileTarget, Target, Targets};
 pub use self::timeouts::{Connect, Timeouts};
 pub use self::tls::{CertificateFiles, ClientAuth, Redirect, RedirectBlock, Tls};
 pub use self::upstream_tls::UpstreamTls;
-use self::words::Later;
 pub use self::words::{Network, OrOff, Positive, PositiveOrOff, Switch};
-use serde::de::{Deserialize, Deserializer, Error};
 
 use super::located::Located;
 pub use super::located::OneOrMany;
@@ -130,63 +134,4 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// `auth:` at the top level.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "camelCase",
-    expecting = "a block such as { jwt: { issuer: https://login.example.com } }"
-)]
-pub struct Auth {
-    /// Tokens in `Authorization: Bearer`.
-    #[serde(default)]
-    pub jwt: Jwt,
-}
-
-/// `auth.jwt:`
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "camelCase",
-    expecting = "a block such as { issuer: https://login.example.com }"
-)]
-pub struct Jwt {
-    /// The key of HS256. Default: the environment's `JWT_SECRET`.
-    pub secret: Option<Located<Secret>>,
-    /// The algorithms a token may be signed with: `[HS256]`, which is also the default.
-    pub algorithms: Option<Located<OneOrMany<Algorithm>>>,
-    /// The claim that names the user. Default: `userId`, and `sub` where a token has none.
-    pub user_id_claim: Option<String>,
-    /// Accepted `iss`; one or a list. Default: any.
-    #[serde(default)]
-    pub issuer: OneOrMany<String>,
-    /// Accepted `aud`, of which a token must name one. Default: any.
-    #[serde(default)]
-    pub audience: OneOrMany<String>,
-    /// How far clocks may be apart when `exp` and `nbf` are checked. Default: 0s.
-    pub leeway: Option<Period>,
-    /// Claims without which a token is refused, such as `exp`. Default: none.
-    #[serde(default)]
-    pub required_claims: OneOrMany<String>,
-    /// Claims to send upstream, each in the header named: `{ tenant: x-tenant }`.
-    #[serde(default)]
-    pub claims_to_headers: std::collections::BTreeMap<String, Located<String>>,
-    #[serde(rename = "(later)")]
-    later: Later,
-    jwks_url: Later,
-    jwks_file: Later,
-    public_key: Later,
-    public_key_file: Later,
-    secret_file: Later,
-}
-
-words::choice! {
-    /// A signature algorithm of JWTs.
-    Algorithm {
-        /// HMAC with SHA-256.
-        Hs256 = "HS256"
-    }
-    later ["HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 }

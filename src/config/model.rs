@@ -2,8 +2,10 @@
 //!
 //! Written out as YAML it has the shape of a config file, with secrets masked: `check --print`.
 
+mod auth;
 mod balance;
 mod breaker;
+mod forward_auth;
 mod health;
 mod limits;
 mod rate_limit;
@@ -21,8 +23,10 @@ use http::header::HeaderName;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
+pub use self::auth::{ApiKey, ApiKeys, Auth, AuthPolicy, Jwt, KeySource};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
+pub use self::forward_auth::ForwardAuth;
 pub use self::health::{CheckKind, HealthCheck};
 pub use self::limits::Limits;
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
@@ -63,22 +67,14 @@ pub struct Config {
     /// What operators see and do, if there is a listener for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
-    /// How tokens are checked; there is one if any route needs it.
-    #[serde(rename = "auth", serialize_with = "under_jwt", skip_serializing_if = "Option::is_none")]
-    pub jwt: Option<Jwt>,
-    /// Claims and their headers, where no route needs tokens.
-    #[serde(rename = "auth", serialize_with = "claims_under_jwt", skip_serializing_if = "Vec::is_empty")]
-    pub idle_claims: Vec<(String, HeaderName)>,
+    /// Who the users are; empty if no route asks.
+    #[serde(skip_serializing_if = "Auth::is_empty")]
+    pub auth: Auth,
+    /// Headers that say who the user is, whether or not any route looks for that: nobody else may set them.
+    #[serde(skip)]
+    pub identity_headers: Vec<HeaderName>,
     /// The routes in the order of the file.
     pub routes: Vec<Route>,
-}
-
-impl Config {
-    /// Headers that say who the user is, whether or not any route looks for that: nobody else may set them.
-    pub fn identity_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        let claims = self.jwt.as_ref().map_or(&self.idle_claims, |jwt| &jwt.claims_to_headers);
-        claims.iter().map(|(_, header)| header)
-    }
 }
 
 /// The admin listener.
@@ -102,43 +98,6 @@ pub struct AccessLog {
     pub format: LogFormat,
     /// The file's name; `-` is standard output.
     pub file: String,
-}
-
-/// How tokens are checked.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Jwt {
-    /// The key of HS256.
-    pub secret: Secret,
-    /// The claim that names the user, before `sub`.
-    pub user_id_claim: String,
-    /// Accepted `iss`; empty: any.
-    pub issuer: Vec<String>,
-    /// Accepted `aud`; empty: any.
-    pub audience: Vec<String>,
-    /// How far clocks may be apart.
-    #[serde(serialize_with = "period")]
-    pub leeway: Duration,
-    /// Claims that a token must have.
-    pub required_claims: Vec<String>,
-    /// Claims to send upstream, and in which header.
-    #[serde(serialize_with = "header_map")]
-    pub claims_to_headers: Vec<(String, HeaderName)>,
-}
-
-impl Jwt {
-    /// What a config without an `auth` block means, its secret left empty.
-    pub fn minimal() -> Self {
-        Jwt {
-            secret: Secret::new(""),
-            user_id_claim: "userId".into(),
-            issuer: Vec::new(),
-            audience: Vec::new(),
-            leeway: Duration::ZERO,
-            required_claims: Vec::new(),
-            claims_to_headers: Vec::new(),
-        }
-    }
 }
 
 /// One route.
@@ -188,8 +147,12 @@ pub struct Route {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plugins {
-    /// Whether requests need a valid token.
-    pub auth: bool,
+    /// What is asked of requests; `None`: nothing.
+    #[serde(serialize_with = "auth::policy")]
+    pub auth: Option<AuthPolicy>,
+    /// Who is asked about them, if anybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward_auth: Option<ForwardAuth>,
     /// How many requests a client may make, by all of these; none: any number.
     #[serde(serialize_with = "list_or_off")]
     pub rate_limit: Vec<RateLimit>,
@@ -213,26 +176,7 @@ fn period_or_off<S: Serializer>(duration: &Option<Duration>, serializer: S) -> R
 fn list_or_off<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     if list.is_empty() { serializer.serialize_str("off") } else { list.serialize(serializer) }
 }
-
-fn under_jwt<S: Serializer>(jwt: &Option<Jwt>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map([("jwt", jwt)])
-}
-
-fn claims_under_jwt<S: Serializer>(claims: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Claims<'c> {
-        #[serde(serialize_with = "header_map")]
-        claims_to_headers: &'c [(String, HeaderName)],
-    }
-    serializer.collect_map([("jwt", Claims { claims_to_headers: claims })])
-}
-
 fn under_max_body<S: Serializer>(bytes: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
     let shown = bytes.map_or_else(|| "off".to_owned(), |bytes| Size(bytes).to_string());
     serializer.collect_map([("maxBody", shown)])
-}
-
-fn header_map<S: Serializer>(pairs: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(claim, header)| (claim, header.as_str())))
 }

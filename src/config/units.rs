@@ -1,6 +1,7 @@
 //! The small notations of the config: durations, numbers with a range, addresses, secrets.
 
 mod address;
+mod credential;
 mod factor;
 mod grpc;
 mod name;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 pub use self::address::{ListenAddress, NameServer, RoutePath, TargetUrl};
+pub use self::credential::{Sha256, UserId};
 pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
 pub use self::name::{CookieName, FieldName, ScopeName};
@@ -58,6 +60,7 @@ macro_rules! word {
 word!(RetryOn, Repeatable);
 word!(Count, Port, Threads, Prefix, Size, Weight);
 word!(Period, Window, StatusRange, GrpcStatus, Factor, Ratio);
+word!(Sha256, UserId);
 word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.

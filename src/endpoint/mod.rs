@@ -3,7 +3,7 @@
 pub mod stats;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use pingora::Result;
 use pingora_proxy::Session;
 
@@ -34,7 +34,7 @@ pub async fn answer(session: &mut Session, ctx: &mut RequestCtx, shared: &Shared
         "/gateway/readyz" => (StatusCode::OK, "text/plain", Bytes::from_static(b"ok\n")),
         _ => return respond::refuse(session, ctx, &Refusal::NoRoute).await,
     };
-    respond::send(session, ctx, status, content_type, None, body).await
+    respond::send(session, ctx, status, HeaderValue::from_static(content_type), None, body).await
 }
 
 #[cfg(test)]

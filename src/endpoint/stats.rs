@@ -1,6 +1,6 @@
 //! `GET /gateway/stats`: a row for each route and target, in the order of the config.
 
-mod clock;
+pub(crate) mod clock;
 mod limiter;
 mod route;
 mod target;

@@ -13,6 +13,7 @@ use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
 use crate::downstream::request_id::X_REQUEST_ID;
 use crate::failure::BODY_TOO_LARGE;
+use crate::plugin::auth::place::{self, TokenFrom};
 use crate::rng::{self, Rng};
 use crate::upstream::retry::Trouble;
 
@@ -36,6 +37,7 @@ pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut Reque
 /// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
 /// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
 fn decorate(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    ctx.notes.hidden.iter().try_for_each(|from| hide(request, from))?;
     request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
     if let Some(user_id) = &ctx.notes.user_id {
         request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
@@ -65,6 +67,30 @@ fn takes_trailers(session: &Session) -> bool {
             .split(|byte| *byte == b',')
             .any(|word| word.trim_ascii().eq_ignore_ascii_case(TRAILERS.as_bytes()))
     })
+}
+
+/// Takes out a token.
+fn hide(request: &mut RequestHeader, from: &TokenFrom) -> Result<()> {
+    match from {
+        TokenFrom::Authorization => drop(request.remove_header(&header::AUTHORIZATION)),
+        TokenFrom::Header(name) => drop(request.remove_header(name)),
+        TokenFrom::Cookie(name) => {
+            let fields = request.headers.get_all(header::COOKIE).iter();
+            let left: Vec<_> = fields.filter_map(|field| place::without(field.as_bytes(), b';', name)).collect();
+            request.remove_header(&header::COOKIE);
+            for field in left {
+                request.append_header(header::COOKIE, field.trim_ascii())?;
+            }
+        }
+        TokenFrom::Query(name) => {
+            let raw = request.raw_path();
+            let (path, query) = raw.split_at(raw.iter().position(|byte| *byte == b'?').unwrap_or(raw.len()));
+            let left = query.get(1..).and_then(|query| place::without(query, b'&', name));
+            let target = left.map_or_else(|| path.to_vec(), |left| [path, b"?", &left].concat());
+            request.set_raw_path(&target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Begins a copy of a request that is sent for the first time, if its route has copies made.

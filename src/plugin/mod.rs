@@ -1,6 +1,7 @@
-//! What runs on a request before it is forwarded: [`auth`], [`rate_limit`], and whatever else is a [`Plugin`].
+//! What runs on a request before it is forwarded: [`auth`], [`forward_auth`], [`rate_limit`], and whatever else is a [`Plugin`].
 
 pub mod auth;
+pub mod forward_auth;
 pub mod rate_limit;
 
 use std::fmt;
@@ -13,7 +14,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use self::auth::claims::Claims;
+use self::auth::place::TokenFrom;
 use crate::refusal::Refusal;
+use crate::tls::client::ClientCertificate;
 
 /// A step in the life of a request that may refuse it.
 ///
@@ -34,12 +37,20 @@ pub trait Plugin: Send + Sync {
 /// What a plugin sees of a request, and what it may add.
 #[derive(Debug)]
 pub struct Request<'r> {
+    /// What it is called.
+    pub id: &'r HeaderValue,
+    /// How its client wrote its URL: `https` or `http`.
+    pub scheme: &'static str,
     /// The method.
     pub method: &'r Method,
     /// The path in normal form, without the query.
     pub path: &'r str,
+    /// The query, without its question mark.
+    pub query: Option<&'r str>,
     /// The header fields as the client sent them, identity headers taken out.
     pub headers: &'r HeaderMap,
+    /// The certificate that the client has shown, if it came by TLS and has.
+    pub certificate: Option<&'r ClientCertificate>,
     /// Who sent it.
     pub client_ip: IpAddr,
     /// When it arrived, for reckoning.
@@ -57,6 +68,8 @@ pub struct Notes {
     pub user_id: Option<HeaderValue>,
     /// Further fields to send upstream, each in place of the client's.
     pub upstream: Vec<(FieldName, HeaderValue)>,
+    /// Where credentials are that the upstream is not to see.
+    pub hidden: Vec<TokenFrom>,
     /// What the token says that limits go by.
     pub claims: Option<Arc<Claims>>,
     /// Fields to add to the answer, whoever gives it.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::support::issuer::{Issuer, Key, jwks};
 use crate::support::{Gateway, Redis, Reply, SECRET, Upstream, now, signed};
 
 /// An example with its targets and addresses on free ports.
@@ -34,6 +35,7 @@ fn every_example_is_exercised() {
             "auth.yaml",
             "breaker.yaml",
             "canary.yaml",
+            "identity.yaml",
             "json-log.yaml",
             "rate-limit.yaml",
             "smallest.yaml",
@@ -67,6 +69,25 @@ fn smallest() {
     let upstream = Upstream::start();
     let gateway = example("smallest.yaml", &[("http://127.0.0.1:3001", &upstream)], &[]);
     assert_eq!(gateway.get("/any/thing").text(), "hello\n");
+}
+
+#[test]
+fn identity() {
+    let (upstream, issuer, key) = (Upstream::start(), Issuer::start(), Key::p256("k"));
+    let url = issuer.url();
+    let configuration = serde_json::json!({ "issuer": url, "jwks_uri": format!("{url}/keys") });
+    issuer.says("/.well-known/openid-configuration", &configuration.to_string());
+    issuer.says("/keys", &jwks(&[&key]));
+    let servers = [("http://127.0.0.1:3001", &upstream), ("https://login.example.com", &issuer.server)];
+    let gateway = example("identity.yaml", &servers, &[]);
+    let claims = serde_json::json!({ "sub": "u", "iss": url, "aud": "api", "scope": "orders.read" });
+    let get = |path: &str, field: (&str, &str)| gateway.request("GET", path, &[field]);
+    let bearer = key.bearer(&claims);
+    assert_eq!(get("/orders", ("Authorization", &bearer)).status, 200);
+    assert_eq!(get("/orders", ("X-Api-Key", "one")).status, 200);
+    assert_eq!(upstream.received()[1].header("x-user-id"), Some("nightly-report"));
+    get("/admin", ("Authorization", &bearer)).is_problem(403, "insufficient_scope");
+    get("/admin", ("X-Api-Key", "one")).is_problem(401, "token_missing");
 }
 
 #[test]

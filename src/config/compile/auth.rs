@@ -1,54 +1,100 @@
 //! `auth:`, and whether the routes that need it have it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use http::header::HeaderName;
 
-use super::{Compiler, at_route, start};
-use crate::config::file;
+use super::keys::Found;
+use super::{Compiler, at_route};
+use crate::config::file::{self, Credential};
 use crate::config::located::Located;
-use crate::config::model::{Jwt, Route};
-use crate::config::units::Secret;
-
-/// HS256 wants a key of at least the size of its hash (RFC 7518, section 3.2).
-const STRONG_SECRET_BYTES: usize = 32;
+use crate::config::model::{Auth, Jwt, Route, Tls};
 
 impl Compiler<'_> {
-    pub(super) fn claims_to_headers(&mut self, written: &file::Jwt) -> Vec<(String, HeaderName)> {
-        let pairs = written.claims_to_headers.iter();
-        pairs.filter_map(|(claim, header)| Some((claim.clone(), self.identity_header(claim, header)?))).collect()
+    /// What tells users, and the headers that say who they are, whether or not any route asks for that.
+    pub(super) fn auth(&mut self, written: &file::Auth) -> (Auth, Vec<HeaderName>) {
+        let default = [Located::default()];
+        let blocks: &[Located<file::Jwt>] = if written.jwt.is_empty() { &default } else { &written.jwt };
+        let (mut jwt, mut headers) = (Vec::new(), Vec::new());
+        for block in blocks {
+            let (path, is_one_of_many) = match blocks.len() {
+                1 => ("auth.jwt".to_owned(), false),
+                _ => (format!("auth.jwt[{}]", block.index), true),
+            };
+            let mapped = self.claims_to_headers(block, &path);
+            headers.extend(mapped.iter().map(|(_, header)| header.clone()));
+            jwt.extend(self.jwt(block, &path, is_one_of_many, mapped));
+        }
+        if blocks.len() > 1 {
+            self.each_has_its_issuer(blocks);
+        }
+        let auth = Auth {
+            jwt,
+            api_keys: self.api_keys(written.api_keys.as_ref()),
+            client_certificate: Some(written.client_certificate.unwrap_or_default()),
+            idle_claims: Vec::new(),
+        };
+        (auth, headers)
     }
 
-    pub(super) fn jwt(&mut self, written: &file::Jwt, claims_to_headers: Vec<(String, HeaderName)>) -> Option<Jwt> {
-        if let Some(list) = written.algorithms.as_ref().filter(|list| list.is_empty())
-            && !self.told_of("auth.jwt.algorithms")
-        {
-            self.error(list.at, "auth.jwt.algorithms", "the list is empty; write [HS256] or leave it out");
-        }
-        let secret = match &written.secret {
-            Some(secret) if !secret.reveal().is_empty() => Some((secret.at, secret.value.clone())),
-            _ => self.variable("JWT_SECRET").map(|secret| (start(), Secret::new(secret))),
-        };
-        let (at, secret) = secret?;
-        if secret.reveal().len() < STRONG_SECRET_BYTES {
-            self.warn(at, "auth.jwt.secret", format!(
-                "the secret has {} bytes and can be guessed; HS256 wants at least {STRONG_SECRET_BYTES} (RFC 7518, 3.2), `openssl rand -base64 48` makes a good one",
-                secret.reveal().len(),
-            ));
-        }
+    fn claims_to_headers(&mut self, written: &file::Jwt, path: &str) -> Vec<(String, HeaderName)> {
+        let pairs = written.claims_to_headers.iter();
+        let mut header =
+            |(claim, header): (&String, _)| Some((claim.clone(), self.identity_header(path, claim, header)?));
+        pairs.filter_map(&mut header).collect()
+    }
+
+    fn jwt(
+        &mut self,
+        written: &Located<file::Jwt>,
+        path: &str,
+        is_one_of_many: bool,
+        claims_to_headers: Vec<(String, HeaderName)>,
+    ) -> Option<Jwt> {
+        let Found { source, keys, algorithms } = self.keys(written, path, is_one_of_many)?;
         Some(Jwt {
-            secret,
+            source,
+            keys,
+            algorithms,
             user_id_claim: written.user_id_claim.clone().unwrap_or_else(|| "userId".into()),
-            issuer: written.issuer.0.clone(),
+            issuer: written.issuer.iter().map(|issuer| issuer.value.clone()).collect(),
             audience: written.audience.0.clone(),
             leeway: written.leeway.map_or(Duration::ZERO, |leeway| leeway.0),
             required_claims: written.required_claims.0.clone(),
+            roles_claim: written.roles_claim.clone().unwrap_or_else(|| "roles".into()),
             claims_to_headers,
         })
     }
 
+    /// Tokens say whose they are, and that has to lead to one block.
+    fn each_has_its_issuer(&mut self, blocks: &[Located<file::Jwt>]) {
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        for block in blocks {
+            let path = format!("auth.jwt[{}].issuer", block.index);
+            if block.issuer.is_empty() && !self.told_of(&path) {
+                self.error(
+                    block.at,
+                    &path,
+                    "where there are several blocks, tokens are told by their issuer; write one",
+                );
+            }
+            for issuer in block.issuer.iter() {
+                if let Some(first) = seen.insert(&issuer.value, block.index) {
+                    let message = format!("{} is the issuer of auth.jwt[{first}] already; write it once", issuer.value);
+                    self.error(issuer.at, &path, message);
+                }
+            }
+        }
+    }
+
     /// A header that a claim may be sent in: one that the gateway can take away from clients.
-    fn identity_header(&mut self, claim: &str, header: &Located<String>) -> Option<HeaderName> {
+    fn identity_header(&mut self, path: &str, claim: &str, header: &Located<String>) -> Option<HeaderName> {
+        self.header_for(&format!("{path}.claimsToHeaders.{claim}"), claim, header)
+    }
+
+    /// A header without a meaning of its own, for `what`.
+    pub(super) fn header_for(&mut self, path: &str, what: &str, header: &Located<String>) -> Option<HeaderName> {
         const TAKEN: [&str; 14] = [
             "authorization",
             "connection",
@@ -65,14 +111,13 @@ impl Compiler<'_> {
             "x-user-id",
             "x-forwarded-for",
         ];
-        let path = format!("auth.jwt.claimsToHeaders.{claim}");
         match HeaderName::try_from(header.value.as_str()) {
             Ok(name) if !TAKEN.contains(&name.as_str()) && !name.as_str().starts_with("x-forwarded-") => Some(name),
             Ok(name) => {
                 self.error(
                     header.at,
                     path,
-                    format!("the header {name} has a meaning of its own; choose another such as x-{claim}"),
+                    format!("the header {name} has a meaning of its own; choose another such as x-{what}"),
                 );
                 None
             }
@@ -87,14 +132,42 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn secret_is_there(&mut self, jwt: &Option<Jwt>, written: &[Located<file::Route>], routes: &[Route]) {
-        let needs = written.iter().zip(routes).find(|(_, route)| route.plugins.auth);
-        // A secret that is there and wrong has been told of already.
-        if let (None, Some((written, _)), false) = (jwt, needs, self.told_of("auth")) {
-            let at = written.plugins.auth.as_ref().map_or(written.at, |auth| auth.at);
-            let what = "this route needs tokens, and there is no secret to check them with";
-            let right = "set the environment variable JWT_SECRET (or auth.jwt.secret)";
-            self.error(at, format!("{}.plugins.auth", at_route(written)), format!("{what}; {right}"));
+    /// What routes go by has to be known.
+    pub(super) fn credentials_are_there(
+        &mut self,
+        auth: &Auth,
+        tls: Option<&Tls>,
+        written: &[Located<file::Route>],
+        routes: &[Route],
+    ) {
+        let asks = tls.is_some_and(|tls| tls.clients.is_some());
+        // What is there and wrong has been told of already.
+        for (way, is_there, place, message) in [
+            (
+                Credential::Jwt,
+                !auth.jwt.is_empty(),
+                "auth",
+                "this route needs tokens, and there is no secret to check them with; set the environment variable JWT_SECRET (or auth.jwt.secret)",
+            ),
+            (
+                Credential::ApiKey,
+                auth.api_keys.is_some(),
+                "auth.apiKeys",
+                "this route takes API keys, and there are none; write auth.apiKeys",
+            ),
+            (
+                Credential::ClientCertificate,
+                asks,
+                "tls",
+                "this route goes by certificates of clients, and they are asked for none; write tls.clientCaFile",
+            ),
+        ] {
+            let goes_by = |route: &Route| route.plugins.auth.as_ref().is_some_and(|policy| policy.by.contains(&way));
+            let needs = written.iter().zip(routes).find(|(_, route)| goes_by(route));
+            if let (false, Some((written, _)), false) = (is_there, needs, self.told_of(place)) {
+                let at = written.plugins.auth.as_ref().map_or(written.at, |auth| auth.at);
+                self.error(at, format!("{}.plugins.auth", at_route(written)), message);
+            }
         }
     }
 }

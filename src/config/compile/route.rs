@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::{Compiler, at_route, split};
-use crate::config::file::{self, Policies, Switch};
+use crate::config::file::{self, Policies};
 use crate::config::located::Located;
-use crate::config::model::{Limits, Plugins, Route, Target};
+use crate::config::model::{ForwardAuth, Limits, Plugins, Route, Target};
+use crate::downstream::headers::X_USER_ID;
 
 impl Compiler<'_> {
     pub(super) fn route(&mut self, written: &Located<file::Route>, defaults: &Policies, limits: &Limits) -> Route {
@@ -19,7 +20,13 @@ impl Compiler<'_> {
         let timeouts = self.timeouts(timeouts, &place(written.timeouts.is_some(), "timeouts"));
         let limit = written.plugins.rate_limit.as_ref().or(defaults.plugins.rate_limit.as_ref());
         let auth = written.plugins.auth.as_ref().or(defaults.plugins.auth.as_ref());
-        let auth = auth.is_some_and(|auth| matches!(auth.value, Switch::On(_)));
+        let policy = self.policy(auth, &place(written.plugins.auth.is_some(), "plugins.auth"));
+        let asked = written.plugins.forward_auth.as_ref().or(defaults.plugins.forward_auth.as_ref());
+        let forward_auth =
+            self.forward_auth(asked, &place(written.plugins.forward_auth.is_some(), "plugins.forwardAuth"));
+        // Of whom it names, if it is to name anybody.
+        let is_named = |asked: &ForwardAuth| asked.response_headers.contains(&X_USER_ID);
+        let auth = policy.is_some() || forward_auth.as_ref().is_some_and(is_named);
         let balance = self.balance(
             written.balance.as_ref().or(defaults.balance.as_ref()),
             &place(written.balance.is_some(), "balance"),
@@ -61,7 +68,8 @@ impl Compiler<'_> {
             timeouts,
             breaker,
             plugins: Plugins {
-                auth,
+                auth: policy,
+                forward_auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),
             },
         }

@@ -6,7 +6,7 @@ use crate::config::units::{Count, Size};
 
 /// `limits:` at the top level: what a client may ask of the gateway.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { maxBody: 10MiB }")]
 pub struct Limits {
     /// Bytes of a body. Default: any number, since bodies are passed on as they come.
     pub max_body: Option<OrOff<Size>>,
@@ -32,7 +32,7 @@ pub struct Limits {
 
 /// `limits:` of a route.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { maxBody: 10MiB }")]
 pub struct RouteLimits {
     /// Bytes of a body. Default: those of the gateway's `limits`.
     pub max_body: Option<OrOff<Size>>,

@@ -10,7 +10,11 @@ use crate::config::units::{ListenAddress, Port};
 
 /// `tls:`
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { certificates: [{ certFile: cert.pem, keyFile: key.pem }] }"
+)]
 pub struct Tls {
     /// Where to listen; one address or a list. Default: `0.0.0.0:8443`.
     pub listen: Option<OneOrMany<Located<ListenAddress>>>,
@@ -28,7 +32,11 @@ pub struct Tls {
 
 /// One of `tls.certificates`.
 #[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { certFile: cert.pem, keyFile: key.pem }"
+)]
 pub struct CertificateFiles {
     /// The certificate of the server and after it that of its issuer, as PEM.
     pub cert_file: Located<String>,
@@ -65,7 +73,11 @@ impl<'de> Deserialize<'de> for MinVersion {
 
 /// `redirect:`, an address, or a block.
 #[derive(Clone, Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { listen: 0.0.0.0:8080, port: 443 }"
+)]
 pub struct RedirectBlock {
     /// Where plain HTTP comes.
     pub listen: ListenAddress,

@@ -4,7 +4,7 @@ use crate::config::located::Located;
 
 /// `upstreamTls:`
 #[derive(Clone, Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { caFile: ca.pem }")]
 pub struct UpstreamTls {
     /// The authorities that targets' certificates may come from, as PEM. Default: those of the system.
     pub ca_file: Option<Located<String>>,

@@ -137,29 +137,6 @@ pub fn one<S: Serializer>(serializer: S, key: &str, value: &impl Serialize) -> R
     serializer.collect_map([(key, value)])
 }
 
-/// A choice with one word so far; the others that are known are answered with "not available yet".
-macro_rules! choice {
-    ($(#[$doc:meta])* $type:ident { $(#[$value_doc:meta])* $value:ident = $word:literal } later $later:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $type { $(#[$value_doc])* $value }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let later: &[&str] = &$later;
-                match String::deserialize(deserializer)?.as_str() {
-                    $word => Ok($type::$value),
-                    word if later.contains(&word) => {
-                        Err(D::Error::custom(format!("\"{word}\" is not available yet; write \"{}\"", $word)))
-                    }
-                    word => Err(D::Error::unknown_variant(word, &[$word])),
-                }
-            }
-        }
-    };
-}
-pub(super) use choice;
-
 /// A block, or a word for on or off.
 #[derive(Clone, Debug)]
 pub enum Switch<T> {

@@ -18,7 +18,7 @@ impl Clock {
 }
 
 /// RFC 3339, in UTC, to the millisecond.
-pub(super) fn timestamp(at: SystemTime) -> String {
+pub(crate) fn timestamp(at: SystemTime) -> String {
     match jiff::Timestamp::try_from(at) {
         Ok(timestamp) => format!("{timestamp:.3}"),
         Err(_) => "-".to_owned(),

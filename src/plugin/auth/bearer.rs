@@ -26,10 +26,21 @@ pub fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     }
     match token.trim_start_matches(' ') {
         "" => Err(Refusal::TokenMissing),
-        token if token.len() > MAX_TOKEN_BYTES => Err(Refusal::TokenInvalid("The token is longer than 8 KiB.")),
-        token if token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b)) => Ok(token),
-        _ => Err(Refusal::TokenInvalid("The token has characters that no token has.")),
+        token => check(token.as_bytes()),
     }
+}
+
+/// The same bytes as text, if they may be a token.
+///
+/// # Errors
+/// They are too many, or not of those that tokens are made of.
+pub fn check(token: &[u8]) -> Result<&str, Refusal> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(Refusal::TokenInvalid("The token is longer than 8 KiB."));
+    }
+    let is_good = token.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b));
+    let text = std::str::from_utf8(token).ok().filter(|_| is_good);
+    text.ok_or(Refusal::TokenInvalid("The token has characters that no token has."))
 }
 
 #[cfg(test)]

@@ -28,6 +28,33 @@ impl Claims {
         }
     }
 
+    /// Whether they grant it: a scope in `scope` or `scp`, one of words or of a list; a role in the claim of that name,
+    /// or where its dots lead.
+    fn grants(&self, grant: &Grant, roles_claim: &str) -> bool {
+        let holds = |value: &Value, word: &str, is_scope: bool| match value {
+            Value::String(text) if is_scope => text.split(' ').any(|one| one == word),
+            Value::String(text) => text == word,
+            Value::Array(list) => list.iter().any(|one| one == word),
+            _ => false,
+        };
+        match grant {
+            Grant::Scope(scope) => {
+                ["scope", "scp"].iter().filter_map(|name| self.0.get(*name)).any(|value| holds(value, scope, true))
+            }
+            Grant::Role(role) => self.at(roles_claim).is_some_and(|value| holds(value, role, false)),
+        }
+    }
+
+    /// The claim of that name (which may well be a URL), or where the dots in it lead.
+    fn at(&self, name: &str) -> Option<&Value> {
+        let led = || {
+            let mut steps = name.split('.');
+            let first = self.0.get(steps.next()?)?;
+            steps.try_fold(first, |value, step| value.get(step))
+        };
+        self.0.get(name).or_else(led)
+    }
+
     /// Those of `names`; `None` if there is none of them.
     fn keep(&self, names: &[String]) -> Option<Self> {
         let kept = names.iter().filter_map(|name| Some((name.clone(), self.0.get(name)?.clone())));
@@ -51,8 +78,21 @@ pub struct Rules {
     pub required: Vec<String>,
     /// Claims to send upstream, and in which header.
     pub headers: Vec<(String, FieldName)>,
+    /// The claim with the user's roles; a dot leads into a block.
+    pub roles_claim: String,
+    /// What routes ask for.
+    pub grants: Vec<Grant>,
     /// Claims that limits go by.
     pub kept: Vec<String>,
+}
+
+/// What a token may allow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grant {
+    /// This scope.
+    Scope(String),
+    /// What this role does.
+    Role(String),
 }
 
 /// Who a token says the user is, and when that is to be believed.
@@ -64,6 +104,8 @@ pub struct Identity {
     pub headers: Vec<(FieldName, HeaderValue)>,
     /// The claims that limits go by.
     pub claims: Option<Arc<Claims>>,
+    /// What of that which routes ask for is granted.
+    pub grants: Vec<Grant>,
     /// When the token is good.
     pub life: Life,
 }
@@ -93,13 +135,24 @@ impl Life {
     }
 }
 
+/// The token names an issuer that is none of those that are accepted, or none at all.
+pub const OTHER_ISSUER: Refusal = Refusal::TokenInvalid("The token is of another issuer.");
+
 impl Rules {
+    /// Whether `claims` are to be those of an issuer of these.
+    pub fn is_of(&self, claims: &Claims) -> bool {
+        let named = claims.0.get("iss").and_then(Value::as_str);
+        named.is_some_and(|named| self.issuer.iter().any(|issuer| issuer == named))
+    }
+
     /// Checks everything about `claims` that does not depend on the time.
     ///
     /// # Errors
     /// What is wrong with them.
     pub fn check(&self, claims: &Claims) -> Result<Identity, Refusal> {
         let kept = claims.keep(&self.kept).map(Arc::new);
+        let grants = self.grants.iter().filter(|grant| claims.grants(grant, &self.roles_claim)).cloned().collect();
+        let is_of_issuer = self.issuer.is_empty() || self.is_of(claims);
         let claims = &claims.0;
         if self.required.iter().any(|name| claims.get(name).is_none_or(Value::is_null)) {
             return Err(Refusal::TokenInvalid("The token lacks a claim that is required here."));
@@ -109,8 +162,8 @@ impl Rules {
             begins: time(claims, "nbf")?.map(|nbf| nbf - leeway),
             ends: time(claims, "exp")?.map(|exp| exp + leeway),
         };
-        if !self.issuer.is_empty() && !names(claims.get("iss"), &self.issuer) {
-            return Err(Refusal::TokenInvalid("The token is of another issuer."));
+        if !is_of_issuer {
+            return Err(OTHER_ISSUER);
         }
         if !self.audience.is_empty() && !names(claims.get("aud"), &self.audience) {
             return Err(Refusal::TokenInvalid("The token is for another audience."));
@@ -124,7 +177,7 @@ impl Rules {
             .map(|(header, value)| header_value(value).map(|value| (header.clone(), value)))
             .collect::<Option<_>>()
             .ok_or(Refusal::TokenInvalid("A claim of the token is no plain text or whole number."))?;
-        Ok(Identity { user_id, headers, claims: kept, life })
+        Ok(Identity { user_id, headers, claims: kept, grants, life })
     }
 }
 
@@ -279,6 +332,7 @@ mod tests {
             ("iss", json!("you")),
             ("iss", json!(null)),
             ("iss", json!(7)),
+            ("iss", json!(["me"])),
             ("aud", json!("web")),
             ("aud", json!([])),
             ("aud", json!({"api": 1})),
@@ -309,6 +363,32 @@ mod tests {
         assert_eq!(absent.headers, []);
         let evil = rules.check(&claims(json!({"sub": "u", "tenant": "a\nb"})));
         assert!(matches!(evil, Err(Refusal::TokenInvalid(_))));
+    }
+
+    #[test]
+    fn scopes_and_roles_are_found_where_issuers_put_them() {
+        let granted = |value: Value, roles_claim: &str| {
+            let grants = vec![Grant::Scope("read".into()), Grant::Role("admin".into())];
+            let rules = Rules { grants: grants.clone(), roles_claim: roles_claim.into(), ..rules() };
+            let found = rules.check(&claims(value)).expect("good").grants;
+            (found.contains(&grants[0]), found.contains(&grants[1]))
+        };
+        for (value, roles_claim, expected) in [
+            (json!({"sub": "u", "scope": "write read", "roles": ["admin"]}), "roles", (true, true)),
+            (json!({"sub": "u", "scp": ["write", "read"], "roles": "admin"}), "roles", (true, true)),
+            (
+                json!({"sub": "u", "scp": "read", "realm_access": {"roles": ["x", "admin"]}}),
+                "realm_access.roles",
+                (true, true),
+            ),
+            (json!({"sub": "u", "https://a.test/roles": ["admin"]}), "https://a.test/roles", (false, true)),
+            (json!({"sub": "u", "scope": "reads write", "roles": "not admin"}), "roles", (false, false)),
+            (json!({"sub": "u", "scope": {"read": true}, "roles": {"admin": true}}), "roles", (false, false)),
+            (json!({"sub": "u", "scope": "READ", "realm_access": "admin"}), "realm_access.roles", (false, false)),
+            (json!({"sub": "u", "scope": "", "scp": null}), "realm_access.roles", (false, false)),
+        ] {
+            assert_eq!(granted(value.clone(), roles_claim), expected, "{value}");
+        }
     }
 
     #[test]

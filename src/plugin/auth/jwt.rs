@@ -1,21 +1,24 @@
-//! Signatures of tokens, checked and made. What the claims are worth is [`super::claims`]' affair.
+//! Tokens, checked and made. Which keys sign them is [`super::key`]'s affair, what their claims are worth
+//! [`super::claims`]'.
 //!
 //! Clients send the same token with many requests. A token whose signature has been checked is remembered,
 //! whole, so that it is known again without being checked again; the time is looked at every time. Tokens
 //! that are no good are not remembered: nobody without a key can push out those that are.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::dangerous::insecure_decode_claims;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
-use super::claims::{Claims, Identity, Rules};
+use super::claims::{Claims, Grant, Identity, OTHER_ISSUER, Rules};
+use super::key::{Keys, Kind, Mismatch};
+use super::remote::{Current, Remote};
 use crate::config::Jwt;
+use crate::config::units::Secret;
 use crate::refusal::Refusal;
 
 /// Bytes of tokens that are remembered: of the usual size, some 20,000 tokens.
@@ -25,105 +28,207 @@ const ENTRY_BYTES: u64 = 160;
 /// And what claims take beside their text, if any are kept.
 const KEPT_BYTES: u64 = 800;
 
-/// Checks tokens. Key and algorithm come from the config; what a token's header says of its algorithm can
+/// Checks tokens. Keys and their algorithms come from the config; what a token's header says of them can
 /// only agree or be refused.
 pub struct Verifier {
-    key: DecodingKey,
-    validation: Validation,
+    issuers: Vec<Issuer>,
+    known: Cache<Box<str>, Known, Size>,
+}
+
+/// What of tokens anything goes by.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Claims.
+    pub claims: Vec<String>,
+    /// Scopes and roles.
+    pub grants: Vec<Grant>,
+}
+
+/// One issuer of tokens.
+struct Issuer {
+    source: Source,
     rules: Rules,
-    known: Cache<Box<str>, Arc<Identity>, Size>,
+}
+
+/// Where the keys are from.
+enum Source {
+    Fixed(Arc<Current>),
+    Remote(Arc<Remote>),
+}
+
+/// A token whose signature was good with the keys of this issuer and generation.
+#[derive(Clone)]
+struct Known {
+    identity: Arc<Identity>,
+    issuer: usize,
+    generation: u64,
+}
+
+/// Why a token is not good.
+enum Denied<'v> {
+    /// This is why.
+    For(Refusal),
+    /// It names a key that this issuer may have by now.
+    UnknownKey(&'v Remote),
+}
+
+impl From<Refusal> for Denied<'_> {
+    fn from(refusal: Refusal) -> Self {
+        Denied::For(refusal)
+    }
 }
 
 #[derive(Clone)]
 struct Size;
 
-impl Weighter<Box<str>, Arc<Identity>> for Size {
-    fn weight(&self, token: &Box<str>, identity: &Arc<Identity>) -> u64 {
-        let claims = if identity.claims.is_some() { KEPT_BYTES + token.len() as u64 } else { 0 };
+impl Weighter<Box<str>, Known> for Size {
+    fn weight(&self, token: &Box<str>, known: &Known) -> u64 {
+        let claims = if known.identity.claims.is_some() { KEPT_BYTES + token.len() as u64 } else { 0 };
         token.len() as u64 + ENTRY_BYTES + claims
     }
 }
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier").field("rules", &self.rules).finish_non_exhaustive()
+        let rules: Vec<&Rules> = self.issuers.iter().map(|issuer| &issuer.rules).collect();
+        f.debug_struct("Verifier").field("rules", &rules).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    fn new(config: &Jwt, now: Instant) -> Self {
+        match config.source.place() {
+            Some(place) => Source::Remote(Arc::new(Remote::new(place, config.algorithms.clone(), now))),
+            None => Source::Fixed(Arc::new(Current { keys: config.keys.clone(), generation: 1 })),
+        }
+    }
+
+    fn current(&self) -> Arc<Current> {
+        match self {
+            Source::Fixed(current) => current.clone(),
+            Source::Remote(remote) => remote.current(),
+        }
+    }
+
+    fn denied(&self, mismatch: Mismatch) -> Denied<'_> {
+        match (mismatch, self) {
+            (Mismatch::UnknownKey, Source::Remote(remote)) => Denied::UnknownKey(remote),
+            _ => Denied::For(refusal(mismatch)),
+        }
+    }
+}
+
+impl Issuer {
+    fn new(config: &Jwt, wanted: &Wanted, now: Instant) -> Self {
+        let headers = config.claims_to_headers.iter().map(|(claim, name)| (claim.clone(), name.clone().into()));
+        let rules = Rules {
+            user_id_claim: config.user_id_claim.clone(),
+            issuer: config.issuer.clone(),
+            audience: config.audience.clone(),
+            leeway: config.leeway,
+            required: config.required_claims.clone(),
+            headers: headers.collect(),
+            roles_claim: config.roles_claim.clone(),
+            grants: wanted.grants.clone(),
+            kept: wanted.claims.clone(),
+        };
+        Issuer { source: Source::new(config, now), rules }
+    }
+
+    fn read(&self, token: &str, keys: &Keys) -> Result<Identity, Denied<'_>> {
+        let token = keys.read(token).map_err(|mismatch| self.source.denied(mismatch))?;
+        // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
+        if token.header.crit.is_some() {
+            return Err(Refusal::TokenInvalid("The token needs extensions that are not supported.").into());
+        }
+        Ok(self.rules.check(&token.claims)?)
     }
 }
 
 impl Verifier {
-    /// A verifier for what `config` says, that remembers the claims named in `kept`.
-    pub fn new(config: &Jwt, kept: Vec<String>) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        // Only the signature is left to the library: times and names are checked by `Rules`, by the
-        // caller's clock and to the letter of RFC 7519 (`exp` itself is too late).
-        validation.required_spec_claims = HashSet::new();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
+    /// A verifier for what `config` says of each issuer as it begins at `now`, that remembers what is `wanted`.
+    pub fn new(config: &[Jwt], wanted: &Wanted, now: Instant) -> Self {
         Verifier {
-            key: DecodingKey::from_secret(config.secret.reveal().as_bytes()),
-            validation,
-            rules: Rules {
-                user_id_claim: config.user_id_claim.clone(),
-                issuer: config.issuer.clone(),
-                audience: config.audience.clone(),
-                leeway: config.leeway,
-                required: config.required_claims.clone(),
-                headers: config
-                    .claims_to_headers
-                    .iter()
-                    .map(|(claim, name)| (claim.clone(), name.clone().into()))
-                    .collect(),
-                kept,
-            },
+            issuers: config.iter().map(|jwt| Issuer::new(jwt, wanted, now)).collect(),
             known: Cache::with_weighter(1_024, REMEMBERED_BYTES, Size),
         }
     }
 
-    /// Who `token` says the user is, if it is good at `now`.
+    /// The keys that have to be fetched.
+    pub fn remotes(&self) -> impl Iterator<Item = &Arc<Remote>> {
+        self.issuers.iter().filter_map(|issuer| match &issuer.source {
+            Source::Remote(remote) => Some(remote),
+            Source::Fixed(_) => None,
+        })
+    }
+
+    /// Who `token` says the user is, if it is good at `wall`. Its issuer may have to be asked for newer keys, which
+    /// depends on `now`.
     ///
     /// # Errors
     /// Why it is not.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Identity>, Refusal> {
-        let identity = match self.known.get(token) {
-            Some(identity) => identity,
-            None => {
-                let identity = Arc::new(self.read(token)?);
-                self.known.insert(token.into(), identity.clone());
-                identity
-            }
+    pub async fn verify(&self, token: &str, now: Instant, wall: SystemTime) -> Result<Arc<Identity>, Refusal> {
+        let found = match self.check(token, wall) {
+            Err(Denied::UnknownKey(remote)) if remote.doubt(now).await => self.check(token, wall),
+            found => found,
         };
-        identity.life.covers(now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))?;
+        found.map_err(|denied| match denied {
+            Denied::For(refusal) => refusal,
+            Denied::UnknownKey(_) => refusal(Mismatch::UnknownKey),
+        })
+    }
+
+    /// The same by the keys that are known.
+    fn check(&self, token: &str, wall: SystemTime) -> Result<Arc<Identity>, Denied<'_>> {
+        let identity = match self.known.get(token) {
+            // A token outlives no key that it is signed with.
+            Some(known) if known.generation == self.issuers[known.issuer].source.current().generation => known.identity,
+            _ => self.read(token)?,
+        };
+        identity.life.covers(wall.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO))?;
         Ok(identity)
     }
 
-    fn read(&self, token: &str) -> Result<Identity, Refusal> {
-        let token = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(|e| reason(e.kind()))?;
-        // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
-        if token.header.crit.is_some() {
-            return Err(Refusal::TokenInvalid("The token needs extensions that are not supported."));
+    fn read(&self, token: &str) -> Result<Arc<Identity>, Denied<'_>> {
+        let (nth, issuer) = self.issuer(token)?;
+        let current = issuer.source.current();
+        if current.generation == 0 {
+            return Err(Refusal::KeysUnavailable.into());
         }
-        self.rules.check(&token.claims)
+        let identity = Arc::new(issuer.read(token, &current.keys)?);
+        let known = Known { identity: identity.clone(), issuer: nth, generation: current.generation };
+        self.known.insert(token.into(), known);
+        Ok(identity)
+    }
+
+    /// Who is to have made a token: the only one, or whom it names. That it is true is for its signature to say.
+    fn issuer(&self, token: &str) -> Result<(usize, &Issuer), Refusal> {
+        if let [only] = self.issuers.as_slice() {
+            return Ok((0, only));
+        }
+        let claims = insecure_decode_claims::<Claims>(token).map_err(|_| refusal(Mismatch::Malformed))?;
+        let mut all = self.issuers.iter().enumerate();
+        all.find(|(_, issuer)| issuer.rules.is_of(&claims)).ok_or(OTHER_ISSUER)
     }
 }
 
-fn reason(kind: &ErrorKind) -> Refusal {
-    Refusal::TokenInvalid(match kind {
-        ErrorKind::InvalidSignature => "The token's signature does not match.",
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-            "The token is signed with an algorithm that is not accepted here."
-        }
-        _ => "The token is no JWT.",
+fn refusal(mismatch: Mismatch) -> Refusal {
+    Refusal::TokenInvalid(match mismatch {
+        Mismatch::Signature => "The token's signature does not match.",
+        Mismatch::Algorithm => "The token is signed with an algorithm that is not accepted here.",
+        Mismatch::UnknownKey => "The token is signed with a key that is not known.",
+        Mismatch::Malformed => "The token is no JWT.",
     })
 }
 
-/// Signs `claims` as the config says.
+/// Signs `claims` with `secret` as the config says, that is with its first algorithm.
 ///
 /// # Errors
 /// The library's reason, should it refuse.
-pub fn sign(config: &Jwt, claims: &Map<String, Value>) -> Result<String, String> {
-    let key = EncodingKey::from_secret(config.secret.reveal().as_bytes());
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).map_err(|e| e.to_string())
+pub fn sign(config: &Jwt, secret: &Secret, claims: &Map<String, Value>) -> Result<String, String> {
+    let algorithm = *Kind::Secret.choose(&config.algorithms).first().unwrap_or(&Algorithm::HS256);
+    let key = EncodingKey::from_secret(secret.reveal().as_bytes());
+    jsonwebtoken::encode(&Header::new(algorithm), claims, &key).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -131,29 +236,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::units::Secret;
-
     const SECRET: &str = "a-secret-of-thirty-two-bytes-or-more";
 
     fn config(secret: &str) -> Jwt {
-        Jwt {
-            secret: Secret::new(secret),
-            user_id_claim: "userId".into(),
-            issuer: Vec::new(),
-            audience: Vec::new(),
-            leeway: Duration::ZERO,
-            required_claims: Vec::new(),
-            claims_to_headers: Vec::new(),
-        }
+        Jwt::with_secret(Secret::new(secret))
+    }
+
+    fn verifier() -> Verifier {
+        Verifier::new(&[config(SECRET)], &Wanted::default(), Instant::now())
+    }
+
+    /// What needs no issuer to be asked.
+    fn check(verifier: &Verifier, token: &str, wall: SystemTime) -> Result<Arc<Identity>, Refusal> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(verifier.verify(token, Instant::now(), wall))
     }
 
     fn verify(token: &str) -> Result<Arc<Identity>, Refusal> {
-        Verifier::new(&config(SECRET), Vec::new()).verify(token, UNIX_EPOCH + Duration::from_secs(1_000))
+        check(&verifier(), token, UNIX_EPOCH + Duration::from_secs(1_000))
     }
 
     fn token(secret: &str, claims: Value) -> String {
         let Value::Object(claims) = claims else { panic!("an object") };
-        sign(&config(secret), &claims).expect("signed")
+        sign(&config(secret), &Secret::new(secret), &claims).expect("signed")
     }
 
     /// A token with a header of one's own, signed properly.
@@ -194,28 +299,28 @@ mod tests {
 
     #[test]
     fn a_token_that_is_known_expires_all_the_same_and_one_that_is_no_good_is_not_known() {
-        let verifier = Verifier::new(&config(SECRET), Vec::new());
+        let verifier = verifier();
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let good = token(SECRET, json!({"sub": "u", "nbf": 1_000, "exp": 2_000}));
-        assert!(matches!(verifier.verify(&good, at(999)), Err(Refusal::TokenInvalid(_))));
-        let first = verifier.verify(&good, at(1_000)).expect("good");
-        let second = verifier.verify(&good, at(1_999)).expect("good still");
+        assert!(matches!(check(&verifier, &good, at(999)), Err(Refusal::TokenInvalid(_))));
+        let first = check(&verifier, &good, at(1_000)).expect("good");
+        let second = check(&verifier, &good, at(1_999)).expect("good still");
         assert!(Arc::ptr_eq(&first, &second), "it was checked twice");
-        assert_eq!(verifier.verify(&good, at(2_000)), Err(Refusal::TokenExpired));
+        assert_eq!(check(&verifier, &good, at(2_000)), Err(Refusal::TokenExpired));
         let forged = token("another-secret", json!({"sub": "u"}));
-        assert!(verifier.verify(&forged, at(1_000)).is_err());
+        assert!(check(&verifier, &forged, at(1_000)).is_err());
         assert_eq!(verifier.known.len(), 1);
         let tampered = format!("{}A", &good[..good.len() - 1]);
-        assert!(verifier.verify(&tampered, at(1_000)).is_err());
+        assert!(check(&verifier, &tampered, at(1_000)).is_err());
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let verifier = Verifier::new(&config(SECRET), Vec::new());
+        let verifier = verifier();
         let filler = "x".repeat(7_000);
         for n in 0..3_000 {
             let token = token(SECRET, json!({"sub": n, "filler": filler}));
-            assert!(verifier.verify(&token, UNIX_EPOCH).is_ok());
+            assert!(check(&verifier, &token, UNIX_EPOCH).is_ok());
         }
         assert!(verifier.known.weight() <= REMEMBERED_BYTES, "{} bytes", verifier.known.weight());
         assert!(verifier.known.len() > 500, "{} tokens", verifier.known.len());
@@ -258,8 +363,24 @@ mod tests {
     }
 
     #[test]
+    fn each_issuer_has_keys_of_its_own() {
+        let issuer = |name: &str| Jwt { issuer: vec![name.into()], ..config(&format!("{SECRET} of {name}")) };
+        let verifier = Verifier::new(&[issuer("a"), issuer("b")], &Wanted::default(), Instant::now());
+        let good = |signer: &str, named: Value| {
+            let token = token(&format!("{SECRET} of {signer}"), json!({ "sub": "u", "iss": named }));
+            check(&verifier, &token, UNIX_EPOCH).map(|_| ())
+        };
+        assert_eq!((good("a", json!("a")), good("b", json!("b")), good("b", json!("b"))), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(good("a", json!("b")), Err(Refusal::TokenInvalid("The token's signature does not match.")));
+        for named in [json!("c"), json!(null), json!(["a"])] {
+            assert_eq!(good("a", named.clone()), Err(OTHER_ISSUER), "{named}");
+        }
+        assert_eq!(check(&verifier, "a.b.c", UNIX_EPOCH), Err(Refusal::TokenInvalid("The token is no JWT.")));
+    }
+
+    #[test]
     fn neither_key_nor_secret_is_in_the_debug_output() {
-        let shown = format!("{:?} {:?}", Verifier::new(&config(SECRET), Vec::new()), config(SECRET));
+        let shown = format!("{:?} {:?}", verifier(), config(SECRET));
         assert!(!shown.contains(SECRET), "{shown}");
     }
 }

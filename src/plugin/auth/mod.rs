@@ -1,26 +1,110 @@
-//! `auth: true`: a valid token, or 401.
+//! `auth:` of a route: who the user is by a token, a key or a certificate, or 401.
 
+pub mod api_keys;
 pub mod bearer;
 pub mod claims;
+pub mod jwks;
 pub mod jwt;
+pub mod key;
+pub mod pem;
+pub mod place;
+pub mod remote;
+pub mod schedule;
+#[cfg(test)]
+mod tests;
+pub mod way;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderValue;
 
+use self::api_keys::ApiKeys;
+use self::claims::{Grant, Identity};
 use self::jwt::Verifier;
+use self::place::TokenFrom;
+use self::way::Way;
 use super::{Plugin, Request};
+use crate::config::{AuthPolicy, CertificateName, Credential};
 use crate::refusal::Refusal;
 
-/// Checks `Authorization: Bearer` and notes who the user is.
+/// Looks for credentials, and notes who the user is.
 #[derive(Debug)]
 pub struct Auth {
-    verifier: std::sync::Arc<Verifier>,
+    /// The first that a request has decides.
+    ways: Vec<Way>,
+    is_optional: bool,
+    /// Where they are if the upstream is not to see them.
+    hidden: Vec<TokenFrom>,
+    needs: Vec<Grant>,
+    /// What those are told who lack something of it.
+    challenge: HeaderValue,
+}
+
+/// What knows users.
+#[derive(Clone, Debug, Default)]
+pub struct Knowers {
+    /// By tokens.
+    pub verifier: Option<Arc<Verifier>>,
+    /// By keys.
+    pub api_keys: Option<Arc<ApiKeys>>,
+    /// By certificates.
+    pub certificate: Option<CertificateName>,
 }
 
 impl Auth {
-    /// Authentication against `verifier`.
-    pub fn new(verifier: std::sync::Arc<Verifier>) -> Self {
-        Auth { verifier }
+    /// Authentication as a route asks for it.
+    pub fn new(policy: &AuthPolicy, knowers: &Knowers) -> Self {
+        let way = |by: &Credential| match by {
+            Credential::Jwt => Some(Way::Jwt(knowers.verifier.clone()?, policy.token_from.0.clone())),
+            Credential::ApiKey => knowers.api_keys.clone().map(Way::ApiKey),
+            Credential::ClientCertificate => knowers.certificate.map(Way::ClientCertificate),
+        };
+        let ways: Vec<Way> = policy.by.iter().filter_map(way).collect();
+        // What is in a URL is in logs.
+        let is_hidden = |place: &TokenFrom| !policy.forward_token || matches!(place, TokenFrom::Query(_));
+        Auth {
+            hidden: ways.iter().filter_map(Way::place).filter(is_hidden).collect(),
+            ways,
+            is_optional: policy.optional,
+            needs: needs(policy).collect(),
+            challenge: challenge(&policy.require_scopes),
+        }
     }
+
+    /// Who sent the request.
+    async fn identify(&self, request: &Request<'_>) -> Result<Option<Arc<Identity>>, Refusal> {
+        for way in &self.ways {
+            if let Some(identity) = way.identify(request).await? {
+                return Ok(Some(identity));
+            }
+        }
+        if self.is_optional { Ok(None) } else { Err(self.missing()) }
+    }
+
+    fn missing(&self) -> Refusal {
+        if let [Way::Jwt(..)] = self.ways.as_slice() {
+            return Refusal::TokenMissing;
+        }
+        let challenges: Vec<&str> = self.ways.iter().map(Way::challenge).collect();
+        // Texts of ours.
+        let challenge = HeaderValue::try_from(challenges.join(", ")).unwrap_or(HeaderValue::from_static("Bearer"));
+        Refusal::CredentialsMissing { challenge }
+    }
+}
+
+/// What a route asks for.
+pub fn needs(policy: &AuthPolicy) -> impl Iterator<Item = Grant> {
+    let scopes = policy.require_scopes.iter().cloned().map(Grant::Scope);
+    scopes.chain(policy.require_roles.iter().cloned().map(Grant::Role))
+}
+
+/// RFC 6750, section 3.1.
+fn challenge(scopes: &[String]) -> HeaderValue {
+    let plain = "Bearer realm=\"aegis\", error=\"insufficient_scope\"";
+    let full = format!("{plain}, scope=\"{}\"", scopes.join(" "));
+    // The config takes no scope that could not stand there.
+    HeaderValue::try_from(full).ok().filter(|_| !scopes.is_empty()).unwrap_or(HeaderValue::from_static(plain))
 }
 
 #[async_trait]
@@ -30,8 +114,11 @@ impl Plugin for Auth {
     }
 
     async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
-        let token = bearer::token(request.headers)?;
-        let identity = self.verifier.verify(token, request.wall)?;
+        let Some(identity) = self.identify(request).await? else { return Ok(()) };
+        if !self.needs.iter().all(|grant| identity.grants.contains(grant)) {
+            return Err(Refusal::InsufficientScope { challenge: self.challenge.clone() });
+        }
+        request.notes.hidden.clone_from(&self.hidden);
         request.notes.user_id = Some(identity.user_id.clone());
         request.notes.claims.clone_from(&identity.claims);
         request.notes.upstream.extend(identity.headers.iter().cloned());

@@ -7,6 +7,7 @@ pub mod dns;
 pub mod front;
 pub mod gateway;
 pub mod grpc;
+pub mod issuer;
 pub mod redis;
 pub mod sentinels;
 pub mod tls;

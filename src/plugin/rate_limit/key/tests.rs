@@ -32,8 +32,12 @@ impl Sent<'_> {
             ..Notes::default()
         };
         look(&Request {
+            id: &HeaderValue::from_static("id"),
+            scheme: "http",
             method: &Method::GET,
             path: "/users",
+            query: None,
+            certificate: None,
             headers: &headers,
             client_ip: self.ip.parse().expect("an address"),
             now: Instant::now(),

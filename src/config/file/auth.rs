@@ -1,0 +1,132 @@
+//! `auth:`
+
+use std::collections::BTreeMap;
+
+use jsonwebtoken::Algorithm;
+
+use crate::config::located::{Located, OneOrMany};
+use crate::config::units::{Period, Secret, Sha256, UserId};
+
+/// `auth:` at the top level.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { jwt: { issuer: https://login.example.com } }"
+)]
+pub struct Auth {
+    /// Tokens in `Authorization: Bearer`; a list where there are several issuers, of which each token names one.
+    #[serde(default)]
+    pub jwt: OneOrMany<Located<Jwt>>,
+    /// Keys that programs show in place of a token.
+    pub api_keys: Option<Located<ApiKeys>>,
+    /// What of a client's certificate is its user. Default: commonName.
+    pub client_certificate: Option<CertificateName>,
+}
+
+/// `auth.apiKeys:`
+#[derive(Debug, serde::Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { keys: [{ user: billing, sha256: 9f86… }] }"
+)]
+pub struct ApiKeys {
+    /// The field that they are in. Default: x-api-key.
+    pub header: Option<Located<String>>,
+    /// The keys.
+    #[serde(default)]
+    pub keys: OneOrMany<Located<ApiKey>>,
+    /// A file of YAML with more of them, under `keys`.
+    pub file: Option<Located<String>>,
+}
+
+/// One entry of `keys:`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { user: billing, sha256: 9f86… }")]
+pub struct ApiKey {
+    /// Whose it is, in `x-user-id`.
+    pub user: UserId,
+    /// The SHA-256 of the key.
+    pub sha256: Sha256,
+    /// Scopes that it has. Default: none.
+    #[serde(default)]
+    pub scopes: OneOrMany<String>,
+    /// Roles that it has. Default: none.
+    #[serde(default)]
+    pub roles: OneOrMany<String>,
+}
+
+/// What a file of keys holds.
+#[derive(Debug, serde::Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { keys: [{ user: billing, sha256: 9f86… }] }"
+)]
+pub struct KeyFile {
+    /// The keys.
+    pub keys: Vec<Located<ApiKey>>,
+}
+
+/// What of a client's certificate is its user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CertificateName {
+    /// The common name of its subject.
+    #[default]
+    CommonName,
+    /// Its first name of DNS.
+    Dns,
+    /// Its first URI.
+    Uri,
+    /// Its first address of mail.
+    Email,
+    /// All of its subject.
+    Subject,
+}
+
+/// `auth.jwt:`
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { issuer: https://login.example.com }"
+)]
+pub struct Jwt {
+    /// The key of HS256, HS384 or HS512. Default: the environment's `JWT_SECRET`, unless there is another key.
+    pub secret: Option<Located<Secret>>,
+    /// A file with that key.
+    pub secret_file: Option<Located<String>>,
+    /// In place of a secret: the public key of the issuer, as PEM.
+    pub public_key: Option<Located<String>>,
+    /// A file with that key; several keys are tried one after the other.
+    pub public_key_file: Option<Located<String>>,
+    /// A file with the issuer's set of keys (RFC 7517).
+    pub jwks_file: Option<Located<String>>,
+    /// Where the issuer publishes that set.
+    pub jwks_url: Option<Located<String>>,
+    /// Whether that is where the configuration of `issuer` says (OpenID Connect Discovery). Default: no.
+    pub discovery: Option<Located<bool>>,
+    /// The algorithms a token may be signed with. Default: HS256 with a secret, RS256 with a key of RSA, that of its
+    /// curve with any other; in a set of keys, what each says.
+    pub algorithms: Option<Located<OneOrMany<Located<Algorithm>>>>,
+    /// The claim that names the user. Default: `userId`, and `sub` where a token has none.
+    pub user_id_claim: Option<String>,
+    /// Accepted `iss`; one or a list. Default: any, unless there are several issuers.
+    #[serde(default)]
+    pub issuer: OneOrMany<Located<String>>,
+    /// Accepted `aud`, of which a token must name one. Default: any.
+    #[serde(default)]
+    pub audience: OneOrMany<String>,
+    /// How far clocks may be apart when `exp` and `nbf` are checked. Default: 0s.
+    pub leeway: Option<Period>,
+    /// Claims without which a token is refused, such as `exp`. Default: none.
+    #[serde(default)]
+    pub required_claims: OneOrMany<String>,
+    /// The claim with the user's roles; a dot leads into a block: `realm_access.roles`. Default: `roles`.
+    pub roles_claim: Option<String>,
+    /// Claims to send upstream, each in the header named: `{ tenant: x-tenant }`.
+    #[serde(default)]
+    pub claims_to_headers: BTreeMap<String, Located<String>>,
+}

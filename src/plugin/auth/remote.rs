@@ -1,0 +1,202 @@
+//! Keys that an issuer publishes, fetched in the background and before they are needed.
+//!
+//! What is known stays in use while the issuer is down. A token that names an unknown key has it asked at once, one
+//! question for all who wait, and then not again for a while.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use jsonwebtoken::Algorithm;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::sync::{Notify, watch};
+use url::Url;
+
+use super::jwks;
+use super::key::Keys;
+use super::schedule::{Doubt, Schedule, life};
+use crate::outbound;
+
+/// All that asking may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// No set of keys is longer.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// Where an issuer publishes its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// There.
+    Set(Url),
+    /// Where its configuration says (OpenID Connect Discovery 1.0, section 4).
+    Issuer(String),
+}
+
+/// The keys of one issuer.
+pub struct Remote {
+    place: Place,
+    algorithms: Vec<Algorithm>,
+    current: ArcSwap<Current>,
+    state: Mutex<State>,
+    /// Rung when a token has the issuer asked.
+    wake: Notify,
+    /// How often it has been asked; changes when an answer is in.
+    asked: watch::Sender<u64>,
+}
+
+/// Keys as they are at a moment.
+#[derive(Debug, Default)]
+pub struct Current {
+    /// The keys.
+    pub keys: Keys,
+    /// Another number for other keys; 0 while there have never been any.
+    pub generation: u64,
+}
+
+struct State {
+    schedule: Schedule,
+    status: Status,
+}
+
+/// How asking went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// When the issuer gave its keys the last time.
+    pub succeeded: Option<SystemTime>,
+    /// Why it did not since then, if it did not.
+    pub error: Option<String>,
+}
+
+/// What is of use in the configuration of an issuer.
+#[derive(Deserialize)]
+struct Configuration {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Remote {
+    /// Keys at `place`, good for `algorithms`, or for what each says where there are none. They are not known yet.
+    pub fn new(place: Place, algorithms: Vec<Algorithm>, now: Instant) -> Self {
+        let state = State { schedule: Schedule::new(now), status: Status::default() };
+        Remote {
+            place,
+            algorithms,
+            current: ArcSwap::default(),
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            asked: watch::Sender::default(),
+        }
+    }
+
+    /// What is asked, for people.
+    pub fn name(&self) -> &str {
+        match &self.place {
+            Place::Set(url) => url.as_str(),
+            Place::Issuer(issuer) => issuer,
+        }
+    }
+
+    /// The keys that are known.
+    pub fn current(&self) -> Arc<Current> {
+        self.current.load_full()
+    }
+
+    /// How asking went.
+    pub fn status(&self) -> Status {
+        self.state.lock().status.clone()
+    }
+
+    /// A token names a key that is not known: whether it is worth another look, after the issuer has been asked.
+    pub async fn doubt(&self, now: Instant) -> bool {
+        let mut asked = self.asked.subscribe();
+        match self.state.lock().schedule.doubt(now) {
+            Doubt::Refuse => return false,
+            Doubt::Join => {}
+            Doubt::Ask => self.wake.notify_one(),
+        }
+        tokio::time::timeout(TIMEOUT, asked.changed()).await.is_ok_and(|changed| changed.is_ok())
+    }
+
+    /// Waits until the issuer has been asked once, whatever came of it.
+    pub async fn first(&self) {
+        // The sender is our own and not gone.
+        let _ = self.asked.subscribe().wait_for(|times| *times > 0).await;
+    }
+
+    /// Asks whenever it is time, for as long as it is polled.
+    pub async fn keep(self: Arc<Self>) {
+        loop {
+            let due = self.state.lock().schedule.due();
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = self.wake.notified() => {}
+            }
+            self.state.lock().schedule.begins();
+            let late = || Err(format!("no answer within {} s", TIMEOUT.as_secs()));
+            let found = tokio::time::timeout(TIMEOUT, self.ask()).await.unwrap_or_else(|_| late());
+            self.settle(found, Instant::now(), SystemTime::now());
+            self.asked.send_modify(|times| *times += 1);
+        }
+    }
+
+    /// The keys, and how long they are good.
+    async fn ask(&self) -> Result<(Keys, Duration), String> {
+        let at = |place: &str, why: String| format!("{place}: {why}");
+        let url = match &self.place {
+            Place::Set(url) => url.clone(),
+            Place::Issuer(issuer) => {
+                let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+                let url: Url = url.parse().map_err(|_| at(&url, "no URL".to_owned()))?;
+                let answer = outbound::get(&url, MOST_BYTES).await.map_err(|why| at(url.as_str(), why))?;
+                set_of(issuer, &answer.body).map_err(|why| at(url.as_str(), why))?
+            }
+        };
+        let answer = outbound::get(&url, MOST_BYTES).await.map_err(|why| at(url.as_str(), why))?;
+        let keys = jwks::keys(&answer.body, &self.algorithms);
+        let keys = keys.map_err(|what| at(url.as_str(), format!("what it answers is {what}")))?;
+        Ok((keys, life(&answer.headers)))
+    }
+
+    fn settle(&self, found: Result<(Keys, Duration), String>, now: Instant, wall: SystemTime) {
+        let mut state = self.state.lock();
+        let State { schedule, status } = &mut *state;
+        match found {
+            Ok((keys, life)) => {
+                schedule.succeeded(life, now);
+                if status.error.is_some() || status.succeeded.is_none() {
+                    log::info!("{}: {} keys", self.name(), keys.len());
+                }
+                *status = Status { succeeded: Some(wall), error: None };
+                let current = self.current.load();
+                if current.keys != keys {
+                    self.current.store(Arc::new(Current { keys, generation: current.generation + 1 }));
+                }
+            }
+            Err(why) => {
+                schedule.failed(now);
+                if status.error.as_ref() != Some(&why) {
+                    let known = self.current.load().keys.len();
+                    log::warn!("cannot get the keys of tokens: {why}; {known} are known and stay");
+                }
+                status.error = Some(why);
+            }
+        }
+    }
+}
+
+/// Where a configuration says that keys are, if it is that of `issuer` and does not lead away from https.
+fn set_of(issuer: &str, configuration: &[u8]) -> Result<Url, String> {
+    let configuration: Configuration =
+        serde_json::from_slice(configuration).map_err(|error| format!("no configuration of an issuer ({error})"))?;
+    if configuration.issuer != issuer {
+        return Err(format!("it is the configuration of {}", configuration.issuer));
+    }
+    let is_safe = |url: &Url| url.scheme() == "https" || url.scheme() == "http" && issuer.starts_with("http:");
+    Url::parse(&configuration.jwks_uri).ok().filter(is_safe).ok_or("its keys are where no https is".to_owned())
+}
