@@ -22,7 +22,7 @@ mod timeouts;
 mod tls;
 mod words;
 
-pub use self::auth::{ApiKey, ApiKeys, Auth, CertificateName, Jwt, KeyFile};
+pub use self::auth::{ApiKey, ApiKeys, Auth, Basic, CertificateName, Jwt, KeyFile};
 pub use self::auth_route::{AuthPlugin, Credential, TokenFrom};
 pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};

@@ -12,7 +12,8 @@ use crate::plugin::auth::place;
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AuthPlugin {
-    /// Which credentials are taken, the first that a request has: `jwt`, `apiKey`, `clientCertificate`. Default: jwt.
+    /// Which credentials are taken, the first that a request has: `jwt`, `apiKey`, `basic`,
+    /// `clientCertificate`. Default: jwt.
     pub by: Option<Located<OneOrMany<Located<Credential>>>>,
     /// Scopes that a token must have, all of them. Default: none.
     #[serde(default)]
@@ -41,6 +42,8 @@ pub enum Credential {
     Jwt,
     /// A key of `auth.apiKeys`.
     ApiKey,
+    /// A user and a password.
+    Basic,
     /// The certificate that the client has shown.
     ClientCertificate,
 }
