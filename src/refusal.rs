@@ -59,8 +59,13 @@ pub enum Refusal {
         /// What `WWW-Authenticate` says.
         challenge: HeaderValue,
     },
-    /// Credentials that are no token are no good; why not.
-    CredentialsInvalid(&'static str),
+    /// Credentials that are no token are no good.
+    CredentialsInvalid {
+        /// Why not.
+        why: &'static str,
+        /// What `WWW-Authenticate` says.
+        challenge: &'static str,
+    },
     /// The token is good and allows something else.
     InsufficientScope {
         /// What `WWW-Authenticate` says.
@@ -143,7 +148,7 @@ impl Refusal {
             | Refusal::TokenInvalid(_)
             | Refusal::TokenExpired
             | Refusal::CredentialsMissing { .. }
-            | Refusal::CredentialsInvalid(_) => StatusCode::UNAUTHORIZED,
+            | Refusal::CredentialsInvalid { .. } => StatusCode::UNAUTHORIZED,
             Refusal::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Denied(verdict) => verdict.status,
@@ -176,7 +181,7 @@ impl Refusal {
             Refusal::TokenInvalid(_) => "token_invalid",
             Refusal::TokenExpired => "token_expired",
             Refusal::CredentialsMissing { .. } => "credentials_missing",
-            Refusal::CredentialsInvalid(_) => "credentials_invalid",
+            Refusal::CredentialsInvalid { .. } => "credentials_invalid",
             Refusal::InsufficientScope { .. } => "insufficient_scope",
             Refusal::AuthUnavailable => "auth_unavailable",
             Refusal::Denied(_) => "auth_denied",
@@ -206,7 +211,7 @@ impl Refusal {
             Refusal::TokenInvalid(why) => (*why).into(),
             Refusal::TokenExpired => "The token has expired.".into(),
             Refusal::CredentialsMissing { .. } => "This path needs credentials, and the request has none.".into(),
-            Refusal::CredentialsInvalid(why) => (*why).into(),
+            Refusal::CredentialsInvalid { why, .. } => (*why).into(),
             Refusal::InsufficientScope { .. } => "The token lacks a scope or a role that this path needs.".into(),
             Refusal::AuthUnavailable => "Whoever decides on requests of this path cannot be asked right now.".into(),
             Refusal::Denied(_) => "Whoever decides on requests of this path has said no.".into(),
@@ -245,8 +250,8 @@ impl Refusal {
             }
             Refusal::TokenInvalid(why) => challenge(why),
             Refusal::TokenExpired => challenge("The token has expired"),
-            Refusal::CredentialsInvalid(_) => {
-                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey realm=\"aegis\"")))
+            Refusal::CredentialsInvalid { challenge, .. } => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
             }
             Refusal::CredentialsMissing { challenge } | Refusal::InsufficientScope { challenge } => {
                 Some((header::WWW_AUTHENTICATE, challenge.clone()))

@@ -18,6 +18,7 @@ use crate::plugin::Plugin;
 use crate::plugin::auth::api_keys::ApiKeys;
 use crate::plugin::auth::claims::Grant;
 use crate::plugin::auth::jwt::{Verifier, Wanted};
+use crate::plugin::auth::passwords::Passwords;
 use crate::plugin::auth::remote::Remote;
 use crate::plugin::auth::{Auth, Knowers, needs};
 use crate::plugin::forward_auth::ForwardAuth;
@@ -87,8 +88,9 @@ impl Snapshot {
         let jwt = Some(&config.auth.jwt).filter(|jwt| !jwt.is_empty());
         let verifier = jwt.map(|jwt| Arc::new(Verifier::new(jwt, &wanted(&config.routes), now)));
         let api_keys = config.auth.api_keys.as_ref().map(|keys| Arc::new(ApiKeys::new(keys)));
+        let passwords = config.auth.basic.as_ref().map(|basic| Arc::new(Passwords::new(basic)));
         let certificate = config.auth.client_certificate;
-        let knowers = Knowers { verifier: verifier.clone(), api_keys, certificate };
+        let knowers = Knowers { verifier: verifier.clone(), api_keys, passwords, certificate };
         let mut ids = Ids::default();
         let routes: Vec<Arc<Route>> = config
             .routes

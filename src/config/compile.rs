@@ -5,6 +5,7 @@ mod api_keys;
 mod auth;
 mod auth_route;
 mod balance;
+mod basic;
 mod breaker;
 mod forward_auth;
 mod health;

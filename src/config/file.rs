@@ -24,7 +24,7 @@ mod tls;
 mod upstream_tls;
 mod words;
 
-pub use self::auth::{ApiKey, ApiKeys, Auth, CertificateName, Jwt, KeyFile};
+pub use self::auth::{ApiKey, ApiKeys, Auth, Basic, CertificateName, Jwt, KeyFile};
 pub use self::auth_route::{AuthPlugin, Credential, TokenFrom};
 pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};

@@ -23,7 +23,7 @@ use http::header::HeaderName;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
-pub use self::auth::{ApiKey, ApiKeys, Auth, AuthPolicy, Jwt, KeySource};
+pub use self::auth::{ApiKey, ApiKeys, Auth, AuthPolicy, Basic, Jwt, KeySource};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
 pub use self::forward_auth::ForwardAuth;

@@ -73,3 +73,35 @@ fn a_client_is_known_by_its_certificate() {
     assert_eq!((none.status, none.code()), (401, Some("credentials_missing")), "{none:?}");
     gateway.get("/x").is_problem(401, "credentials_missing");
 }
+
+#[test]
+fn a_user_has_a_password() {
+    let upstream = Upstream::start();
+    let file = directory().join("htpasswd");
+    let hash = bcrypt::hash("open sesame", 4).unwrap();
+    std::fs::write(&file, format!("# who may\n\nann:{hash}\n")).unwrap();
+    let gateway = gateway(format!(
+        "auth: {{ basic: {{ file: {} }} }}\nroutes: [{{ path: /, target: {}, plugins: {{ auth: {{ by: [jwt, basic], forwardToken: false }} }} }}]\n",
+        file.display(),
+        upstream.url()
+    ));
+    let basic = |text: &str| {
+        use base64::Engine;
+        let authorization = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
+        gateway.request("GET", "/", &[("Authorization", &authorization)])
+    };
+    assert_eq!((basic("ann:open sesame").status, basic("ann:open sesame").status), (200, 200));
+    let received = upstream.received().pop().unwrap();
+    assert_eq!((received.header("x-user-id"), received.header("authorization")), (Some("ann"), None));
+    for wrong in ["ann:open", "bob:open sesame", "ann"] {
+        let refused = basic(wrong);
+        refused.is_problem(401, "credentials_invalid");
+        assert_eq!(refused.header("www-authenticate"), Some("Basic realm=\"aegis\", charset=\"UTF-8\""));
+    }
+    let none = gateway.get("/");
+    none.is_problem(401, "credentials_missing");
+    let both = "Bearer realm=\"aegis\", Basic realm=\"aegis\", charset=\"UTF-8\"";
+    assert_eq!(none.header("www-authenticate"), Some(both));
+    let bearer = format!("Bearer {}", signed(&json!({ "sub": "u" })));
+    assert_eq!(gateway.request("GET", "/", &[("Authorization", &bearer)]).status, 200);
+}

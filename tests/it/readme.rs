@@ -164,6 +164,8 @@ fn the_configs_in_the_docs_are_good() {
 /// The text with files that are there.
 fn here(text: &str) -> String {
     let Certificates { ca, server_cert, server_key, .. } = Certificates::make();
+    let users = crate::support::gateway::directory().join("htpasswd");
+    fs::write(&users, format!("ann:{}\n", bcrypt::hash("a password", 10).unwrap())).unwrap();
     let mut text = text.to_owned();
     for (name, file) in [
         ("/certs/api.pem", &server_cert),
@@ -171,6 +173,7 @@ fn here(text: &str) -> String {
         ("/certs/api.key", &server_key),
         ("/certs/other.key", &server_key),
         ("/certs/ca.pem", &ca),
+        ("/certs/htpasswd", &users),
         // A certificate has a public key.
         ("/certs/issuer.pem", &server_cert),
     ] {

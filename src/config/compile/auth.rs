@@ -32,6 +32,7 @@ impl Compiler<'_> {
         let auth = Auth {
             jwt,
             api_keys: self.api_keys(written.api_keys.as_ref()),
+            basic: self.basic(written.basic.as_ref()),
             client_certificate: Some(written.client_certificate.unwrap_or_default()),
             idle_claims: Vec::new(),
         };
@@ -154,6 +155,12 @@ impl Compiler<'_> {
                 auth.api_keys.is_some(),
                 "auth.apiKeys",
                 "this route takes API keys, and there are none; write auth.apiKeys",
+            ),
+            (
+                Credential::Basic,
+                auth.basic.is_some(),
+                "auth.basic",
+                "this route takes passwords, and there are none; write auth.basic",
             ),
             (
                 Credential::ClientCertificate,

@@ -20,8 +20,18 @@ pub struct Auth {
     pub jwt: OneOrMany<Located<Jwt>>,
     /// Keys that programs show in place of a token.
     pub api_keys: Option<Located<ApiKeys>>,
+    /// Users with passwords.
+    pub basic: Option<Basic>,
     /// What of a client's certificate is its user. Default: commonName.
     pub client_certificate: Option<CertificateName>,
+}
+
+/// `auth.basic:`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Basic {
+    /// A file with a line for each user, as `htpasswd -B` makes it.
+    pub file: Located<String>,
 }
 
 /// `auth.apiKeys:`

@@ -16,7 +16,8 @@ use crate::plugin::auth::place;
     expecting = "true, or a block such as { requireScopes: [read] }"
 )]
 pub struct AuthPlugin {
-    /// Which credentials are taken, the first that a request has: `jwt`, `apiKey`, `clientCertificate`. Default: jwt.
+    /// Which credentials are taken, the first that a request has: `jwt`, `apiKey`, `basic`,
+    /// `clientCertificate`. Default: jwt.
     pub by: Option<Located<OneOrMany<Located<Credential>>>>,
     /// Scopes that a token must have, all of them. Default: none.
     #[serde(default)]
@@ -45,6 +46,8 @@ pub enum Credential {
     Jwt,
     /// A key of `auth.apiKeys`.
     ApiKey,
+    /// A user and a password.
+    Basic,
     /// The certificate that the client has shown.
     ClientCertificate,
 }

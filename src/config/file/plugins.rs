@@ -24,5 +24,4 @@ pub struct Plugins {
     ip_deny: Later,
     security_headers: Later,
     api_key: Later,
-    basic: Later,
 }

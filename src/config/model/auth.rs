@@ -26,9 +26,22 @@ pub struct Auth {
     /// Keys of programs; there are some if any route takes them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_keys: Option<ApiKeys>,
+    /// Users with passwords; there if any route takes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic: Option<Basic>,
     /// What of a client's certificate is its user; there if any route goes by that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<CertificateName>,
+}
+
+/// Users with passwords.
+#[derive(Clone, Debug, Serialize)]
+pub struct Basic {
+    /// Where they are.
+    pub file: String,
+    /// And who is in there, with the hashes of their passwords.
+    #[serde(skip)]
+    pub users: Vec<(UserId, String)>,
 }
 
 /// Keys of programs.
@@ -81,6 +94,7 @@ impl Auth {
             jwt,
             idle_claims,
             api_keys: self.api_keys.filter(|_| goes_by(Credential::ApiKey)),
+            basic: self.basic.filter(|_| goes_by(Credential::Basic)),
             client_certificate: self.client_certificate.filter(|_| goes_by(Credential::ClientCertificate)),
         }
     }
@@ -90,6 +104,7 @@ impl Auth {
         self.jwt.is_empty()
             && self.idle_claims.is_empty()
             && self.api_keys.is_none()
+            && self.basic.is_none()
             && self.client_certificate.is_none()
     }
 }

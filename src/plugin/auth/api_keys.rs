@@ -14,6 +14,9 @@ use super::claims::{Grant, Identity, Life};
 use crate::config;
 use crate::refusal::Refusal;
 
+/// How they are asked for.
+pub const CHALLENGE: &str = "ApiKey realm=\"aegis\"";
+
 /// All keys that are taken.
 pub struct ApiKeys {
     /// The field that they are in.
@@ -46,12 +49,16 @@ impl ApiKeys {
         let mut fields = headers.get_all(&self.header).iter();
         let Some(key) = fields.next() else { return Ok(None) };
         if fields.next().is_some() {
-            return Err(Refusal::CredentialsInvalid("There is more than one API key."));
+            return Err(invalid("There is more than one API key."));
         }
         let digest = digest(&SHA256, key.as_bytes());
         let user = self.users.get(digest.as_ref());
-        user.cloned().map(Some).ok_or(Refusal::CredentialsInvalid("Nobody has this API key."))
+        user.cloned().map(Some).ok_or(invalid("Nobody has this API key."))
     }
+}
+
+fn invalid(why: &'static str) -> Refusal {
+    Refusal::CredentialsInvalid { why, challenge: CHALLENGE }
 }
 
 impl Identity {

@@ -1,4 +1,4 @@
-//! `auth:` of a route: who the user is by a token, a key or a certificate, or 401.
+//! `auth:` of a route: who the user is by a token, a key, a password or a certificate, or 401.
 
 pub mod api_keys;
 pub mod bearer;
@@ -6,6 +6,7 @@ pub mod claims;
 pub mod jwks;
 pub mod jwt;
 pub mod key;
+pub mod passwords;
 pub mod pem;
 pub mod place;
 pub mod remote;
@@ -22,6 +23,7 @@ use http::HeaderValue;
 use self::api_keys::ApiKeys;
 use self::claims::{Grant, Identity};
 use self::jwt::Verifier;
+use self::passwords::Passwords;
 use self::place::TokenFrom;
 use self::way::Way;
 use super::{Plugin, Request};
@@ -48,6 +50,8 @@ pub struct Knowers {
     pub verifier: Option<Arc<Verifier>>,
     /// By keys.
     pub api_keys: Option<Arc<ApiKeys>>,
+    /// By passwords.
+    pub passwords: Option<Arc<Passwords>>,
     /// By certificates.
     pub certificate: Option<CertificateName>,
 }
@@ -58,6 +62,7 @@ impl Auth {
         let way = |by: &Credential| match by {
             Credential::Jwt => Some(Way::Jwt(knowers.verifier.clone()?, policy.token_from.0.clone())),
             Credential::ApiKey => knowers.api_keys.clone().map(Way::ApiKey),
+            Credential::Basic => knowers.passwords.clone().map(Way::Basic),
             Credential::ClientCertificate => knowers.certificate.map(Way::ClientCertificate),
         };
         let ways: Vec<Way> = policy.by.iter().filter_map(way).collect();

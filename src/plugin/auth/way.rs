@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::api_keys::ApiKeys;
+use super::api_keys::{self, ApiKeys};
 use super::claims::Identity;
 use super::jwt::Verifier;
+use super::passwords::{self, Passwords};
 use super::place::TokenFrom;
 use crate::config::CertificateName;
 use crate::plugin::Request;
@@ -20,6 +21,8 @@ pub enum Way {
     Jwt(Arc<Verifier>, TokenFrom),
     /// A key.
     ApiKey(Arc<ApiKeys>),
+    /// A user and a password.
+    Basic(Arc<Passwords>),
     /// The certificate that the client has shown.
     ClientCertificate(CertificateName),
 }
@@ -37,6 +40,7 @@ impl Way {
                 Ok(token) => verifier.verify(token, request.now, request.wall).await.map(Some),
             },
             Way::ApiKey(keys) => keys.find(request.headers),
+            Way::Basic(passwords) => passwords.find(request.headers).await,
             Way::ClientCertificate(name) => request.certificate.map(|shown| named(shown, *name)).transpose(),
         }
     }
@@ -46,6 +50,7 @@ impl Way {
         match self {
             Way::Jwt(_, from) => Some(from.clone()),
             Way::ApiKey(keys) => Some(TokenFrom::Header(keys.header.clone())),
+            Way::Basic(_) => Some(TokenFrom::Authorization),
             Way::ClientCertificate(_) => None,
         }
     }
@@ -54,11 +59,16 @@ impl Way {
     pub fn challenge(&self) -> &'static str {
         match self {
             Way::Jwt(..) => "Bearer realm=\"aegis\"",
-            Way::ApiKey(_) => "ApiKey realm=\"aegis\"",
-            Way::ClientCertificate(_) => "ClientCertificate realm=\"aegis\"",
+            Way::ApiKey(_) => api_keys::CHALLENGE,
+            Way::Basic(_) => passwords::CHALLENGE,
+            Way::ClientCertificate(_) => BY_CERTIFICATE,
         }
     }
 }
+
+const BY_CERTIFICATE: &str = "ClientCertificate realm=\"aegis\"";
+const NAMELESS: Refusal =
+    Refusal::CredentialsInvalid { why: "The client's certificate names no user.", challenge: BY_CERTIFICATE };
 
 /// Whom a certificate names.
 fn named(shown: &ClientCertificate, name: CertificateName) -> Result<Arc<Identity>, Refusal> {
@@ -71,7 +81,7 @@ fn named(shown: &ClientCertificate, name: CertificateName) -> Result<Arc<Identit
     };
     let is_plain = |text: &&str| !text.is_empty() && text.trim() == *text && !text.contains(char::is_control);
     let value = found.filter(is_plain).and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok());
-    let value = value.ok_or(Refusal::CredentialsInvalid("The client's certificate names no user."))?;
+    let value = value.ok_or(NAMELESS)?;
     Ok(Arc::new(Identity::plain(value, Vec::new())))
 }
 
@@ -98,7 +108,7 @@ mod tests {
         ] {
             assert_eq!(user(name), Ok(Some(expected.to_owned())));
         }
-        let refused = Err(Refusal::CredentialsInvalid("The client's certificate names no user."));
+        let refused = Err(NAMELESS);
         assert_eq!(user(CertificateName::Email), refused);
         assert_eq!(
             named(&ClientCertificate::default(), CertificateName::Dns).map(|_| None::<String>),
