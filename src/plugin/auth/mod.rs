@@ -11,8 +11,6 @@ pub mod pem;
 pub mod place;
 pub mod remote;
 pub mod schedule;
-#[cfg(test)]
-mod tests;
 pub mod way;
 
 use std::sync::Arc;
@@ -130,3 +128,6 @@ impl Plugin for Auth {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
