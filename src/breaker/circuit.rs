@@ -162,6 +162,25 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_whose_request_is_on_its_way_is_the_only_one_for_less_long() {
+        let (circuit, now) = (circuit(Duration::ZERO), Instant::now());
+        let plain = circuit.admit(now).expect("closed");
+        circuit.shorten(&plain, now);
+        circuit.renew(&plain, now);
+        (0..3).for_each(|_| {
+            let permit = circuit.admit(now).expect("closed");
+            circuit.settle(permit, Outcome::Failure, now);
+        });
+        let probe = circuit.admit(now).expect("half-open");
+        assert!(!circuit.is_willing(now));
+        circuit.shorten(&probe, now);
+        assert!(circuit.is_willing(now));
+        circuit.renew(&probe, now);
+        assert!(!circuit.is_willing(now));
+        assert_eq!(circuit.settle(probe, Outcome::Success, now), Some(Change::Closed));
+    }
+
+    #[test]
     fn the_calm_ends_with_the_first_failure_and_returns_with_the_next_success() {
         let circuit = circuit(Duration::from_secs(60));
         let now = Instant::now();

@@ -152,3 +152,23 @@ fn another_policy_leaves_the_state_as_it_is() {
     closed.run(Outcome::Failure);
     assert_eq!(closed.phase(), Phase::Open);
 }
+
+/// Only the present probe's slowness decides anything.
+#[test]
+fn a_slow_answer_of_a_probe_that_outlived_its_lease_changes_nothing() {
+    let mut bench = bench(shares(None, Some(50)), None);
+    bench.breaker.reconsider(bench.now);
+    (0..10).for_each(|_| {
+        let mut permit = bench.admit();
+        bench.breaker.answered(&mut permit, true, bench.now);
+    });
+    assert_eq!(bench.phase(), Phase::Open);
+    bench.now += COOLDOWN;
+    let mut lost = bench.admit();
+    bench.now += LEASE;
+    let mut present = bench.admit();
+    bench.breaker.answered(&mut lost, true, bench.now);
+    assert_eq!(bench.phase(), Phase::HalfOpen);
+    bench.breaker.answered(&mut present, true, bench.now);
+    assert_eq!(bench.phase(), Phase::Open);
+}
