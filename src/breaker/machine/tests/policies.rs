@@ -172,3 +172,13 @@ fn a_slow_answer_of_a_probe_that_outlived_its_lease_changes_nothing() {
     bench.breaker.answered(&mut present, true, bench.now);
     assert_eq!(bench.phase(), Phase::Open);
 }
+
+#[test]
+fn what_is_held_closed_hears_nothing() {
+    let mut bench = bench(policy().trip, None);
+    bench.breaker.hold(Hold::Closed, bench.now);
+    let mut permit = bench.admit();
+    bench.breaker.answered(&mut permit, false, bench.now);
+    bench.settle(permit, Outcome::Failure);
+    assert_eq!((bench.phase(), bench.failures()), (Phase::Closed, 0));
+}
