@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use pingora_load_balancing::health_check::HealthCheck as Ask;
 
 use crate::config::HealthCheck;
+use crate::config::units::TargetUrl;
 use crate::moment::Moment;
 
 /// How many checks in a row change what is believed.
@@ -103,11 +104,11 @@ impl std::fmt::Debug for Checks {
 }
 
 impl Checks {
-    /// Checks by this plan, of a target whose own host and port are `authority`.
-    pub fn new(plan: HealthCheck, authority: &str, now: Instant) -> Self {
+    /// Checks by this plan, of the target at `url`.
+    pub fn new(plan: HealthCheck, url: &TargetUrl, now: Instant) -> Self {
         let (health, since) = (Health::default(), SystemTime::now());
         Checks {
-            ask: check::of(&plan, authority),
+            ask: check::of(&plan, url),
             plan,
             known: Mutex::new(Known { health, since, last: None, reason: None, checks: 0, failed: 0 }),
             recovered: Moment::none(now),

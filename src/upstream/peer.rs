@@ -103,7 +103,7 @@ impl Peers {
     }
 
     /// The peer and what is spoken there.
-    fn speaking(&self, url: &TargetUrl, address: SocketAddr) -> HttpPeer {
+    pub fn speaking(&self, url: &TargetUrl, address: SocketAddr) -> HttpPeer {
         let is_tls = url.scheme.is_tls();
         // Without a name Pingora would take any certificate, so there always is one.
         let name = if is_tls { self.tls.server_name.as_ref().unwrap_or(&url.host).clone() } else { String::new() };

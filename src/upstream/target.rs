@@ -174,7 +174,7 @@ impl Target {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             criteria,
             circuit,
-            checks: check.map(|plan| Checks::new(plan, url.authority(), now)),
+            checks: check.map(|plan| Checks::new(plan, &url, now)),
             addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
             latency: Latency::new(now),
             taken: Quantiles::new(now),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::support::client::head;
 use crate::support::front::front;
 use crate::support::grpc::{Grpc, call};
-use crate::support::{Certificates, Gateway, Reply, Upstream, gateway};
+use crate::support::{Certificates, Gateway, Reply, Upstream, eventually, gateway};
 
 fn over(target: &str, tls: &str) -> Gateway {
     gateway(format!("routes: [{{ path: /, target: '{target}', breaker: off, upstreamTls: {{ {tls} }} }}]\n"))
@@ -66,6 +66,35 @@ fn a_target_that_asks_for_a_certificate_is_shown_one() {
     let without = over(&format!("https://{address}"), &format!("caFile: {}", ca.display()));
     assert_eq!(without.get("/").status, 502);
     assert_eq!(upstream.received().len(), 1);
+}
+
+/// A check that spoke plainly to a target by TLS found it ill for ever.
+#[test]
+fn checks_speak_as_requests_do() {
+    let (upstream, server) = (Upstream::start(), Grpc::start());
+    let (certificates, address) = secured(&upstream);
+    let behind = server.target().replace("h2c://", "").parse().unwrap();
+    let h2 = front(&certificates, &["h2"], None, behind);
+    let stranger = Certificates::make();
+    let route = |path: &str, target: &str, check: &str, ca: &std::path::Path| {
+        format!(
+            "  - {{ path: {path}, target: '{target}', healthCheck: {{ {check}, interval: 100ms }}, upstreamTls: {{ caFile: {} }} }}\n",
+            ca.display()
+        )
+    };
+    let routes = [
+        route("/http", &format!("https://{address}"), "path: /health", &certificates.ca),
+        route("/grpc", &format!("h2://{h2}"), "type: grpc", &certificates.ca),
+        route("/plain", &server.target(), "type: grpc", &certificates.ca),
+        route("/stranger", &format!("https://localhost:{}", address.port()), "path: /health", &stranger.ca),
+    ];
+    let gateway = gateway(format!("routes:\n{}", routes.concat()));
+    eventually("all to be asked", || {
+        let states: Vec<String> =
+            gateway.stats().iter().map(|row| row["health"]["state"].as_str().unwrap().to_owned()).collect();
+        (states == ["HEALTHY", "HEALTHY", "HEALTHY", "UNHEALTHY"]).then_some(())
+    });
+    assert!(upstream.received().iter().any(|received| received.path() == "/health"));
 }
 
 /// Connections by TLS are used again only by who trusts the same authorities.

@@ -8,7 +8,7 @@ use super::{Compiler, at_route};
 use crate::config::Position;
 use crate::config::file::{self, Switch};
 use crate::config::located::Located;
-use crate::config::model::{CheckKind, HealthCheck, Route};
+use crate::config::model::{CheckKind, HealthCheck, Route, UpstreamTls};
 use crate::config::units::StatusRange;
 use crate::ratio::Ratio;
 
@@ -24,6 +24,7 @@ impl Compiler<'_> {
         &mut self,
         written: Option<&Located<Switch<file::HealthCheck>>>,
         path: &str,
+        tls: &UpstreamTls,
     ) -> Option<HealthCheck> {
         let Switch::On(written) = &written?.value else { return None };
         self.check_is_sound(written, path);
@@ -46,6 +47,7 @@ impl Compiler<'_> {
             healthy_after: written.healthy_after.map_or(TWO, |count| count.0),
             unhealthy_after: written.unhealthy_after.map_or(THREE, |count| count.0),
             reopens: written.reopens,
+            tls: tls.clone(),
         })
     }
 

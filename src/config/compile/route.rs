@@ -32,6 +32,10 @@ impl Compiler<'_> {
             &place(written.balance.is_some(), "balance"),
             auth,
         );
+        let upstream_tls = self.upstream_tls(
+            written.upstream_tls.as_ref().or(defaults.upstream_tls.as_ref()),
+            &place(written.upstream_tls.is_some(), "upstreamTls"),
+        );
         Route {
             path: written.path.as_str().to_owned(),
             mirror: self.mirror(
@@ -53,6 +57,7 @@ impl Compiler<'_> {
             health_check: self.health_check(
                 written.health_check.as_ref().or(defaults.health_check.as_ref()),
                 &place(written.health_check.is_some(), "healthCheck"),
+                &upstream_tls,
             ),
             retry: self.retry(
                 written.retry.as_ref().or(defaults.retry.as_ref()),
@@ -60,10 +65,7 @@ impl Compiler<'_> {
                 split::count(&destinations),
                 &timeouts,
             ),
-            upstream_tls: self.upstream_tls(
-                written.upstream_tls.as_ref().or(defaults.upstream_tls.as_ref()),
-                &place(written.upstream_tls.is_some(), "upstreamTls"),
-            ),
+            upstream_tls,
             destinations,
             timeouts,
             breaker,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::period;
+use super::{UpstreamTls, period};
 use crate::config::units::StatusRange;
 use crate::ratio::Ratio;
 
@@ -45,6 +45,9 @@ pub struct HealthCheck {
     pub unhealthy_after: NonZeroU32,
     /// Whether good checks let an open circuit probe early.
     pub reopens: bool,
+    /// How it is spoken to by TLS, as with requests.
+    #[serde(skip)]
+    pub tls: UpstreamTls,
 }
 
 /// How a target is asked.

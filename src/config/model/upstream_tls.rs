@@ -39,6 +39,19 @@ impl UpstreamTls {
     }
 }
 
+/// By what is written.
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        let written = |tls: &Self| {
+            let UpstreamTls { ca_file, cert_file, key_file, server_name, insecure_skip_verify, .. } = tls.clone();
+            (ca_file, cert_file, key_file, server_name, insecure_skip_verify)
+        };
+        written(self) == written(other)
+    }
+}
+
+impl Eq for UpstreamTls {}
+
 /// Without the key.
 impl fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,9 +19,10 @@ use pingora_load_balancing::Backend;
 use pingora_load_balancing::health_check::{HealthCheck as Ask, TcpHealthCheck};
 use tokio::time::timeout;
 
-use crate::config::units::StatusRange;
-use crate::config::{CheckKind, HealthCheck};
+use crate::config::units::{StatusRange, TargetUrl};
+use crate::config::{CheckKind, HealthCheck, Timeouts};
 use crate::upstream::head;
+use crate::upstream::peer::Peers;
 
 /// All targets are asked by one connector, which keeps nothing.
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
@@ -31,24 +32,46 @@ const MOST_BODY: usize = 64 * 1024;
 const COURTESY: Duration = Duration::from_millis(100);
 const USER_AGENT: &str = concat!("aegis/", env!("CARGO_PKG_VERSION"), " (health check)");
 
-/// What asks as `plan` says; the target is `authority` to itself.
-pub fn of(plan: &HealthCheck, authority: &str) -> Box<dyn Ask + Send + Sync> {
-    let host = plan.host.clone().unwrap_or_else(|| authority.to_owned());
+/// What asks the target at `url` as `plan` says.
+pub fn of(plan: &HealthCheck, url: &TargetUrl) -> Box<dyn Ask + Send + Sync> {
+    let host = plan.host.clone().unwrap_or_else(|| url.authority().to_owned());
+    let way = Way::new(plan, url);
     match plan.kind {
         CheckKind::Http => {
             let path = plan.path.clone().unwrap_or_else(|| "/".to_owned());
-            Box::new(Http { host, path, statuses: plan.statuses.clone() })
+            Box::new(Http { way, host, path, statuses: plan.statuses.clone() })
         }
         CheckKind::Tcp => {
             let mut tcp = TcpHealthCheck::default();
             tcp.peer_template.options.connection_timeout = Some(plan.timeout);
             Box::new(tcp)
         }
-        CheckKind::Grpc => Box::new(Grpc { host, service: plan.service.clone().unwrap_or_default() }),
+        CheckKind::Grpc => Box::new(Grpc { way, host, service: plan.service.clone().unwrap_or_default() }),
+    }
+}
+
+/// How a target is connected to: as requests do, but not on their connections.
+struct Way {
+    url: TargetUrl,
+    peers: Peers,
+}
+
+impl Way {
+    fn new(plan: &HealthCheck, url: &TargetUrl) -> Self {
+        // Who asks sees to the time.
+        let (span, total) = (plan.timeout, Some(plan.timeout));
+        let timeouts = Timeouts { connect: span, first_byte: span, read: span, total, idle: span };
+        Way { url: url.clone(), peers: Peers::new(timeouts, &plan.tls) }
+    }
+
+    fn peer(&self, target: &Backend) -> Result<HttpPeer> {
+        let unknown = || Error::explain(ErrorType::ConnectError, "no address of TCP");
+        Ok(self.peers.speaking(&self.url, *target.addr.as_inet().ok_or_else(unknown)?))
     }
 }
 
 struct Http {
+    way: Way,
     host: String,
     path: String,
     statuses: Vec<StatusRange>,
@@ -57,12 +80,17 @@ struct Http {
 #[async_trait]
 impl Ask for Http {
     async fn check(&self, target: &Backend) -> Result<()> {
-        let peer = peer(target)?;
+        let peer = self.way.peer(target)?;
         let (mut session, _) = CONNECTOR.get_http_session(&peer).await?;
         let mut request = RequestHeader::build("GET", self.path.as_bytes(), Some(4))?;
-        request.insert_header(header::HOST, self.host.as_str())?;
         request.insert_header(header::USER_AGENT, USER_AGENT)?;
-        request.insert_header(header::CONNECTION, "close")?;
+        match &session {
+            HttpSession::H2(_) => request.set_uri(uri(&self.host, &self.path)?),
+            _ => {
+                request.insert_header(header::HOST, self.host.as_str())?;
+                request.insert_header(header::CONNECTION, "close")?;
+            }
+        }
         session.write_request_header(Box::new(request)).await?;
         session.finish_request_body().await?;
         let status = head::status(&mut session).await?;
@@ -80,6 +108,7 @@ impl Ask for Http {
 }
 
 struct Grpc {
+    way: Way,
     host: String,
     service: String,
 }
@@ -87,7 +116,7 @@ struct Grpc {
 #[async_trait]
 impl Ask for Grpc {
     async fn check(&self, target: &Backend) -> Result<()> {
-        let mut peer = peer(target)?;
+        let mut peer = self.way.peer(target)?;
         peer.options.set_http_version(2, 2);
         let (mut session, _) = CONNECTOR.get_http_session(&peer).await?;
         let asked = self.ask(&mut session).await;
@@ -107,14 +136,7 @@ impl Grpc {
         request.insert_header(header::CONTENT_TYPE, "application/grpc")?;
         request.insert_header(header::TE, "trailers")?;
         request.insert_header(header::USER_AGENT, USER_AGENT)?;
-        request.set_uri(
-            http::Uri::builder()
-                .scheme("http")
-                .authority(self.host.as_str())
-                .path_and_query("/grpc.health.v1.Health/Check")
-                .build()
-                .or_err(ErrorType::InvalidHTTPHeader, "building the URI")?,
-        );
+        request.set_uri(uri(&self.host, "/grpc.health.v1.Health/Check")?);
         session.write_request_header(Box::new(request)).await?;
         session.write_request_body(question(&self.service), true).await?;
         let status = head::status(session).await?;
@@ -140,9 +162,10 @@ impl Grpc {
     }
 }
 
-fn peer(target: &Backend) -> Result<HttpPeer> {
-    let address = target.addr.as_inet().ok_or_else(|| Error::explain(ErrorType::ConnectError, "no address of TCP"))?;
-    Ok(HttpPeer::new(address, false, String::new()))
+/// What HTTP/2 says in place of `Host`.
+fn uri(host: &str, path: &str) -> Result<http::Uri> {
+    let uri = http::Uri::builder().scheme("http").authority(host).path_and_query(path).build();
+    uri.or_err(ErrorType::InvalidHTTPHeader, "building the URI")
 }
 
 /// The body, of which more than enough is an error.
