@@ -184,3 +184,37 @@ fn a_client_that_breaks_off_request_after_request_loses_its_connection() {
     assert!((100..1_000).contains(&sent), "{sent}");
     assert_eq!(gateway.get("/gateway/livez").status, 200);
 }
+
+/// An answer of HTTP/2 that its client does not read waits for it; the rest of it waits with the target.
+#[test]
+fn answers_that_nobody_reads_are_not_kept() {
+    const SIZE: usize = 4 << 20;
+    let upstream = Upstream::with(|_| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n");
+        Reply::Bytes([head.into_bytes(), vec![b'x'; SIZE]].concat())
+    });
+    let gateway = over(&upstream, "", "");
+    assert_eq!(gateway.get("/").status, 200);
+    let (before, address) = (gateway.peak_memory_kib(), gateway.address);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async move {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        let (mut client, connection) =
+            builder.initial_window_size(0).handshake::<_, bytes::Bytes>(stream).await.unwrap();
+        tokio::spawn(connection);
+        let mut answers = Vec::new();
+        for _ in 0..100 {
+            client = client.ready().await.unwrap();
+            let request = Request::get("http://gateway.test/").body(()).unwrap();
+            answers.push(client.send_request(request, true).unwrap().0);
+        }
+        let mut unread = Vec::new();
+        for answer in answers {
+            unread.push(answer.await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    });
+    let more = gateway.peak_memory_kib().saturating_sub(before);
+    assert!(more < 64 << 10, "{more} KiB for 100 answers of 4 MiB");
+}
