@@ -25,9 +25,7 @@ impl Compiler<'_> {
             Some(Switch::On(written)) => written.clone(),
             None => file::Retry::default(),
         };
-        // Whoever writes the default asks for nothing that one target could not give.
         if let (Some(attempts), Some(targets), true) = (&written.attempts, targets, own)
-            && attempts.value.0 > TWO
             && attempts.value.0.get() as usize > targets.max(1)
         {
             let there = if targets == 1 { "is" } else { "are" };
