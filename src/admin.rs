@@ -7,6 +7,7 @@ mod circuits;
 mod guard;
 mod keys;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,22 +15,26 @@ use async_trait::async_trait;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
+use serde::Serialize;
 
-use self::guard::Guard;
 use crate::endpoint::stats;
 use crate::problem::{self, Problem};
+use crate::reload::report::{Cause, Outcome};
 use crate::shared::Shared;
 
 /// The application behind the listener.
 pub struct Admin {
     shared: Arc<Shared>,
-    guard: Guard,
+    /// Whether only this machine can reach it.
+    is_local: bool,
 }
 
 /// What a request is answered.
 enum Answer {
     /// JSON.
     Json(Vec<u8>),
+    /// The same, of what did not go well.
+    Failed(Vec<u8>),
     /// Lines for people.
     Text(String),
     /// Why not.
@@ -52,35 +57,63 @@ impl Denial {
     }
 }
 
+impl Answer {
+    fn of(value: &impl Serialize) -> Self {
+        Answer::Json(Answer::json(value))
+    }
+
+    fn json(value: &impl Serialize) -> Vec<u8> {
+        serde_json::to_vec(value).unwrap_or_default()
+    }
+}
+
 const OVERVIEW: &str = "\
 GET  /stats                        routes and targets, as on the main port
 GET  /keys                         the keys of tokens that are fetched
+GET  /config                       what came of reading the config the last time
+POST /reload                       reads it again
 POST /circuits/open?target=URL     sends nothing more to a target
 POST /circuits/close?target=URL    sends to it whatever comes of it
 POST /circuits/reset?target=URL    lets its circuit decide again, from the beginning
 ";
 
 impl Admin {
-    /// For whoever knows `token`, if there is one; else for whoever is on this machine.
-    pub fn new(shared: Arc<Shared>, token: Option<crate::config::units::Secret>) -> Self {
-        Admin { shared, guard: Guard::new(token) }
+    /// One that listens there, for whoever knows the token of the config, if there is one; else for whoever is on this
+    /// machine.
+    pub fn new(shared: Arc<Shared>, listens: SocketAddr) -> Self {
+        Admin { shared, is_local: listens.ip().is_loopback() }
     }
 
-    fn answer(&self, request: &pingora::http::RequestHeader) -> Answer {
-        if let Err(denial) = self.guard.admit(&request.method, &request.headers) {
+    async fn answer(&self, request: &pingora::http::RequestHeader) -> Answer {
+        let snapshot = self.shared.snapshot.load_full();
+        if !self.is_local && snapshot.admin_token.is_none() {
+            // The config takes both away, the token and the address, and the address stays until the process ends.
+            let why = "admin.tokenFile is gone from the config; write it again, or restart the gateway.";
+            return Answer::Denied(Denial::new(StatusCode::FORBIDDEN, "token_unset", why));
+        }
+        if let Err(denial) = guard::admit(snapshot.admin_token.as_ref(), &request.method, &request.headers) {
             return Answer::Denied(denial);
         }
         let (path, query) = (request.uri.path(), request.uri.query().unwrap_or_default());
         let reads = matches!(request.method, Method::GET | Method::HEAD);
-        let snapshot = self.shared.snapshot.load();
         match (path, path.strip_prefix("/circuits/").and_then(circuits::Action::named)) {
             ("/", _) if reads => Answer::Text(OVERVIEW.to_owned()),
             ("/keys", _) if reads => Answer::Json(keys::json(&snapshot)),
-            ("/stats", _) if reads => Answer::Json(stats::json(&snapshot).into()),
+            ("/stats", _) if reads => Answer::Json(stats::json(&snapshot, self.shared.reloads.rejected()).into()),
+            ("/config", _) if reads => Answer::of(&self.shared.reloads.last()),
+            ("/reload", _) if request.method == Method::POST => match self.shared.reloads.ask(Cause::Admin).await {
+                Some(report) if report.outcome == Outcome::Rejected => Answer::Failed(Answer::json(&report)),
+                Some(report) => Answer::of(&report),
+                None => Answer::Denied(Denial::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "draining",
+                    "The process is about to end.",
+                )),
+            },
             (_, Some(action)) if request.method == Method::POST => {
                 circuits::act(action, query, &snapshot, Instant::now()).map_or_else(Answer::Denied, Answer::Json)
             }
-            ("/" | "/keys" | "/stats", _) | (_, Some(_)) => Answer::Denied(Denial::new(
+            ("/" | "/config" | "/keys" | "/reload" | "/stats", _) | (_, Some(_)) => Answer::Denied(Denial::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "This is not done by that method; GET / lists what there is.",
@@ -97,8 +130,9 @@ impl Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let (status, content_type, body) = match self.answer(session.req_header()) {
+        let (status, content_type, body) = match self.answer(session.req_header()).await {
             Answer::Json(body) => (StatusCode::OK, "application/json", body),
+            Answer::Failed(body) => (StatusCode::UNPROCESSABLE_ENTITY, "application/json", body),
             Answer::Text(text) => (StatusCode::OK, "text/plain", text.into_bytes()),
             Answer::Denied(denial) => (denial.status, problem::MEDIA_TYPE, problem(&denial)),
         };

@@ -43,8 +43,6 @@ pub struct Connections {
     pub doors: Doors,
     /// What ends their TLS, if there is a door for it.
     pub terminator: Option<Arc<Terminator>>,
-    /// Whether HTTP/2 is spoken without TLS, too.
-    pub h2c: bool,
     /// How many there are.
     pub crowd: Arc<Crowd>,
 }
@@ -52,14 +50,17 @@ pub struct Connections {
 #[async_trait]
 impl ServerApp for Connections {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let limits = self.shared.snapshot.load().limits;
+        let (limits, h2c) = {
+            let snapshot = self.shared.snapshot.load();
+            (snapshot.limits, snapshot.h2c)
+        };
         let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let Some(_place) = self.crowd.enter(peer, &limits) else {
             crowd::is_full(peer, Instant::now());
             return None;
         };
-        match self.enter(stream, &limits).await? {
+        match self.enter(stream, &limits, h2c).await? {
             (stream, entrance, Protocol::Http1) => self.one_by_one(stream, entrance, (peer, &limits), shutdown).await,
             (stream, entrance, Protocol::Http2) => {
                 h2::serve(stream, entrance, self.proxy.clone(), limits, shutdown.clone()).await;
@@ -82,7 +83,7 @@ enum Protocol {
 
 impl Connections {
     /// Finds out how a client comes in. `None`: it does not.
-    async fn enter(&self, mut stream: Stream, limits: &Limits) -> Option<(Stream, Arc<Entrance>, Protocol)> {
+    async fn enter(&self, mut stream: Stream, limits: &Limits, h2c: bool) -> Option<(Stream, Arc<Entrance>, Protocol)> {
         let local = stream.get_socket_digest().and_then(|digest| digest.local_addr()?.as_inet().copied());
         let door = local.map(|local| self.doors.of(local)).unwrap_or_default();
         if let (Door::Tls, Some(terminator)) = (door, &self.terminator) {
@@ -97,7 +98,7 @@ impl Connections {
             let entrance = Entrance { door, certificate: secured.client() };
             return Some((Box::new(secured), Arc::new(entrance), protocol));
         }
-        let protocol = match self.h2c && door == Door::Plain {
+        let protocol = match h2c && door == Door::Plain {
             true => first_words(&mut stream, limits.idle_timeout).await?,
             false => Protocol::Http1,
         };

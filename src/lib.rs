@@ -25,6 +25,7 @@ pub mod plugin;
 pub mod problem;
 pub mod ratio;
 pub mod refusal;
+pub mod reload;
 pub mod respond;
 pub mod rng;
 pub mod routing;

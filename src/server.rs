@@ -18,13 +18,14 @@ use pingora_proxy::http_proxy;
 
 pub use self::listen::{ListenError, Listening};
 use crate::admin::Admin;
-use crate::config::{Config, Redirect, Resolve, Tls};
+use crate::config::{Config, Redirect, Tls};
 use crate::connection::Connections;
 use crate::downstream::entrance::{Door, Doors};
 use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
 use crate::plugin::rate_limit::Store;
 use crate::plugin::rate_limit::redis::Redis;
+use crate::reload::{Origin, Reloader};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::tls::keeper::Keeper;
@@ -33,8 +34,6 @@ use crate::upstream::discovery::Lookout;
 
 /// How long requests that are under way may go on after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the start waits for names to resolve, for Redis to answer and for keys, before it serves without them.
-const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that wait unused for the next request, over all targets.
 const KEPT_CONNECTIONS: usize = 1_024;
 /// Read buffers of connections. Pingora's default of 64 KiB costs memory for every idle connection and
@@ -72,18 +71,17 @@ pub struct Ready {
     sockets: Vec<(Listening, Door)>,
     terminator: Option<Arc<Terminator>>,
     keeper: Option<Keeper>,
-    h2c: bool,
     admin: Option<(Listening, Admin)>,
-    threads: usize,
-    resolve: Resolve,
+    config: Config,
+    origin: Option<Origin>,
 }
 
 impl Ready {
-    /// Opens the sockets and the log of what `config` describes.
+    /// Opens the sockets and the log of what `config` describes, which is read again from its origin, if it has one.
     ///
     /// # Errors
     /// Why it cannot run here.
-    pub fn new(config: &Config) -> Result<Self, StartError> {
+    pub fn new(config: &Config, origin: Option<Origin>) -> Result<Self, StartError> {
         let sockets = doors(config)?;
         let terminator = config.tls.as_ref().map(Tls::terminator).transpose()?.map(Arc::new);
         let access_log = AccessLog::open(&config.access_log)
@@ -94,17 +92,17 @@ impl Ready {
         let shared = Arc::new(Shared::new(snapshot, access_log));
         let admin = config.admin.as_ref().map(|admin| {
             let socket = Listening::open(admin.listen, "admin.listen")?;
-            Ok::<_, ListenError>((socket, Admin::new(shared.clone(), admin.token.clone())))
+            let listens = socket.address;
+            Ok::<_, ListenError>((socket, Admin::new(shared.clone(), listens)))
         });
         Ok(Ready {
             shared,
             sockets,
             keeper: config.tls.as_ref().zip(terminator.clone()).map(|(tls, terminator)| tls.keeper(terminator)),
             terminator,
-            h2c: config.h2c,
             admin: admin.transpose()?,
-            threads: config.threads,
-            resolve: config.resolve.clone(),
+            config: config.clone(),
+            origin,
         })
     }
 
@@ -125,7 +123,7 @@ impl Ready {
     pub fn run(self) -> Result<std::convert::Infallible, StartError> {
         let door = shutdown::listen(self.shared.clone())?;
         let conf = ServerConf {
-            threads: self.threads,
+            threads: self.config.threads,
             upstream_keepalive_pool_size: KEPT_CONNECTIONS,
             // What ends the attempts of a request is `forward`, not this number.
             max_retries: usize::MAX,
@@ -144,12 +142,16 @@ impl Ready {
             proxy: Arc::new(proxy),
             shared: self.shared.clone(),
             doors: Doors::new(self.addresses()),
-            terminator: self.terminator,
-            h2c: self.h2c,
+            terminator: self.terminator.clone(),
             crowd: Arc::default(),
         };
         let sockets = self.sockets.into_iter().map(|(socket, _)| socket).collect();
-        let tasks = Tasks { shared: self.shared.clone(), resolve: self.resolve, keeper: self.keeper };
+        let tasks = Tasks {
+            shared: self.shared.clone(),
+            config: self.config,
+            origin: self.origin,
+            tls: self.terminator.zip(self.keeper),
+        };
         server.add_service(Front::new("gateway", connections, sockets, Some(tasks)));
         if let Some((socket, admin)) = self.admin {
             let mut front = Front::new("admin", admin, vec![socket], None);
@@ -230,31 +232,18 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Front<A> {
 /// would cost every call two wake-ups.
 struct Tasks {
     shared: Arc<Shared>,
-    resolve: Resolve,
-    keeper: Option<Keeper>,
+    config: Config,
+    origin: Option<Origin>,
+    tls: Option<(Arc<Terminator>, Keeper)>,
 }
 
 impl Tasks {
-    /// Gets names resolved, Redis connected and keys fetched, as far as that goes in a short time, and keeps them so; has
-    /// targets checked.
+    /// Begins all of them, and waits until most is there that requests need.
     async fn start(self) {
-        let snapshot = self.shared.snapshot.load_full();
-        if let Some(keeper) = self.keeper {
-            tokio::spawn(keeper.keep());
-        }
-        for remote in snapshot.remotes() {
-            tokio::spawn(remote.clone().keep());
-        }
-        let keys = async { futures_util::future::join_all(snapshot.remotes().map(|remote| remote.first())).await };
-        let redis = snapshot.store.redis().cloned();
-        let connect = async {
-            if let Some(redis) = &redis {
-                redis.start().await;
-            }
-        };
-        let (lookout, targets) = (Arc::new(Lookout::new(&self.resolve)), snapshot.registry.all());
-        let looked = lookout.begin(&targets, &snapshot.sources);
-        // Too late is no failure: all go on in the background.
-        let _ = tokio::time::timeout(START_TIMEOUT, async { tokio::join!(looked.over(), connect, keys) }).await;
+        let lookout = Arc::new(Lookout::new(&self.config.resolve));
+        let tls = self.tls.map(|(terminator, keeper)| (terminator, tokio::spawn(keeper.keep()).abort_handle()));
+        self.shared.snapshot.load_full().settle_in(&lookout).await;
+        let reloader = Reloader::new(self.shared, lookout, (self.config, self.origin), tls);
+        tokio::spawn(reloader.run());
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::observe::access_log::AccessLog;
+use crate::reload::Reloads;
 use crate::snapshot::Snapshot;
 
 /// One process's.
@@ -18,6 +19,8 @@ pub struct Shared {
     pub in_flight: Arc<AtomicUsize>,
     /// Whether the process is about to end.
     pub draining: AtomicBool,
+    /// Through which the config is read again.
+    pub reloads: Reloads,
 }
 
 impl Shared {
@@ -28,6 +31,7 @@ impl Shared {
             access_log,
             in_flight: Arc::default(),
             draining: AtomicBool::new(false),
+            reloads: Reloads::default(),
         }
     }
 

@@ -1,30 +1,32 @@
 //! One compiled config as it serves requests: routes with their plugins, targets and turns. It is never
 //! changed; a request keeps the one it began with.
 
+pub mod before;
+mod identity;
 mod limits;
 mod targets;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
+use self::before::{Before, RouteBefore};
 use self::limits::Ids;
 use self::targets::Targets;
+use crate::config::units::Secret;
 use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Sticky};
 use crate::downstream::headers::Reserved;
 use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
-use crate::plugin::auth::api_keys::ApiKeys;
-use crate::plugin::auth::claims::Grant;
-use crate::plugin::auth::jwt::{Verifier, Wanted};
-use crate::plugin::auth::passwords::Passwords;
+use crate::plugin::auth::jwt::Verifier;
 use crate::plugin::auth::remote::Remote;
-use crate::plugin::auth::{Auth, Knowers, needs};
+use crate::plugin::auth::{Auth, Knowers};
 use crate::plugin::forward_auth::ForwardAuth;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
+use crate::upstream::discovery::Lookout;
 use crate::upstream::discovery::source::Source;
 use crate::upstream::mirror::Mirror;
 use crate::upstream::peer::Peers;
@@ -32,8 +34,13 @@ use crate::upstream::registry::Registry;
 use crate::upstream::retry::Retries;
 use crate::upstream::split::Split;
 
+/// How long names, Redis and keys are waited for before requests are served without them.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// Everything a request needs to know.
 pub struct Snapshot {
+    /// Counts configs from the start on: 1 for the first.
+    pub generation: u64,
     /// The routes in the order of the config.
     pub routes: Vec<Arc<Route>>,
     /// All targets, those that sources find included.
@@ -50,6 +57,11 @@ pub struct Snapshot {
     pub store: Arc<Store>,
     /// What checks tokens, if any route needs them.
     pub verifier: Option<Arc<Verifier>>,
+    /// Whether HTTP/2 is spoken without TLS, too.
+    pub h2c: bool,
+    /// What operators have to show, if that is more than to be here.
+    pub admin_token: Option<Secret>,
+    ids: Ids,
     table: Table<Arc<Route>>,
 }
 
@@ -68,11 +80,11 @@ pub struct Route {
     /// Its rate limits, if it has any.
     pub limits: Option<Arc<Limits>>,
     /// How its requests ended.
-    pub tally: Tally,
+    pub tally: Arc<Tally>,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
     /// When a request is sent again, if ever.
-    pub retries: Option<Retries>,
+    pub retries: Option<Arc<Retries>>,
     /// How long to wait for a target.
     pub timeouts: config::Timeouts,
     /// Bytes that the body of a request may have, if that matters.
@@ -84,20 +96,27 @@ pub struct Route {
 impl Snapshot {
     /// What `config` describes as it begins at `now`, with counters in `store`.
     pub fn new(config: &Config, store: Arc<Store>, now: Instant) -> Self {
-        let targets = Targets::new(config, now);
-        let jwt = Some(&config.auth.jwt).filter(|jwt| !jwt.is_empty());
-        let verifier = jwt.map(|jwt| Arc::new(Verifier::new(jwt, &wanted(&config.routes), now)));
-        let api_keys = config.auth.api_keys.as_ref().map(|keys| Arc::new(ApiKeys::new(keys)));
-        let passwords = config.auth.basic.as_ref().map(|basic| Arc::new(Passwords::new(basic)));
-        let certificate = config.auth.client_certificate;
-        let knowers = Knowers { verifier: verifier.clone(), api_keys, passwords, certificate };
-        let mut ids = Ids::default();
-        let routes: Vec<Arc<Route>> = config
-            .routes
-            .iter()
-            .map(|route| Arc::new(compile(route, &mut ids, &targets, &knowers, &store, now)))
-            .collect();
+        Snapshot::build(config, store, None, now)
+    }
+
+    /// The same in place of another config. Targets, circuits, turns and counts of what is still there go on; from here
+    /// on circuits and checks go by the new one.
+    pub fn after(before: Before<'_>, config: &Config, store: Arc<Store>, now: Instant) -> Self {
+        Snapshot::build(config, store, Some(&before), now)
+    }
+
+    fn build(config: &Config, store: Arc<Store>, before: Option<&Before<'_>>, now: Instant) -> Self {
+        let generation = before.map_or(0, |before| before.snapshot.generation) + 1;
+        let targets = Targets::new(config, before, generation, now);
+        let knowers = identity::knowers(config, before, now);
+        let mut ids = Ids::after(before.map(|before| &before.snapshot.ids));
+        let mut compile = |route| {
+            let before = before.and_then(|before| before.route(route));
+            Arc::new(compile(route, before.as_ref(), &mut ids, &targets, &knowers, &store, now))
+        };
+        let routes: Vec<Arc<Route>> = config.routes.iter().map(&mut compile).collect();
         Snapshot {
+            generation,
             table: Table::new(routes.iter().map(|route| (route.path.to_string(), route.clone()))),
             routes,
             sources: targets.sources(),
@@ -106,8 +125,29 @@ impl Snapshot {
             limits: config.limits,
             trusted_proxies: config.trusted_proxies.clone(),
             store,
-            verifier,
+            verifier: knowers.verifier.clone(),
+            h2c: config.h2c,
+            admin_token: match &config.admin {
+                Some(admin) => admin.token.clone(),
+                // The listener stays as long as the process, and so does who may use it.
+                None => before.and_then(|before| before.snapshot.admin_token.clone()),
+            },
+            ids,
         }
+    }
+
+    /// Has names looked up, Redis connected to, keys fetched and targets checked from now on, on tasks of this runtime, and
+    /// waits for that a short time: what takes longer is no failure, and goes on.
+    pub async fn settle_in(&self, lookout: &Arc<Lookout>) {
+        self.remotes().for_each(Remote::begin);
+        let keys = async { futures_util::future::join_all(self.remotes().map(|remote| remote.first())).await };
+        let connect = async {
+            if let Some(redis) = self.store.redis() {
+                redis.start().await;
+            }
+        };
+        let looked = lookout.begin(&self.registry.all(), &self.sources);
+        let _ = tokio::time::timeout(SETTLING, async { tokio::join!(looked.over(), connect, keys) }).await;
     }
 
     /// The keys of tokens that have to be fetched.
@@ -121,24 +161,9 @@ impl Snapshot {
     }
 }
 
-/// What of tokens anything goes by.
-fn wanted(routes: &[config::Route]) -> Wanted {
-    let hashed = routes.iter().filter_map(|route| match &route.balance.key {
-        HashKey::Claim(claim) => Some(claim.clone()),
-        _ => None,
-    });
-    let mut claims: Vec<String> = limits::claims(routes).chain(hashed).collect();
-    claims.sort();
-    claims.dedup();
-    let mut grants: Vec<Grant> =
-        routes.iter().filter_map(|route| route.plugins.auth.as_ref()).flat_map(needs).collect();
-    grants.sort();
-    grants.dedup();
-    Wanted { claims, grants }
-}
-
 fn compile(
     route: &config::Route,
+    before: Option<&RouteBefore<'_>>,
     ids: &mut Ids,
     targets: &Targets<'_>,
     knowers: &Knowers,
@@ -153,24 +178,29 @@ fn compile(
     if let Some(asked) = &route.plugins.forward_auth {
         plugins.push(Box::new(ForwardAuth::new(asked)));
     }
-    let limits = limits::compile(route, ids);
+    let limits = limits::compile(route, before, ids);
     if let Some(limits) = &limits {
         plugins.push(Box::new(RateLimit::new(limits.clone(), store.clone())));
     }
+    let retries = route.retry.as_ref().map(|policy| {
+        let same = before.filter(|before| before.config.retry.as_ref() == Some(policy));
+        let known = same.and_then(|before| before.route.retries.clone());
+        known.unwrap_or_else(|| Arc::new(Retries::new(policy.clone(), now)))
+    });
     let hashed = route.balance.algorithm == BalanceAlgorithm::ConsistentHash;
     Route {
         path,
-        split: targets.split(route),
+        split: targets.split(route, before),
         sticky: match &route.destinations {
             Destinations::Groups { sticky, .. } => sticky.clone(),
             Destinations::Targets { .. } => None,
         },
-        mirror: targets.mirror(route, now),
+        mirror: targets.mirror(route, before, now),
         hash_key: hashed.then(|| route.balance.key.clone()),
         limits,
-        tally: Tally::default(),
+        tally: before.map(|before| before.route.tally.clone()).unwrap_or_default(),
         plugins,
-        retries: route.retry.clone().map(|policy| Retries::new(policy, now)),
+        retries,
         timeouts: route.timeouts,
         max_body: route.max_body,
         peers: Peers::new(route.timeouts, &route.upstream_tls),

@@ -15,58 +15,42 @@ use crate::config::units::Secret;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// What requests have to show.
-pub struct Guard {
-    token: Option<Secret>,
+/// Whether a request is carried out that has to show `token`, if there is one, or else come from here.
+///
+/// # Errors
+/// Why not.
+pub fn admit(token: Option<&Secret>, method: &Method, headers: &HeaderMap) -> Result<(), Denial> {
+    let host = only(headers, &header::HOST).and_then(|host| Authority::try_from(host).ok());
+    let Some(host) = host else {
+        return Err(Denial::new(StatusCode::BAD_REQUEST, "host_invalid", "The Host header is missing or not valid."));
+    };
+    is_not_of_another_site(method, headers, &host)?;
+    match token {
+        Some(token) => has_token(headers, token),
+        None if is_here(host.host()) => Ok(()),
+        None => Err(Denial::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            format!("This listener is not called {}; use its address, or localhost.", host.host()),
+        )),
+    }
 }
 
-impl Guard {
-    /// This token, or none and being here.
-    pub fn new(token: Option<Secret>) -> Self {
-        Guard { token }
+fn is_not_of_another_site(method: &Method, headers: &HeaderMap, host: &Authority) -> Result<(), Denial> {
+    let own = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| authority == host.as_str());
+    let foreign_origin = headers.contains_key(header::ORIGIN) && !only(headers, &header::ORIGIN).is_some_and(own);
+    let site = headers.get(&SEC_FETCH_SITE).map(http::HeaderValue::as_bytes);
+    let foreign_site = match site {
+        None | Some(b"same-origin") => false,
+        // Typed in, or a bookmark: that reads, and changes nothing.
+        Some(b"none") => !matches!(*method, Method::GET | Method::HEAD),
+        Some(_) => true,
+    };
+    if foreign_origin || foreign_site {
+        let why = "The request comes from a page of another site.";
+        return Err(Denial::new(StatusCode::FORBIDDEN, "cross_site", why));
     }
-
-    /// Whether a request is carried out.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<(), Denial> {
-        let host = only(headers, &header::HOST).and_then(|host| Authority::try_from(host).ok());
-        let Some(host) = host else {
-            return Err(Denial::new(
-                StatusCode::BAD_REQUEST,
-                "host_invalid",
-                "The Host header is missing or not valid.",
-            ));
-        };
-        self.is_not_of_another_site(method, headers, &host)?;
-        match &self.token {
-            Some(token) => has_token(headers, token),
-            None if is_here(host.host()) => Ok(()),
-            None => Err(Denial::new(
-                StatusCode::FORBIDDEN,
-                "cross_site",
-                format!("This listener is not called {}; use its address, or localhost.", host.host()),
-            )),
-        }
-    }
-
-    fn is_not_of_another_site(&self, method: &Method, headers: &HeaderMap, host: &Authority) -> Result<(), Denial> {
-        let own = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| authority == host.as_str());
-        let foreign_origin = headers.contains_key(header::ORIGIN) && !only(headers, &header::ORIGIN).is_some_and(own);
-        let site = headers.get(&SEC_FETCH_SITE).map(http::HeaderValue::as_bytes);
-        let foreign_site = match site {
-            None | Some(b"same-origin") => false,
-            // Typed in, or a bookmark: that reads, and changes nothing.
-            Some(b"none") => !matches!(*method, Method::GET | Method::HEAD),
-            Some(_) => true,
-        };
-        if foreign_origin || foreign_site {
-            let why = "The request comes from a page of another site.";
-            return Err(Denial::new(StatusCode::FORBIDDEN, "cross_site", why));
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The only value of a header.
@@ -100,12 +84,12 @@ mod tests {
     use super::*;
 
     fn admit(token: Option<&str>, method: Method, fields: &[(&'static str, &str)]) -> Result<(), &'static str> {
-        let guard = Guard::new(token.map(Secret::new));
+        let token = token.map(Secret::new);
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(HeaderName::from_static(name), value.parse().expect("a value"));
         }
-        guard.admit(&method, &headers).map_err(|denial| denial.code)
+        super::admit(token.as_ref(), &method, &headers).map_err(|denial| denial.code)
     }
 
     #[test]

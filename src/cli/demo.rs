@@ -16,7 +16,7 @@ const TOKEN_LIFE: &str = "7d";
 /// Runs the demo until it is interrupted.
 pub fn run() -> Exit {
     match start() {
-        Ok(config) => serve(&config),
+        Ok(config) => serve(&config, None),
         Err(reason) => {
             eprintln!("aegis demo: {reason}");
             Exit::Bad

@@ -3,24 +3,30 @@
 use super::{ConfigFile, Exit};
 use crate::config::{self, Config, LoadError, error::list};
 use crate::downstream::entrance::Door;
+use crate::reload::Origin;
 use crate::server::Ready;
 
 /// Runs the gateway until a signal ends it.
 pub fn run(file: &ConfigFile) -> Exit {
-    match load(file) {
-        Ok(config) => serve(&config),
+    match load_with_origin(file) {
+        Ok((config, origin)) => serve(&config, Some(origin)),
         Err(exit) => exit,
     }
 }
 
 /// The config, its warnings told; or how to exit, the reason told.
 pub fn load(file: &ConfigFile) -> Result<Config, Exit> {
-    match config::load(&file.config) {
+    load_with_origin(file).map(|(config, _)| config)
+}
+
+fn load_with_origin(file: &ConfigFile) -> Result<(Config, Origin), Exit> {
+    let mut files = Vec::new();
+    match config::load_noting(&file.config, &mut files) {
         Ok(loaded) => {
             if !loaded.warnings.is_empty() {
                 eprintln!("{}", list(&file.config.display().to_string(), &loaded.warnings));
             }
-            Ok(loaded.config)
+            Ok((loaded.config, Origin { file: file.config.clone(), files }))
         }
         Err(error @ LoadError::Unreadable { .. }) => {
             eprintln!("aegis: {error}");
@@ -33,9 +39,9 @@ pub fn load(file: &ConfigFile) -> Result<Config, Exit> {
     }
 }
 
-/// Serves what `config` describes.
-pub fn serve(config: &Config) -> Exit {
-    let ready = match Ready::new(config) {
+/// Serves what `config` describes, and what its origin says later.
+pub fn serve(config: &Config, origin: Option<Origin>) -> Exit {
+    let ready = match Ready::new(config, origin) {
         Ok(ready) => ready,
         Err(error) => {
             eprintln!("aegis: {error}");

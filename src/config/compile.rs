@@ -21,6 +21,8 @@ mod timeouts;
 mod tls;
 mod upstream_tls;
 
+use std::{fs, io};
+
 use ipnet::IpNet;
 
 use super::env::Lookup;
@@ -32,8 +34,11 @@ use super::units::ListenAddress;
 
 /// Compiles what was read; findings are added to `problems`. Where there are errors among them, the
 /// result is only good for finding more.
-pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>) -> Config {
-    let mut compiler = Compiler { lookup, problems };
+///
+/// The names of all files that were read, or should have been, are added to `files`; certificates of our own are none of
+/// them, since they are looked at anyway.
+pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>, files: &mut Vec<String>) -> Config {
+    let mut compiler = Compiler { lookup, problems, files };
     let (auth, mut identity_headers) = compiler.auth(&file.auth);
     let defaults = file.defaults;
     let limits = compiler.limits(&file.limits);
@@ -89,9 +94,22 @@ fn cores() -> usize {
 struct Compiler<'c> {
     lookup: Lookup<'c>,
     problems: &'c mut Vec<Problem>,
+    files: &'c mut Vec<String>,
 }
 
 impl Compiler<'_> {
+    /// What is in a file that the config names.
+    fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
+        self.files.push(name.to_owned());
+        fs::read(name)
+    }
+
+    /// The same as text.
+    fn read_text(&mut self, name: &str) -> io::Result<String> {
+        self.files.push(name.to_owned());
+        fs::read_to_string(name)
+    }
+
     fn error(&mut self, at: Position, path: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem::error(at, path, message));
     }

@@ -6,6 +6,7 @@
 //! Every stage notes what is wrong and goes on with the rest, so one run finds every mistake. Only
 //! [`Config`] leaves this module, and nothing in it can be invalid.
 
+pub mod changes;
 mod compile;
 mod decode;
 pub mod env;
@@ -48,13 +49,22 @@ pub struct Loaded {
 /// # Errors
 /// [`LoadError::Unreadable`] if there is no text to be read; otherwise [`LoadError::Invalid`] with every mistake in it.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    load_noting(path, &mut Vec::new())
+}
+
+/// The same; the names of all files that this depends on are added to `files`, whatever comes of it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_noting(path: &Path, files: &mut Vec<String>) -> Result<Loaded, LoadError> {
+    files.push(path.display().to_string());
     let file = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| LoadError::Unreadable { file: file.clone(), reason: e.to_string() })?;
     let text = String::from_utf8(bytes).map_err(|e| LoadError::Unreadable {
         file: file.clone(),
         reason: format!("not UTF-8 text: {}", e.utf8_error()),
     })?;
-    parse(&file, &text, &|name| std::env::var(name).ok())
+    compile_text(&file, &text, &|name| std::env::var(name).ok(), files)
 }
 
 /// Compiles `text`; `file` is the name that findings carry.
@@ -62,6 +72,10 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn parse(file: &str, text: &str, lookup: Lookup<'_>) -> Result<Loaded, LoadError> {
+    compile_text(file, text, lookup, &mut Vec::new())
+}
+
+fn compile_text(file: &str, text: &str, lookup: Lookup<'_>, files: &mut Vec<String>) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
     let invalid = |problem| LoadError::Invalid { file: file.to_owned(), problems: vec![problem] };
     let mut root = yaml::read(text, &mut problems).map_err(invalid)?;
@@ -69,8 +83,8 @@ pub fn parse(file: &str, text: &str, lookup: Lookup<'_>) -> Result<Loaded, LoadE
         return Err(invalid(Problem::error(root.at, "", "the file is empty; a config has at least `routes:`")));
     }
     env::expand(&mut root, "", lookup, &mut problems);
-    let config =
-        decode::decode(&mut root, &mut problems).map(|written| compile::compile(written, lookup, &mut problems));
+    let written = decode::decode(&mut root, &mut problems);
+    let config = written.map(|written| compile::compile(written, lookup, &mut problems, files));
     problems.sort_by_key(|problem| problem.at);
     // What is wrong in `defaults` is found with each route that inherits it.
     problems.dedup();

@@ -41,7 +41,7 @@ use super::redis::Redis;
 use super::units::{Period, Secret, Size};
 
 /// A whole gateway.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
     /// Where to listen; at least one, or TLS.
@@ -78,7 +78,7 @@ pub struct Config {
 }
 
 /// The admin listener.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Admin {
     /// Where it listens.
@@ -92,7 +92,7 @@ pub struct Admin {
 }
 
 /// The access log.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AccessLog {
     /// How a line is written.
     pub format: LogFormat,
@@ -101,7 +101,7 @@ pub struct AccessLog {
 }
 
 /// One route.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
     /// The path prefix, `/` or without a trailing slash.
@@ -144,7 +144,7 @@ pub struct Route {
 }
 
 /// The plugins of a route.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plugins {
     /// What is asked of requests; `None`: nothing.

@@ -23,7 +23,7 @@ pub struct Redis {
 }
 
 /// Where Redis is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Servers {
     /// One server, by its URL.
     One(Secret),
@@ -31,6 +31,17 @@ pub enum Servers {
     Sentinel(SentinelUrl),
     /// The nodes of a cluster that are asked for all others first.
     Cluster(Vec<Secret>),
+}
+
+impl PartialEq for Redis {
+    fn eq(&self, other: &Self) -> bool {
+        let contents = |redis: &Redis| {
+            let TlsCertificates { client_tls, root_cert } = redis.certificates.clone();
+            (client_tls.map(|own| (own.client_cert, own.client_key)), root_cert)
+        };
+        let written = |redis: &Redis| (redis.servers.clone(), redis.timeout, redis.files.clone());
+        written(self) == written(other) && contents(self) == contents(other)
+    }
 }
 
 impl Redis {

@@ -26,7 +26,7 @@ pub async fn answer(session: &mut Session, ctx: &mut RequestCtx, shared: &Shared
         _ if !matches!(session.req_header().method, Method::GET | Method::HEAD) => {
             return respond::refuse(session, ctx, &Refusal::MethodNotAllowed { allow: "GET, HEAD" }).await;
         }
-        "/gateway/stats" => (StatusCode::OK, "application/json", stats::json(&ctx.snapshot)),
+        "/gateway/stats" => (StatusCode::OK, "application/json", stats::json(&ctx.snapshot, shared.reloads.rejected())),
         "/gateway/livez" => (StatusCode::OK, "text/plain", Bytes::from_static(b"ok\n")),
         "/gateway/readyz" if shared.is_draining() => {
             (StatusCode::SERVICE_UNAVAILABLE, "text/plain", Bytes::from_static(b"draining\n"))

@@ -73,6 +73,11 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<Counting>,
     route: Option<route::Route>,
+    /// Which config this is, counted from the start of the process.
+    config_generation: u64,
+    /// Since when the file says something that cannot run, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_rejected_at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -91,10 +96,12 @@ struct Recent {
     slow: u32,
 }
 
-/// The rows as JSON.
-pub fn json(snapshot: &Snapshot) -> Bytes {
+/// The rows as JSON. `rejected`: since when the config that is written is none that can run, if it is so.
+pub fn json(snapshot: &Snapshot, rejected: Option<SystemTime>) -> Bytes {
     let clock = Clock { now: Instant::now(), wall: SystemTime::now() };
-    let rows: Vec<Row> = snapshot.routes.iter().flat_map(|route| rows(snapshot, route, &clock)).collect();
+    let config =
+        |row| Row { config_generation: snapshot.generation, config_rejected_at: rejected.map(timestamp), ..row };
+    let rows: Vec<Row> = snapshot.routes.iter().flat_map(|route| rows(snapshot, route, &clock)).map(config).collect();
     serde_json::to_vec(&rows).unwrap_or_default().into()
 }
 
@@ -163,7 +170,7 @@ fn row(target: &Target, clock: &Clock) -> Row {
         recent: view.recent.map(|Counts { total, failed, slow }| Recent { requests: total, failed, slow }),
         held: view.held,
         addresses: target.addresses.all(),
-        health: target.checks.as_ref().map(|checks| health(checks.view())),
+        health: target.checks().map(|checks| health(checks.view())),
         latency: latency(target, clock.now),
         ..Row::default()
     }
@@ -186,7 +193,7 @@ mod tests {
         );
         let loaded = config::parse("test.yaml", text, &|_| None).expect("a valid config");
         let snapshot = Snapshot::new(&loaded.config, Arc::new(Store::new(None, Instant::now())), Instant::now());
-        let body = json(&snapshot);
+        let body = json(&snapshot, None);
         let text = std::str::from_utf8(&body).expect("UTF-8");
         let first = r#"[{"path":"/users","targetUrl":"http://b:1","failures":0,"state":"CLOSED","since":""#;
         assert!(text.starts_with(first), "{text}");

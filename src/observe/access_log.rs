@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
@@ -49,8 +50,24 @@ pub struct Entry<'e> {
 
 /// The log of a process.
 pub struct AccessLog {
-    format: LogFormat,
+    format: ArcSwap<LogFormat>,
     queue: Arc<Queue>,
+}
+
+/// What lines are written to.
+pub struct Output(Box<dyn Write + Send>);
+
+impl Output {
+    /// The file that the config names; `-` is standard output.
+    ///
+    /// # Errors
+    /// It cannot be opened for appending.
+    pub fn open(config: &config::AccessLog) -> io::Result<Self> {
+        Ok(Output(match config.file.as_str() {
+            "-" => Box::new(io::stdout()),
+            path => Box::new(append_to(path)?),
+        }))
+    }
 }
 
 struct Queue {
@@ -68,6 +85,8 @@ struct State {
     closed: bool,
     /// The writer has written the last line.
     ended: bool,
+    /// What the writer is to go on with.
+    next: Option<Output>,
 }
 
 impl AccessLog {
@@ -76,24 +95,28 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened for appending, or the writer's thread not be started.
     pub fn open(config: &config::AccessLog) -> io::Result<Self> {
-        let output: Box<dyn Write + Send> = match config.file.as_str() {
-            "-" => Box::new(io::stdout()),
-            path => Box::new(append_to(path)?),
-        };
-        AccessLog::new(config.format, output)
+        AccessLog::new(config.format, Output::open(config)?)
     }
 
-    fn new(format: LogFormat, output: Box<dyn Write + Send>) -> io::Result<Self> {
+    fn new(format: LogFormat, output: Output) -> io::Result<Self> {
         let queue = Arc::new(Queue { state: Mutex::new(State::default()), changed: Condvar::new() });
         let shared = queue.clone();
         thread::Builder::new().name("access-log".into()).spawn(move || shared.drain(output))?;
-        Ok(AccessLog { format, queue })
+        Ok(AccessLog { format: ArcSwap::from_pointee(format), queue })
+    }
+
+    /// Lines have this format from now on, and what has not been written yet goes to `output`: a file that was renamed, to be
+    /// put away, is left.
+    pub fn switch(&self, format: LogFormat, output: Output) {
+        self.format.store(Arc::new(format));
+        self.queue.state.lock().next = Some(output);
+        self.queue.changed.notify_all();
     }
 
     /// Adds a line.
     pub fn write(&self, entry: &Entry<'_>) {
         let mut line = Vec::with_capacity(160);
-        match self.format {
+        match **self.format.load() {
             LogFormat::Text => text(&mut line, entry),
             LogFormat::Json => json(&mut line, entry),
         }
@@ -133,17 +156,20 @@ impl Queue {
     }
 
     /// The writer's loop.
-    fn drain(&self, mut output: Box<dyn Write + Send>) {
+    fn drain(&self, Output(mut output): Output) {
         let mut lines = Vec::new();
         let mut failing = false;
         loop {
             let (dropped, closed) = {
                 let mut state = self.state.lock();
-                while state.buffer.is_empty() && !state.closed {
+                while state.buffer.is_empty() && !state.closed && state.next.is_none() {
                     state.idle = true;
                     self.changed.wait(&mut state);
                 }
                 state.idle = false;
+                if let Some(Output(next)) = state.next.take() {
+                    output = next;
+                }
                 std::mem::swap(&mut lines, &mut state.buffer);
                 (std::mem::take(&mut state.dropped), state.closed)
             };
@@ -322,7 +348,7 @@ mod tests {
     fn a_file_that_cannot_keep_up_costs_lines_and_never_a_worker() {
         let (release, gate) = mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
-        let log = AccessLog::new(LogFormat::Text, Box::new(Stuck(gate, written.clone()))).expect("a thread");
+        let log = AccessLog::new(LogFormat::Text, Output(Box::new(Stuck(gate, written.clone())))).expect("a thread");
         let fit = CAPACITY / line(text, &entry()).len();
         log.write(&entry());
         while !log.queue.state.lock().buffer.is_empty() {
@@ -346,7 +372,7 @@ mod tests {
         let (release, gate) = mpsc::channel();
         drop(release);
         let written = Arc::new(Mutex::new(Vec::new()));
-        let log = AccessLog::new(LogFormat::Text, Box::new(Stuck(gate, written.clone()))).expect("a thread");
+        let log = AccessLog::new(LogFormat::Text, Output(Box::new(Stuck(gate, written.clone())))).expect("a thread");
         for _ in 0..1_000 {
             log.write(&entry());
         }
@@ -358,7 +384,7 @@ mod tests {
     #[test]
     fn an_output_that_takes_nothing_does_not_keep_the_process_from_ending() {
         let (_never, gate) = mpsc::channel();
-        let log = AccessLog::new(LogFormat::Text, Box::new(Stuck(gate, Arc::default()))).expect("a thread");
+        let log = AccessLog::new(LogFormat::Text, Output(Box::new(Stuck(gate, Arc::default())))).expect("a thread");
         log.write(&entry());
         log.close();
     }

@@ -1,4 +1,4 @@
-//! How the process ends: SIGTERM drains, a second one does not wait; SIGINT ends at once.
+//! Signals: SIGTERM drains, a second one does not wait; SIGINT ends at once; SIGHUP has the config read again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::DRAIN_TIMEOUT;
+use crate::reload::report::Cause;
 use crate::shared::Shared;
 
 /// While draining, connections are taken this much longer: whoever asks `readyz` meanwhile learns to go
@@ -39,14 +40,18 @@ pub fn listen(shared: Arc<Shared>) -> std::io::Result<Door> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let close = Arc::new(Notify::new());
     let door = Door(close.clone());
-    let (mut terminate, mut interrupt) = {
+    let (mut terminate, mut interrupt, mut hang_up) = {
         let _within = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
     };
     let hear = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => exit(&shared),
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => exit(&shared),
+                // What comes of it is told in the log.
+                _ = hang_up.recv() => drop(shared.reloads.request(Cause::Signal)),
+            }
         }
         shared.draining.store(true, Ordering::Release);
         log::info!("draining: {} requests are under way", shared.in_flight.load(Ordering::Acquire));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use super::before::RouteBefore;
 use crate::config::units::Period;
 use crate::config::{self, Cost, KeyPart, LimitAlgorithm, LimitSync, RateLimit, Scope};
 use crate::plugin::rate_limit::algorithm::Quota;
@@ -11,13 +12,23 @@ use crate::plugin::rate_limit::key::{Key, Part};
 use crate::plugin::rate_limit::rule::{Limits, Rule};
 
 /// Numbers for rules: one for each name.
-#[derive(Debug, Default)]
-pub struct Ids(HashMap<Arc<str>, u32>);
+#[derive(Clone, Debug, Default)]
+pub struct Ids {
+    by_name: HashMap<Arc<str>, u32>,
+    /// Those of the config that they are given in.
+    edition: u32,
+}
 
 impl Ids {
+    /// The same names keep their numbers in another config.
+    pub fn after(before: Option<&Ids>) -> Self {
+        let Ids { by_name, edition } = before.cloned().unwrap_or_default();
+        Ids { by_name, edition: edition + 1 }
+    }
+
     fn of(&mut self, name: &Arc<str>) -> u32 {
-        let next = self.0.len() as u32;
-        *self.0.entry(name.clone()).or_insert(next)
+        let next = self.by_name.len() as u32;
+        *self.by_name.entry(name.clone()).or_insert(next)
     }
 }
 
@@ -30,16 +41,19 @@ pub fn claims(routes: &[config::Route]) -> impl Iterator<Item = String> {
     })
 }
 
-/// The limits of `route`, if it has any.
-pub fn compile(route: &config::Route, ids: &mut Ids) -> Option<Arc<Limits>> {
+/// The limits of `route`, if it has any; the same as `before` if they are.
+pub fn compile(route: &config::Route, before: Option<&RouteBefore<'_>>, ids: &mut Ids) -> Option<Arc<Limits>> {
     let written = &route.plugins.rate_limit;
+    if let Some(same) = before.filter(|before| before.config.plugins.rate_limit == *written) {
+        return same.route.limits.clone();
+    }
     let mut rules: Vec<Rule> = Vec::with_capacity(written.len());
     for limit in written {
         let label = if written.len() == 1 { "default".into() } else { label(limit, &rules) };
         rules.push(rule(limit, &route.path, label, written.len() == 1, ids));
     }
     let leased = written.iter().any(|limit| limit.sync == LimitSync::Leased);
-    (!rules.is_empty()).then(|| Arc::new(Limits::new(rules, leased)))
+    (!rules.is_empty()).then(|| Arc::new(Limits { edition: ids.edition, ..Limits::new(rules, leased) }))
 }
 
 /// What a limit of a list is called: by its window, which is what tells most of them apart.

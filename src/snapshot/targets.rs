@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::before::{Before, RouteBefore};
 use crate::breaker::policy::{Backoff, Policy, Recent, Trip};
 use crate::config::units::Origin;
 use crate::config::{self, BalanceAlgorithm, Destinations};
@@ -34,6 +35,7 @@ struct Guards<'c> {
 
 /// One target for each URL, and one source for each of theirs.
 pub struct Targets<'c> {
+    generation: u64,
     by_origin: HashMap<&'c Origin, Known>,
     /// All targets, those that sources find included.
     pub registry: Arc<Registry>,
@@ -45,9 +47,9 @@ enum Known {
 }
 
 impl<'c> Targets<'c> {
-    /// Those that `config` names. The routes that have a breaker for a target agree on it; a probe's lease covers
-    /// the most patient of them.
-    pub fn new(config: &'c config::Config, now: Instant) -> Self {
+    /// Those that `config` names; what there was `before` is the same as before. The routes that have a breaker for a target
+    /// agree on it; a probe's lease covers the most patient of them.
+    pub fn new(config: &'c config::Config, before: Option<&Before<'_>>, generation: u64, now: Instant) -> Self {
         let mut found: HashMap<&Origin, Guards<'_>> = HashMap::new();
         for route in &config.routes {
             for target in route.destinations.targets() {
@@ -59,18 +61,27 @@ impl<'c> Targets<'c> {
                 }
             }
         }
-        // Always in the same order, so that with the same seed each gets the same chance.
+        // Always in the same order, so that with the same seed each gets the same chance. What the config says of a target
+        // comes before what it says of its source.
         let mut found: Vec<_> = found.into_iter().collect();
-        found.sort_by_cached_key(|(origin, _)| origin.to_string());
-        let registry = Arc::<Registry>::default();
-        let known = |origin: &Origin, guards: &Guards<'_>| match origin {
-            Origin::Url(url) => Known::Target(registry.target(url, &blueprint(guards), now).0),
-            Origin::Source(url) => {
-                Known::Source(Arc::new(Source::new(url.clone(), blueprint(guards), registry.clone())))
+        found.sort_by_cached_key(|(origin, _)| (matches!(origin, Origin::Source(_)), origin.to_string()));
+        let registry = before.map(|before| before.snapshot.registry.clone()).unwrap_or_default();
+        let known = |origin: &Origin, guards: &Guards<'_>| {
+            let blueprint = blueprint(generation, guards);
+            let sources = before.iter().flat_map(|before| &before.snapshot.sources);
+            match origin {
+                Origin::Url(url) => Known::Target(registry.target(url, &blueprint, now).0),
+                Origin::Source(url) => match sources.into_iter().find(|source| source.url == *url) {
+                    Some(source) => {
+                        source.redefine(blueprint, now);
+                        Known::Source(source.clone())
+                    }
+                    None => Known::Source(Arc::new(Source::new(url.clone(), blueprint, registry.clone()))),
+                },
             }
         };
         let by_origin = found.iter().map(|(origin, guards)| (*origin, known(origin, guards))).collect();
-        Targets { by_origin, registry }
+        Targets { generation, by_origin, registry }
     }
 
     /// What knows targets, each once.
@@ -82,32 +93,42 @@ impl<'c> Targets<'c> {
         self.by_origin.values().filter_map(source).collect()
     }
 
-    /// The groups of a route.
-    pub fn split(&self, route: &config::Route) -> Split {
+    /// The groups of a route, which was another one `before`, or the same.
+    pub fn split(&self, route: &config::Route, before: Option<&RouteBefore<'_>>) -> Split {
+        let group = |name: &str, weight: u32, targets: &[config::Target]| {
+            let known = before.and_then(|before| Some((before, before.group(name)?)));
+            let roster = match known {
+                Some((before, (group, same))) if same == targets && chooses_alike(before.config, route) => {
+                    group.roster.clone()
+                }
+                known => self.roster(route, targets, known.map(|(_, (group, _))| &*group.roster)),
+            };
+            Group { name: name.into(), weight, roster }
+        };
         let groups = match &route.destinations {
-            Destinations::Targets { targets } => {
-                vec![Group { name: "".into(), weight: 1, roster: self.roster(route, targets) }]
-            }
+            Destinations::Targets { targets } => vec![group("", 1, targets)],
             Destinations::Groups { groups, .. } => {
-                let group = |group: &config::Group| Group {
-                    name: group.name.as_str().into(),
-                    weight: group.weight,
-                    roster: self.roster(route, &group.targets),
-                };
-                groups.iter().map(group).collect()
+                groups.iter().map(|written| group(&written.name, written.weight, &written.targets)).collect()
             }
         };
         Split { groups }
     }
 
-    /// Where copies of a route's requests go.
-    pub fn mirror(&self, route: &config::Route, now: Instant) -> Option<Arc<Mirror>> {
+    /// Where copies of a route's requests go, which may be the same as `before`.
+    pub fn mirror(&self, route: &config::Route, before: Option<&RouteBefore<'_>>, now: Instant) -> Option<Arc<Mirror>> {
         let mirror = route.mirror.as_ref()?;
-        let target = self.registry.shadow(&mirror.target, &blueprint(&Guards::default()), now);
+        let alike = |before: &&RouteBefore<'_>| {
+            let of = |route: &config::Route| (route.mirror.clone(), route.timeouts, route.upstream_tls.clone());
+            of(before.config) == of(route)
+        };
+        if let Some(before) = before.filter(alike) {
+            return before.route.mirror.clone();
+        }
+        let target = self.registry.shadow(&mirror.target, &blueprint(self.generation, &Guards::default()), now);
         Some(Arc::new(Mirror::new(mirror, target, route.timeouts, Peers::new(route.timeouts, &route.upstream_tls))))
     }
 
-    fn roster(&self, route: &config::Route, targets: &[config::Target]) -> Arc<Roster> {
+    fn roster(&self, route: &config::Route, targets: &[config::Target], before: Option<&Roster>) -> Arc<Roster> {
         let entry = |written: &config::Target| {
             let entry = match self.by_origin.get(&written.origin)? {
                 Known::Target(target) => Entry::Target(target.clone()),
@@ -119,8 +140,17 @@ impl<'c> Targets<'c> {
             config::OnAllOpen::Fail => OnAllOpen::Fail,
             config::OnAllOpen::TryAnyway => OnAllOpen::TryAnyway,
         };
-        Roster::new(targets.iter().filter_map(entry).collect(), algorithm(&route.balance), on_all_open)
+        Roster::new(targets.iter().filter_map(entry).collect(), algorithm(&route.balance), on_all_open, before)
     }
+}
+
+/// Whether two routes with the same targets have them chosen, judged and guarded in the same way.
+fn chooses_alike(one: &config::Route, other: &config::Route) -> bool {
+    let parts = |route: &config::Route| {
+        let guards = (route.breaker.clone(), route.health_check.clone());
+        (route.balance.clone(), route.on_all_open, route.concurrency, route.slow_start, guards)
+    };
+    parts(one) == parts(other)
 }
 
 fn algorithm(balance: &config::Balance) -> Algorithm {
@@ -137,6 +167,7 @@ fn terms(route: &config::Route, written: &config::Target) -> Terms {
     let failures = written.breaker.as_ref().and_then(|breaker| breaker.failures);
     Terms {
         guarded: written.breaker.is_some(),
+        criteria: Arc::new(criteria(written.breaker.as_ref())),
         checked: route.health_check.is_some(),
         weight: written.weight,
         concurrency: route.concurrency.map(|concurrency| match concurrency {
@@ -150,9 +181,18 @@ fn terms(route: &config::Route, written: &config::Target) -> Terms {
     }
 }
 
-fn blueprint(guards: &Guards<'_>) -> Blueprint {
-    let criteria = match guards.breaker {
-        Some((breaker, _)) => Criteria {
+fn blueprint(generation: u64, guards: &Guards<'_>) -> Blueprint {
+    Blueprint {
+        generation,
+        criteria: criteria(guards.breaker.map(|(breaker, _)| breaker)),
+        policy: guards.breaker.map(|(breaker, lease)| policy(breaker, lease)),
+        check: guards.check.cloned(),
+    }
+}
+
+fn criteria(breaker: Option<&config::Breaker>) -> Criteria {
+    match breaker {
+        Some(breaker) => Criteria {
             statuses: breaker.statuses.clone(),
             grpc_statuses: breaker.grpc_statuses.clone(),
             slower_than: breaker.slower_than,
@@ -165,9 +205,7 @@ fn blueprint(guards: &Guards<'_>) -> Blueprint {
             slower_than: None,
             slow_fails: false,
         },
-    };
-    let policy = guards.breaker.map(|(breaker, lease)| policy(breaker, lease));
-    Blueprint { criteria, policy, check: guards.check.cloned() }
+    }
 }
 
 /// `lease` is what a probe may take where the config does not say.

@@ -41,6 +41,13 @@ impl Certificate {
     }
 }
 
+/// By the chain, which goes with one key.
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
+    }
+}
+
 /// What a chain says of itself.
 struct Looked {
     names: Vec<String>,

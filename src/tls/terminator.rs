@@ -31,7 +31,7 @@ pub enum MinVersion {
 }
 
 /// Whom clients' certificates have to come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAuth {
     /// The authorities.
     pub roots: Vec<CertificateDer<'static>>,

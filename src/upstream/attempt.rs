@@ -64,7 +64,7 @@ impl Attempt {
     /// # Errors
     /// Why there is none.
     pub fn admit(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
-        if let Some(checks) = member.target.checks.as_ref().filter(|checks| member.checked && checks.is_ill()) {
+        if let Some(checks) = member.checks.as_ref().filter(|checks| checks.is_ill()) {
             return Err(Refused::Ill(checks.interval()));
         }
         Attempt::enter(member, now, |member| match member.guarded {
@@ -174,7 +174,7 @@ impl Attempt {
             }
         }
         // Who answers before it has been asked all is quick.
-        let mark = target.criteria.head(status, grpc, took.unwrap_or_default());
+        let mark = self.member.criteria.head(status, grpc, took.unwrap_or_default());
         if let Mark::Failed(cause) = mark {
             return self.fail(cause, request_id, now);
         }
@@ -188,7 +188,7 @@ impl Attempt {
 
     /// The status of gRPC has come after the body.
     pub fn ended(&mut self, grpc: u8, request_id: &HeaderValue, now: Instant) {
-        if let Some(cause) = self.target().criteria.grpc(grpc) {
+        if let Some(cause) = self.member.criteria.grpc(grpc) {
             self.fail(cause, request_id, now);
         }
     }
@@ -288,7 +288,7 @@ mod tests {
     }
 
     fn target() -> Target {
-        Target::by(Blueprint { criteria: Criteria::none_but_5xx(), policy: Some(policy()), check: None })
+        Target::by(Blueprint { generation: 1, criteria: Criteria::none_but_5xx(), policy: Some(policy()), check: None })
     }
 
     fn member() -> Arc<Member> {
@@ -358,8 +358,7 @@ mod tests {
     #[test]
     fn a_status_of_grpc_after_the_body_takes_the_success_back() {
         let criteria = Criteria { grpc_statuses: vec![GrpcStatus::INTERNAL], ..Criteria::none_but_5xx() };
-        let target = Target::by(Blueprint { criteria, policy: Some(policy()), check: None });
-        let member = Arc::new(Member::of(target));
+        let member = Arc::new(Member { criteria: Arc::new(criteria), ..Member::of(target()) });
         let now = Instant::now();
         for (status, failures) in [(13, 1), (0, 0), (13, 1), (13, 2)] {
             let mut attempt = admit(&member, now);

@@ -68,6 +68,7 @@ pub struct Checks {
     /// When it became well the last time after it had been ill.
     recovered: Moment,
     ill: AtomicBool,
+    has_begun: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -113,7 +114,32 @@ impl Checks {
             known: Mutex::new(Known { health, since, last: None, reason: None, checks: 0, failed: 0 }),
             recovered: Moment::none(now),
             ill: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
         }
+    }
+
+    /// Checks by another plan, that begin with what was known `before`.
+    pub fn after(before: Option<&Checks>, plan: HealthCheck, url: &TargetUrl, now: Instant) -> Self {
+        let checks = Checks::new(plan, url, now);
+        if let Some(before) = before {
+            let known = before.known.lock().clone();
+            checks.ill.store(known.health.healthy == Some(false), Ordering::Relaxed);
+            *checks.known.lock() = known;
+            if let Some(recovered) = before.recovered() {
+                checks.recovered.set(recovered);
+            }
+        }
+        checks
+    }
+
+    /// How the target is asked.
+    pub fn plan(&self) -> &HealthCheck {
+        &self.plan
+    }
+
+    /// Whether somebody is to begin asking: says so once.
+    fn begins(&self) -> bool {
+        !self.has_begun.swap(true, Ordering::Relaxed)
     }
 
     /// Whether nothing should be sent to it.

@@ -282,7 +282,7 @@ impl Algorithm {
 
 /// Whether a member that has come back is still given time, and this request to somebody else.
 fn is_cold(member: &Member, chance: u64, now: Instant) -> bool {
-    let Some((span, since)) = member.slow_start.zip(member.target.recovered()) else { return false };
+    let Some((span, since)) = member.slow_start.zip(member.recovered()) else { return false };
     let warm = now.saturating_duration_since(since).as_secs_f64() / span.as_secs_f64();
     warm < 1.0 && chance as f64 / (1 << 30) as f64 >= warm.max(LUKEWARM)
 }

@@ -15,9 +15,11 @@ use crate::breaker::circuit::Circuit;
 use crate::config::HealthCheck;
 use crate::config::units::TargetUrl;
 
-/// What a target is made by. The first that somebody has for a URL counts as long as the target is in use.
+/// What a target is made by. The one that counts is that of the newest config, and of several in there the first.
 #[derive(Clone, Debug)]
 pub struct Blueprint {
+    /// The config's.
+    pub generation: u64,
     /// What counts as a failure.
     pub criteria: Criteria,
     /// What opens its breaker; without, nobody asks it.
@@ -62,6 +64,20 @@ struct Known {
 }
 
 impl Known {
+    /// A newer config says otherwise how the target is guarded. It stays the same in all else.
+    fn redefine(&mut self, target: &Target, blueprint: &Blueprint, now: Instant) {
+        let before = self.blueprint.replace(blueprint.clone()).and_then(|before| before.policy);
+        if before != blueprint.policy {
+            self.circuit.govern(blueprint.policy.unwrap_or_else(Policy::standard), now);
+            if blueprint.policy.is_none() && !self.circuit.view(now).held {
+                // Nobody would be told any more that it is well again.
+                self.circuit.reset(now);
+            }
+        }
+        target.check_by(blueprint.check.as_ref(), now);
+        self.is_told = false;
+    }
+
     fn of(target: &Arc<Target>, blueprint: Option<Blueprint>) -> Self {
         let (target, circuit) = (Arc::downgrade(target), target.circuit.clone());
         Known { target, blueprint, is_told: false, circuit, gone: None }
@@ -73,11 +89,17 @@ impl Registry {
     /// it had.
     pub fn target(&self, url: &TargetUrl, blueprint: &Blueprint, now: Instant) -> (Arc<Target>, bool) {
         let mut known = self.known.lock();
-        let before = known.get(url.as_str());
-        let defined = before.filter(|known| known.blueprint.is_some());
-        if let Some(target) = defined.and_then(|known| known.target.upgrade()) {
+        let before = known.get_mut(url.as_str());
+        if let Some(before) = before
+            && let Some(generation) = before.blueprint.as_ref().map(|made_by| made_by.generation)
+            && let Some(target) = before.target.upgrade()
+        {
+            if generation < blueprint.generation {
+                before.redefine(&target, blueprint, now);
+            }
             return (target, false);
         }
+        let before = known.get(url.as_str());
         let policy = blueprint.policy.unwrap_or_else(Policy::standard);
         let circuit = before.map(|known| known.circuit.clone());
         let circuit = circuit.inspect(|circuit| circuit.govern(policy, now));
@@ -150,7 +172,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn blueprint() -> Blueprint {
-        Blueprint { criteria: Criteria::none_but_5xx(), policy: Some(Policy::standard()), check: None }
+        Blueprint { generation: 1, criteria: Criteria::none_but_5xx(), policy: Some(Policy::standard()), check: None }
     }
 
     fn url(name: &str) -> TargetUrl {

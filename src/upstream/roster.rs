@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::attempt::Attempt;
 use super::concurrency::{Bounds, Concurrency};
+use super::criteria::Criteria;
 use super::discovery::source::Source;
 use super::pool::{Algorithm, OnAllOpen, Pool, Unavailable};
 use super::target::{Member, Share, Target};
@@ -20,6 +21,8 @@ use super::target::{Member, Share, Target};
 pub struct Terms {
     /// Whether its breaker is asked and told.
     pub guarded: bool,
+    /// What counts as a failure.
+    pub criteria: Arc<Criteria>,
     /// Whether its checks matter.
     pub checked: bool,
     /// How much it gets, beside others.
@@ -59,21 +62,26 @@ pub struct Roster {
     on_all_open: OnAllOpen,
     pool: ArcSwap<Pool>,
     /// Whose turn it is: that goes on when targets come and go.
-    turn: AtomicUsize,
+    turn: Arc<AtomicUsize>,
     /// Requests that are under way, where somebody counts on that.
     all: Arc<AtomicU32>,
     assembling: Mutex<()>,
 }
 
 impl Roster {
-    /// The targets of these entries, which are chosen in this way.
-    pub fn new(entries: Vec<(Entry, Terms)>, algorithm: Algorithm, on_all_open: OnAllOpen) -> Arc<Self> {
+    /// The targets of these entries, which are chosen in this way. It goes on where the one `before` it is.
+    pub fn new(
+        entries: Vec<(Entry, Terms)>,
+        algorithm: Algorithm,
+        on_all_open: OnAllOpen,
+        before: Option<&Roster>,
+    ) -> Arc<Self> {
         let roster = Arc::new(Roster {
             entries,
             algorithm,
             on_all_open,
             pool: ArcSwap::from_pointee(Pool::new(Vec::new(), algorithm)),
-            turn: AtomicUsize::new(0),
+            turn: before.map(|before| before.turn.clone()).unwrap_or_default(),
             all: Arc::default(),
             assembling: Mutex::new(()),
         });
@@ -144,7 +152,8 @@ impl Roster {
         let hashed = matches!(self.algorithm, Algorithm::ConsistentHash { .. });
         Member {
             guarded: terms.guarded,
-            checked: terms.checked,
+            criteria: terms.criteria.clone(),
+            checks: if terms.checked { target.checks() } else { None },
             weight,
             concurrency: terms.concurrency.map(|limit| match limit {
                 Limit::Fixed(limit) => Arc::new(Concurrency::Fixed(limit)),

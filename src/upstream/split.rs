@@ -87,7 +87,7 @@ mod tests {
         let group = |(name, weight): &(&str, u32)| Group {
             name: (*name).into(),
             weight: *weight,
-            roster: Roster::new(Vec::new(), Algorithm::RoundRobin, OnAllOpen::Fail),
+            roster: Roster::new(Vec::new(), Algorithm::RoundRobin, OnAllOpen::Fail, None),
         };
         Split { groups: groups.iter().map(group).collect() }
     }

@@ -1,7 +1,7 @@
 //! One target: where it is, its circuit, what it has to do, and a record of how attempts at it ended.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use super::registry::Blueprint;
 use crate::breaker::Policy;
 use crate::breaker::View;
 use crate::breaker::circuit::Circuit;
+use crate::config::HealthCheck;
 use crate::config::units::TargetUrl;
 
 /// One target URL. All routes that name it share it, its circuit included.
@@ -29,12 +30,9 @@ pub struct Target {
     pub id: u32,
     /// As the config spells it.
     pub url: TargetUrl,
-    /// What counts as a failure.
-    pub(super) criteria: Criteria,
     /// Its breaker. Where none is wanted, nobody asks or tells it anything, and it can still be held open by hand.
     pub circuit: Arc<Circuit>,
-    /// What it says of itself, if it is asked.
-    pub checks: Option<Checks>,
+    checks: Mutex<Option<Arc<Checks>>>,
     /// Where it is.
     pub addresses: Addresses,
     /// How long it takes to answer, as a mean.
@@ -44,6 +42,7 @@ pub struct Target {
     /// How attempts ended.
     pub record: Record,
     in_flight: AtomicU32,
+    is_watched: AtomicBool,
     /// Rung when it cannot be connected to: it may be elsewhere by now. One waits for it.
     pub doubted: Arc<Notify>,
     /// Limits that are found out, by what is asked for; those that routes share.
@@ -57,8 +56,10 @@ pub struct Member {
     pub target: Arc<Target>,
     /// Whether its breaker is asked and told.
     pub guarded: bool,
-    /// Whether its checks matter.
-    pub checked: bool,
+    /// What counts as a failure.
+    pub criteria: Arc<Criteria>,
+    /// What it says of itself, if that matters.
+    pub checks: Option<Arc<Checks>>,
     /// How much it gets, beside the others. Not 0.
     pub weight: u32,
     /// How many requests it may have under way, if that is limited.
@@ -103,15 +104,16 @@ impl Member {
     pub fn of(target: Target) -> Self {
         let target = Arc::new(target);
         Member {
-            target,
             guarded: true,
-            checked: true,
+            criteria: Arc::new(Criteria::none_but_5xx()),
+            checks: target.checks(),
             weight: 1,
             concurrency: None,
             slow_start: None,
             leeway: 3,
             share: None,
             source_doubted: None,
+            target,
         }
     }
 }
@@ -124,7 +126,12 @@ impl Member {
 
     /// Whether its checks are bad, if they matter.
     pub(super) fn is_ill(&self) -> bool {
-        self.checked && self.target.checks.as_ref().is_some_and(Checks::is_ill)
+        self.checks.as_ref().is_some_and(|checks| checks.is_ill())
+    }
+
+    /// When it came back the last time, if it ever was away.
+    pub(super) fn recovered(&self) -> Option<Instant> {
+        self.target.circuit.recovered().max(self.checks.as_ref().and_then(|checks| checks.recovered()))
     }
 
     /// Whether it takes a request, as far as that can be told without asking.
@@ -168,18 +175,17 @@ impl Target {
     /// A target that is not resolved yet, with a circuit that somebody else may know. Without a policy nobody asks its
     /// breaker, without a check nobody asks it.
     pub fn around(circuit: Arc<Circuit>, url: TargetUrl, blueprint: Blueprint, now: Instant) -> Self {
-        let Blueprint { criteria, check, .. } = blueprint;
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Target {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            criteria,
             circuit,
-            checks: check.map(|plan| Checks::new(plan, &url, now)),
+            checks: Mutex::new(blueprint.check.map(|plan| Arc::new(Checks::new(plan, &url, now)))),
             addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
             latency: Latency::new(now),
             taken: Quantiles::new(now),
             record: Record::default(),
             in_flight: AtomicU32::new(0),
+            is_watched: AtomicBool::new(false),
             doubted: Arc::default(),
             adaptive: Mutex::default(),
             url,
@@ -216,9 +222,23 @@ impl Target {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// When it came back the last time, if it ever was away.
-    pub fn recovered(&self) -> Option<Instant> {
-        self.circuit.recovered().max(self.checks.as_ref().and_then(Checks::recovered))
+    /// Whether somebody looks after where it is already. Says no once.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_watched.swap(true, Ordering::Relaxed)
+    }
+
+    /// What it says of itself, if it is asked.
+    pub fn checks(&self) -> Option<Arc<Checks>> {
+        self.checks.lock().clone()
+    }
+
+    /// It is asked by this plan from now on, or not any more. What was found out by another one is believed until then.
+    pub(super) fn check_by(&self, plan: Option<&HealthCheck>, now: Instant) {
+        let mut checks = self.checks.lock();
+        if checks.as_ref().map(|checks| checks.plan()) != plan {
+            let before = checks.take();
+            *checks = plan.map(|plan| Arc::new(Checks::after(before.as_deref(), plan.clone(), &self.url, now)));
+        }
     }
 
     /// The breaker at `now`. One that nobody tells anything is closed for ever.

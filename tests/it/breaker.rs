@@ -69,9 +69,8 @@ fn after_the_cooldown_one_probe_decides() {
     eventually("the circuit to close", || (gateway.get("/").status == 200).then_some(()));
     assert_eq!(gateway.states(), ["CLOSED"]);
     assert_eq!(gateway.stats()[0]["failures"], 0);
-    let said = gateway.stderr();
     for line in [": its circuit is open for 0.3 s: status 500", ": its circuit is closed again"] {
-        assert!(said.contains(&format!("{}{line}", upstream.url())), "{said}");
+        gateway.said(&format!("{}{line}", upstream.url()));
     }
 }
 

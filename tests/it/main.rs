@@ -38,6 +38,7 @@ mod permits;
 mod policies;
 mod process;
 mod readme;
+mod reload;
 mod replicas;
 mod retries;
 mod rules;

@@ -32,7 +32,7 @@ impl Compiler<'_> {
 
     fn admin_token(&mut self, written: &file::Admin) -> Option<Secret> {
         let file = written.token_file.as_ref()?;
-        let wrong = match std::fs::read_to_string(&file.value) {
+        let wrong = match self.read_text(&file.value) {
             Ok(text) if text.trim().len() >= LEAST_BYTES => return Some(Secret::new(text.trim())),
             Ok(text) => format!(
                 "the token in {} has {} bytes and can be guessed; write at least {LEAST_BYTES}, `openssl rand -hex 24` makes a good one",

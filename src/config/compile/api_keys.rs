@@ -1,7 +1,6 @@
 //! `auth.apiKeys:`, its file included.
 
 use std::collections::HashMap;
-use std::fs;
 
 use super::Compiler;
 use crate::config::decode::decode;
@@ -45,7 +44,8 @@ impl Compiler<'_> {
     fn key_file(&mut self, file: &Located<String>) -> Vec<ApiKey> {
         let name = &file.value;
         let mut problems = Vec::new();
-        let found: Result<Option<file::KeyFile>, String> = fs::read_to_string(name)
+        let found: Result<Option<file::KeyFile>, String> = self
+            .read_text(name)
             .map_err(|error| format!("cannot read {name}: {error}; write the name of a file with keys: […]"))
             .and_then(|text| yaml::read(&text, &mut problems).map_err(|problem| format!("{name}:{problem}")))
             .map(|mut root| decode(&mut root, &mut problems));

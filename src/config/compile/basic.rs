@@ -17,7 +17,7 @@ const MOST_COST: u32 = 15;
 impl Compiler<'_> {
     pub(super) fn basic(&mut self, written: Option<&file::Basic>) -> Option<Basic> {
         let Located { at, value: name, .. } = &written?.file;
-        let text = std::fs::read_to_string(name);
+        let text = self.read_text(name);
         let text = text.map_err(|error| format!("cannot read {name}: {error}; `htpasswd -cB {name} USER` makes one"));
         let (mut users, mut seen, mut wrong) =
             (Vec::new(), HashSet::new(), text.as_ref().err().cloned().into_iter().collect::<Vec<_>>());

@@ -1,7 +1,5 @@
 //! The keys of `auth.jwt`, and what they are good for.
 
-use std::fs;
-
 use jsonwebtoken::Algorithm;
 use url::Url;
 
@@ -74,7 +72,8 @@ impl Compiler<'_> {
             Written::PublicKeyFile(name) => {
                 let keys = |text: Vec<u8>| pem::public_keys(&text).map_err(|what| format!("{name} is {what}"));
                 let source = KeySource::PublicKeyFile { public_key_file: name.to_owned() };
-                self.public(&place, source, read(name).and_then(keys))
+                let found = self.key_in(name).and_then(keys);
+                self.public(&place, source, found)
             }
             Written::JwksFile(name) => self.jwks_file(&place, name),
             Written::JwksUrl(url) => {
@@ -103,8 +102,13 @@ impl Compiler<'_> {
         list
     }
 
+    fn key_in(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        let read = self.read(name);
+        read.map_err(|error| format!("cannot read {name}: {error}; write the name of a file with the key"))
+    }
+
     fn secret_file(&mut self, place: &Place<'_>, name: &str) -> Option<Found> {
-        let text = read(name).and_then(|bytes| {
+        let text = self.key_in(name).and_then(|bytes| {
             let text = String::from_utf8(bytes).map_err(|_| format!("{name} is no text; write the secret as text"))?;
             match text.trim_end_matches(['\r', '\n']) {
                 "" => Err(format!("{name} is empty; write the secret into it")),
@@ -147,7 +151,7 @@ impl Compiler<'_> {
 
     fn jwks_file(&mut self, place: &Place<'_>, name: &str) -> Option<Found> {
         let algorithms = self.public_algorithms(place)?;
-        let keys = read(name).and_then(|json| {
+        let keys = self.key_in(name).and_then(|json| {
             jwks::keys(&json, &algorithms).map_err(|what| format!("{name} is {what}; write what the issuer publishes"))
         });
         match keys {
@@ -242,10 +246,6 @@ fn sources(written: &Jwt) -> impl Iterator<Item = (&'static str, Position, Writt
     ]
     .into_iter()
     .flatten()
-}
-
-fn read(name: &str) -> Result<Vec<u8>, String> {
-    fs::read(name).map_err(|error| format!("cannot read {name}: {error}; write the name of a file with the key"))
 }
 
 fn list(algorithms: &[Algorithm]) -> String {

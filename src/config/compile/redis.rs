@@ -104,7 +104,7 @@ impl Compiler<'_> {
         let mut read = |key: &'static str, file: &Option<Located<String>>| {
             let file = file.as_ref()?;
             files.push((key, file.value.clone()));
-            match std::fs::read(&file.value) {
+            match self.read(&file.value) {
                 Ok(bytes) => Some(bytes),
                 Err(error) => {
                     let message = format!("cannot read {}: {error}; write the name of a PEM file", file.value);

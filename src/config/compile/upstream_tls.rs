@@ -41,7 +41,7 @@ impl Compiler<'_> {
         path: &str,
     ) -> Option<Vec<rustls_pki_types::CertificateDer<'static>>> {
         let file = written.ca_file.as_ref()?;
-        let read = std::fs::read(&file.value).map_err(|error| format!("cannot read {}: {error}", file.value));
+        let read = self.read(&file.value).map_err(|error| format!("cannot read {}: {error}", file.value));
         match read.and_then(|pem| certificate::chain(&file.value, &pem)) {
             Ok(authorities) => Some(authorities),
             Err(message) => {
@@ -65,6 +65,7 @@ impl Compiler<'_> {
                 return None;
             }
         };
+        self.files.extend([cert.value.clone(), key.value.clone()]);
         match Certificate::load(&cert.value, &key.value, SystemTime::now()) {
             Ok(certificate) => {
                 // It has just been read, and was good.

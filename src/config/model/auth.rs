@@ -14,7 +14,7 @@ use crate::plugin::auth::key::{Keys, Material};
 use crate::plugin::auth::remote::Place;
 
 /// Who the users are.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {
     /// How the tokens of each issuer are checked; there is one if any route needs it.
@@ -35,7 +35,7 @@ pub struct Auth {
 }
 
 /// Users with passwords.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Basic {
     /// Where they are.
     pub file: String,
@@ -45,7 +45,7 @@ pub struct Basic {
 }
 
 /// Keys of programs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeys {
     /// The field that they are in.
@@ -68,7 +68,7 @@ impl ApiKeys {
 }
 
 /// One key.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKey {
     /// Whose it is.
@@ -110,7 +110,7 @@ impl Auth {
 }
 
 /// How the tokens of one issuer are checked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Jwt {
     /// Where the keys are from.
@@ -141,7 +141,7 @@ pub struct Jwt {
 }
 
 /// Where keys are from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum KeySource {
     /// The config, or the environment.

@@ -9,7 +9,7 @@ use url::Url;
 use super::period;
 
 /// A service that is asked about each request.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForwardAuth {
     /// Where it is.

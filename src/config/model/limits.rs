@@ -9,7 +9,7 @@ use crate::config::units::Size;
 use crate::downstream::framing::Bounds;
 
 /// What clients may ask of the gateway.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Bytes of a body; `None`: any number.

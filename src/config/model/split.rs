@@ -11,7 +11,7 @@ use crate::config::units::{Origin, TargetUrl};
 use crate::ratio::Ratio;
 
 /// Where the requests of a route go.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Destinations {
     /// To these targets; at least one, none twice.
@@ -30,7 +30,7 @@ pub enum Destinations {
 }
 
 /// Targets that share a part of the requests.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Group {
     /// What it is called.
     pub name: String,
@@ -41,7 +41,7 @@ pub struct Group {
 }
 
 /// One target of a route.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Where it is, or what knows where.
     pub origin: Origin,

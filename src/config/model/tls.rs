@@ -10,7 +10,7 @@ use crate::tls::keeper::{Files, Keeper};
 use crate::tls::terminator::{self, MinVersion, Terminator};
 
 /// Where and how clients are served by TLS.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
     /// Where to listen; at least one.
@@ -40,6 +40,14 @@ impl Tls {
         Terminator::new(&self.loaded, self.clients.as_ref().map(|clients| &clients.auth), self.min_version)
     }
 
+    /// Has `terminator` go by this.
+    ///
+    /// # Errors
+    /// As for [`Tls::terminator`]; then it goes on as before.
+    pub fn renew(&self, terminator: &Terminator) -> Result<(), rustls::Error> {
+        terminator.replace(&self.loaded, self.clients.as_ref().map(|clients| &clients.auth), self.min_version)
+    }
+
     /// What keeps that true to the files.
     pub fn keeper(&self, terminator: Arc<Terminator>) -> Keeper {
         let pairs = self.certificates.iter().map(|files| (files.cert_file.clone(), files.key_file.clone())).collect();
@@ -65,7 +73,7 @@ pub struct CertificateFiles {
 }
 
 /// Clients' certificates.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Clients {
     /// Whence their authorities are.
@@ -76,7 +84,7 @@ pub struct Clients {
 }
 
 /// Where plain HTTP is answered with where to go.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Redirect {
     /// Where it listens.
     pub listen: SocketAddr,

@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 
 /// How targets are spoken to by TLS.
-#[derive(Clone, Default, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamTls {
     /// Whence the authorities of their certificates are, if not the system's.
@@ -38,19 +38,6 @@ impl UpstreamTls {
         ca_file.is_none() && cert_file.is_none() && server_name.is_none() && !insecure_skip_verify
     }
 }
-
-/// By what is written.
-impl PartialEq for UpstreamTls {
-    fn eq(&self, other: &Self) -> bool {
-        let written = |tls: &Self| {
-            let UpstreamTls { ca_file, cert_file, key_file, server_name, insecure_skip_verify, .. } = tls.clone();
-            (ca_file, cert_file, key_file, server_name, insecure_skip_verify)
-        };
-        written(self) == written(other)
-    }
-}
-
-impl Eq for UpstreamTls {}
 
 /// Without the key.
 impl fmt::Debug for UpstreamTls {

@@ -36,7 +36,7 @@ pub struct Verifier {
 }
 
 /// What of tokens anything goes by.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Claims.
     pub claims: Vec<String>,
@@ -96,9 +96,13 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Source {
-    fn new(config: &Jwt, now: Instant) -> Self {
+    fn new(config: &Jwt, remotes: &[Arc<Remote>], now: Instant) -> Self {
         match config.source.place() {
-            Some(place) => Source::Remote(Arc::new(Remote::new(place, config.algorithms.clone(), now))),
+            Some(place) => {
+                let known = remotes.iter().find(|remote| remote.is_of(&place, &config.algorithms)).cloned();
+                let new = || Arc::new(Remote::new(place, config.algorithms.clone(), now));
+                Source::Remote(known.unwrap_or_else(new))
+            }
             None => Source::Fixed(Arc::new(Current { keys: config.keys.clone(), generation: 1 })),
         }
     }
@@ -119,7 +123,7 @@ impl Source {
 }
 
 impl Issuer {
-    fn new(config: &Jwt, wanted: &Wanted, now: Instant) -> Self {
+    fn new(config: &Jwt, wanted: &Wanted, remotes: &[Arc<Remote>], now: Instant) -> Self {
         let headers = config.claims_to_headers.iter().map(|(claim, name)| (claim.clone(), name.clone().into()));
         let rules = Rules {
             user_id_claim: config.user_id_claim.clone(),
@@ -132,7 +136,7 @@ impl Issuer {
             grants: wanted.grants.clone(),
             kept: wanted.claims.clone(),
         };
-        Issuer { source: Source::new(config, now), rules }
+        Issuer { source: Source::new(config, remotes, now), rules }
     }
 
     fn read(&self, token: &str, keys: &Keys) -> Result<Identity, Denied<'_>> {
@@ -146,10 +150,11 @@ impl Issuer {
 }
 
 impl Verifier {
-    /// A verifier for what `config` says of each issuer as it begins at `now`, that remembers what is `wanted`.
-    pub fn new(config: &[Jwt], wanted: &Wanted, now: Instant) -> Self {
+    /// A verifier for what `config` says of each issuer as it begins at `now`, that remembers what is `wanted`. `remotes`
+    /// are keys that are known already, and used where they are the same.
+    pub fn new(config: &[Jwt], wanted: &Wanted, remotes: &[Arc<Remote>], now: Instant) -> Self {
         Verifier {
-            issuers: config.iter().map(|jwt| Issuer::new(jwt, wanted, now)).collect(),
+            issuers: config.iter().map(|jwt| Issuer::new(jwt, wanted, remotes, now)).collect(),
             known: Cache::with_weighter(1_024, REMEMBERED_BYTES, Size),
         }
     }
@@ -243,7 +248,7 @@ mod tests {
     }
 
     fn verifier() -> Verifier {
-        Verifier::new(&[config(SECRET)], &Wanted::default(), Instant::now())
+        Verifier::new(&[config(SECRET)], &Wanted::default(), &[], Instant::now())
     }
 
     /// What needs no issuer to be asked.
@@ -365,7 +370,7 @@ mod tests {
     #[test]
     fn each_issuer_has_keys_of_its_own() {
         let issuer = |name: &str| Jwt { issuer: vec![name.into()], ..config(&format!("{SECRET} of {name}")) };
-        let verifier = Verifier::new(&[issuer("a"), issuer("b")], &Wanted::default(), Instant::now());
+        let verifier = Verifier::new(&[issuer("a"), issuer("b")], &Wanted::default(), &[], Instant::now());
         let good = |signer: &str, named: Value| {
             let token = token(&format!("{SECRET} of {signer}"), json!({ "sub": "u", "iss": named }));
             check(&verifier, &token, UNIX_EPOCH).map(|_| ())

@@ -3,7 +3,8 @@
 //! What is known stays in use while the issuer is down. A token that names an unknown key has it asked at once, one
 //! question for all who wait, and then not again for a while.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -39,7 +40,8 @@ pub struct Remote {
     current: ArcSwap<Current>,
     state: Mutex<State>,
     /// Rung when a token has the issuer asked.
-    wake: Notify,
+    wake: Arc<Notify>,
+    is_kept: AtomicBool,
     /// How often it has been asked; changes when an answer is in.
     asked: watch::Sender<u64>,
 }
@@ -89,9 +91,15 @@ impl Remote {
             algorithms,
             current: ArcSwap::default(),
             state: Mutex::new(state),
-            wake: Notify::new(),
+            wake: Arc::default(),
+            is_kept: AtomicBool::new(false),
             asked: watch::Sender::default(),
         }
+    }
+
+    /// Whether these are the keys at `place`, for the same algorithms.
+    pub fn is_of(&self, place: &Place, algorithms: &[Algorithm]) -> bool {
+        (&self.place, &*self.algorithms) == (place, algorithms)
     }
 
     /// What is asked, for people.
@@ -129,19 +137,26 @@ impl Remote {
         let _ = self.asked.subscribe().wait_for(|times| *times > 0).await;
     }
 
-    /// Asks whenever it is time, for as long as it is polled.
-    pub async fn keep(self: Arc<Self>) {
+    /// Has the issuer asked whenever it is time, for as long as somebody holds this, unless that is done already.
+    pub fn begin(self: &Arc<Self>) {
+        if !self.is_kept.swap(true, Ordering::Relaxed) {
+            tokio::spawn(Remote::keep(Arc::downgrade(self), self.wake.clone()));
+        }
+    }
+
+    async fn keep(remote: Weak<Remote>, wake: Arc<Notify>) {
         loop {
-            let due = self.state.lock().schedule.due();
+            let Some(due) = remote.upgrade().map(|remote| remote.state.lock().schedule.due()) else { return };
             tokio::select! {
                 () = tokio::time::sleep_until(due.into()) => {}
-                () = self.wake.notified() => {}
+                () = wake.notified() => {}
             }
-            self.state.lock().schedule.begins();
+            let Some(remote) = remote.upgrade() else { return };
+            remote.state.lock().schedule.begins();
             let late = || Err(format!("no answer within {} s", TIMEOUT.as_secs()));
-            let found = tokio::time::timeout(TIMEOUT, self.ask()).await.unwrap_or_else(|_| late());
-            self.settle(found, Instant::now(), SystemTime::now());
-            self.asked.send_modify(|times| *times += 1);
+            let found = tokio::time::timeout(TIMEOUT, remote.ask()).await.unwrap_or_else(|_| late());
+            remote.settle(found, Instant::now(), SystemTime::now());
+            remote.asked.send_modify(|times| *times += 1);
         }
     }
 
@@ -187,6 +202,13 @@ impl Remote {
                 status.error = Some(why);
             }
         }
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        // Whoever waits for it to be asked again need not.
+        self.wake.notify_one();
     }
 }
 

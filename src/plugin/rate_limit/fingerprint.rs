@@ -25,7 +25,7 @@ impl Fingerprint {
     }
 
     /// Another one for each `matter` that the same counters are asked in; 0: itself.
-    pub fn aside(self, matter: u8) -> Self {
+    pub fn aside(self, matter: u32) -> Self {
         Fingerprint([self.0[0] ^ u64::from(matter) << 32, self.0[1]])
     }
 }

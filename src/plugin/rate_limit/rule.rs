@@ -51,6 +51,9 @@ pub struct Limits {
     pub rules: Vec<Rule>,
     /// Whether requests are granted several at a time, for later.
     pub leased: bool,
+    /// Another one where the same counters have had other limits: what is known of those, or is being asked, is not known of
+    /// these.
+    pub edition: u32,
     /// What they have decided.
     pub tally: Tally,
 }
@@ -96,7 +99,7 @@ impl Limits {
     /// Limits that have decided nothing yet.
     pub fn new(rules: Vec<Rule>, leased: bool) -> Self {
         let by_rule = rules.iter().map(|_| AtomicU64::default()).collect();
-        Limits { rules, leased, tally: Tally { by_rule, ..Tally::default() } }
+        Limits { rules, leased, edition: 0, tally: Tally { by_rule, ..Tally::default() } }
     }
 
     /// What `request` asks. `None`: no limit applies to it.
@@ -165,6 +168,8 @@ impl Asked {
             Charge { cost: NonZeroU32::MIN, dry_run: false, .. } => *fingerprint,
             Charge { cost, dry_run, .. } => hasher.variant(*fingerprint, (cost, dry_run)),
         }))?;
+        // The lowest bits are for those who ask the same for another reason.
+        let lane = lane.aside(limits.edition << 2);
         Some(Asked { limits, counters, lane })
     }
 

@@ -15,15 +15,24 @@ use crate::config::OnRedisDown;
 /// The counters of all rules of a process.
 #[derive(Debug)]
 pub struct Store {
-    hasher: Hasher,
-    memory: Memory,
+    hasher: Arc<Hasher>,
+    memory: Arc<Memory>,
     redis: Option<Arc<Redis>>,
 }
 
 impl Store {
     /// Counters in `redis` if there is one, with this process as the stand-in.
     pub fn new(redis: Option<Arc<Redis>>, now: Instant) -> Self {
-        Store { hasher: Hasher::default(), memory: Memory::new(now), redis }
+        Store { hasher: Arc::default(), memory: Arc::new(Memory::new(now)), redis }
+    }
+
+    /// The same with another Redis, or with none: what this process has counted goes on.
+    pub fn with(self: &Arc<Self>, redis: Option<Arc<Redis>>) -> Arc<Self> {
+        match (&self.redis, &redis) {
+            (None, None) => self.clone(),
+            (Some(mine), Some(other)) if Arc::ptr_eq(mine, other) => self.clone(),
+            _ => Arc::new(Store { hasher: self.hasher.clone(), memory: self.memory.clone(), redis }),
+        }
     }
 
     /// What fingerprints of counters are made with.

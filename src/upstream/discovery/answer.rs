@@ -31,13 +31,13 @@ pub type Answer = (Vec<Named>, Option<Duration>);
 pub async fn ask(lookout: &Lookout, source: &Source) -> Result<Option<Answer>, String> {
     match &source.url.kind {
         SourceKind::Dns { host, port } => {
-            let answer = lookout.dns.addresses(host).await?;
+            let answer = lookout.ways().dns.addresses(host).await?;
             let url = |ip| format!("http://{}", SocketAddr::new(ip, *port));
             let targets = answer.found.into_iter().filter_map(|ip| named(0, &url(ip), 1));
             Ok(Some((targets.collect(), Some(answer.lasts))))
         }
         SourceKind::Srv { name } => {
-            let answer = lookout.dns.services(name).await?;
+            let answer = lookout.ways().dns.services(name).await?;
             // 0 is little, and not nothing (RFC 2782).
             let weights: Vec<u32> =
                 answer.found.iter().map(|service| (u32::from(service.weight) * 10).max(1)).collect();

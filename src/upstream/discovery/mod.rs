@@ -14,6 +14,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -31,10 +32,15 @@ const MOST_AT_ONCE: usize = 64;
 
 /// What looks out for all targets of a process.
 pub struct Lookout {
-    dns: Dns,
-    timing: Timing,
+    ways: ArcSwap<Ways>,
     /// For names of targets. Sources do not wait for those.
     places: Semaphore,
+}
+
+/// How things are looked up.
+struct Ways {
+    dns: Dns,
+    timing: Timing,
 }
 
 /// How often something is looked up.
@@ -61,26 +67,42 @@ impl Timing {
     }
 }
 
+impl Ways {
+    fn new(resolve: &Resolve) -> Self {
+        Ways { dns: Dns::new(resolve), timing: Timing { min: resolve.min, max: resolve.max } }
+    }
+}
+
 impl Lookout {
     /// One that looks names up as the config says.
     pub fn new(resolve: &Resolve) -> Self {
-        let timing = Timing { min: resolve.min, max: resolve.max };
-        Lookout { dns: Dns::new(resolve), timing, places: Semaphore::new(MOST_AT_ONCE) }
+        Lookout { ways: ArcSwap::from_pointee(Ways::new(resolve)), places: Semaphore::new(MOST_AT_ONCE) }
+    }
+
+    /// Looks names up as this config says from now on.
+    pub fn look_as(&self, resolve: &Resolve) {
+        self.ways.store(Arc::new(Ways::new(resolve)));
+    }
+
+    fn ways(&self) -> Arc<Ways> {
+        self.ways.load_full()
     }
 
     /// Has each looked up from now on, for as long as it is in use and by one task of its own, so that no older answer
-    /// comes after a newer one; and has targets checked.
+    /// comes after a newer one; and has targets checked. Those that are already need nothing more.
     pub fn begin(self: &Arc<Self>, targets: &[Arc<Target>], sources: &[Arc<Source>]) -> FirstLooks {
         let (first, all) = mpsc::channel(1);
         for target in targets {
-            if names::is_name(target) {
+            if target.is_watched() {
+                health::watch::begin(target);
+            } else if names::is_name(target) {
                 tokio::spawn(names::watch(self.clone(), Arc::downgrade(target), first.clone()));
             } else {
                 names::here(target);
                 health::watch::begin(target);
             }
         }
-        for source in sources {
+        for source in sources.iter().filter(|source| !source.is_watched()) {
             tokio::spawn(source::watch(self.clone(), Arc::downgrade(source), first.clone()));
         }
         FirstLooks(all)

@@ -24,7 +24,7 @@ pub fn here(target: &Target) {
 async fn look(lookout: &Lookout, target: &Target) -> Option<Duration> {
     // Nobody closes the semaphore.
     let _place = lookout.places.acquire().await;
-    let answer = lookout.dns.addresses(&target.url.host).await;
+    let answer = lookout.ways().dns.addresses(&target.url.host).await;
     let lasts = answer.as_ref().ok().map(|answer| answer.lasts);
     let at = |ip| SocketAddr::new(ip, target.url.port);
     target.addresses.found(answer.map(|answer| answer.found.into_iter().map(at).collect()), target.url.as_str());
@@ -43,6 +43,6 @@ pub async fn watch(lookout: Arc<Lookout>, target: Weak<Target>, first: First) {
             }
             (lasts, target.doubted.clone())
         };
-        lookout.timing.pause(lasts, &doubted).await;
+        lookout.ways().timing.pause(lasts, &doubted).await;
     }
 }

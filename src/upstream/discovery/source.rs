@@ -1,6 +1,7 @@
 //! What knows targets, and what it has said last.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,7 +27,8 @@ const SOON: Duration = Duration::from_millis(500);
 pub struct Source {
     /// As the config spells it.
     pub url: SourceUrl,
-    blueprint: Blueprint,
+    /// What its targets are made by.
+    blueprint: Mutex<Blueprint>,
     registry: Arc<Registry>,
     /// The targets that it named last, in an order that does not depend on that of the answer.
     named: Mutex<Vec<Found>>,
@@ -36,6 +38,7 @@ pub struct Source {
     /// Rung when a target of it cannot be connected to. One waits for it.
     pub doubted: Arc<Notify>,
     rosters: Mutex<Vec<Weak<Roster>>>,
+    is_watched: AtomicBool,
 }
 
 /// One target of a source.
@@ -73,19 +76,37 @@ impl Source {
     pub fn new(url: SourceUrl, blueprint: Blueprint, registry: Arc<Registry>) -> Self {
         Source {
             url,
-            blueprint,
+            blueprint: Mutex::new(blueprint),
             registry,
             named: Mutex::default(),
             found: ArcSwap::default(),
             status: Mutex::new(Status { error: None, since: SystemTime::now(), changed: None, stamp: None }),
             doubted: Arc::default(),
             rosters: Mutex::new(Vec::new()),
+            is_watched: AtomicBool::new(false),
         }
     }
 
     /// Has a roster be told of changes.
     pub fn tell(&self, roster: &Arc<Roster>) {
-        self.rosters.lock().push(Arc::downgrade(roster));
+        let mut rosters = self.rosters.lock();
+        rosters.retain(|roster| roster.strong_count() > 0);
+        rosters.push(Arc::downgrade(roster));
+    }
+
+    /// Its targets are made by this one from now on, those that are there included.
+    pub fn redefine(&self, blueprint: Blueprint, now: Instant) {
+        // Whoever names targets meanwhile does so before or after.
+        let mut current = self.blueprint.lock();
+        for found in self.named.lock().iter().chain(self.found().iter()) {
+            self.registry.target(&found.target.url, &blueprint, now);
+        }
+        *current = blueprint;
+    }
+
+    /// Whether one looks after it already. Says no once.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_watched.swap(true, Ordering::Relaxed)
     }
 
     /// The targets that are in use.
@@ -121,11 +142,12 @@ impl Source {
         named.sort_by(|a, b| (a.tier, a.url.as_str(), a.weight).cmp(&(b.tier, b.url.as_str(), b.weight)));
         named.dedup_by(|a, b| (a.tier, &a.url) == (b.tier, &b.url));
         let mut new = Vec::new();
+        let blueprint = self.blueprint.lock();
         let target = |Named { tier, url, weight }| {
-            let (target, is_new) = self.registry.target(&url, &self.blueprint, Instant::now());
+            let (target, is_new) = self.registry.target(&url, &blueprint, Instant::now());
             if is_new {
                 new.push(target.clone());
-            } else if self.registry.contradicts(&url, &self.blueprint) {
+            } else if self.registry.contradicts(&url, &blueprint) {
                 let hint = "that stays; write the same in both, or off";
                 log::warn!("{}: {url} is known with another breaker or healthCheck: {hint}", self.url.as_str());
             }
@@ -186,7 +208,7 @@ pub async fn watch(lookout: Arc<Lookout>, source: Weak<Source>, first: First) {
         let mut pause = pin!(async {
             match is_file {
                 true => tick().await,
-                false => lookout.timing.pause(lasts, &doubted).await,
+                false => lookout.ways().timing.pause(lasts, &doubted).await,
             }
         });
         loop {

@@ -16,20 +16,22 @@ use crate::upstream::target::Target;
 /// So many addresses of a target are asked side by side.
 const MOST_AT_ONCE: usize = 32;
 
-/// Asks a target for as long as it is in use, if it is to be asked.
+/// Asks a target for as long as it is in use and to be asked in this way, unless somebody does so already.
 pub fn begin(target: &Arc<Target>) {
-    if target.checks.is_some() {
-        tokio::spawn(watch(Arc::downgrade(target), Rng::random()));
+    if let Some(checks) = target.checks().filter(|checks| checks.begins()) {
+        tokio::spawn(watch(Arc::downgrade(target), Arc::downgrade(&checks), Rng::random()));
     }
 }
 
-async fn watch(target: Weak<Target>, mut rng: Rng) {
+async fn watch(target: Weak<Target>, checks: Weak<Checks>, mut rng: Rng) {
     loop {
         let pause = {
-            let Some(target) = target.upgrade() else { return };
-            let Some(checks) = &target.checks else { return };
-            look(&target, checks).await;
-            jittered(checks, rng.unit())
+            let Some((target, checks)) = target.upgrade().zip(checks.upgrade()) else { return };
+            if target.checks().is_none_or(|current| !Arc::ptr_eq(&current, &checks)) {
+                return;
+            }
+            look(&target, &checks).await;
+            jittered(&checks, rng.unit())
         };
         sleep(pause).await;
     }

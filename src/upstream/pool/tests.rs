@@ -24,7 +24,8 @@ fn members(count: usize, change: impl Fn(usize, &mut Member)) -> Vec<Arc<Member>
     let all = Arc::new(AtomicU32::new(0));
     let member = |number: usize| {
         let policy = Policy::in_a_row(NonZeroU32::new(3).expect("3"), COOLDOWN, COOLDOWN);
-        let blueprint = Blueprint { criteria: Criteria::none_but_5xx(), policy: Some(policy), check: None };
+        let blueprint =
+            Blueprint { generation: 1, criteria: Criteria::none_but_5xx(), policy: Some(policy), check: None };
         let url = format!("http://t{number}:1").parse().expect("a URL");
         let mut member = Member::of(Target::at(url, blueprint));
         member.share = Some(Share { mine: AtomicU32::new(0), all: all.clone() });

@@ -38,6 +38,8 @@ pub fn directory() -> PathBuf {
 /// A running gateway. Dropped, it is interrupted and waited for.
 pub struct Gateway {
     pub address: SocketAddr,
+    /// Where its config is, `aegis.yaml`.
+    pub directory: PathBuf,
     child: Child,
     group: bool,
     stderr: Arc<Mutex<String>>,
@@ -89,13 +91,14 @@ impl Gateway {
     }
 
     fn await_start(mut command: Command, group: bool) -> Self {
+        let directory = command.get_current_dir().map(PathBuf::from).unwrap_or_default();
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         drop(command);
         let stderr = collect(child.stderr.take().unwrap());
         let stdout = child.stdout.take().map(collect).unwrap_or_default();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         // From here on it is stopped whatever happens.
-        let mut gateway = Gateway { address: nowhere, child, group, stderr, stdout };
+        let mut gateway = Gateway { address: nowhere, directory, child, group, stderr, stdout };
         gateway.address = gateway.listens();
         // Its socket is open from the start; that it answers means that it is ready.
         assert_eq!(gateway.get("/gateway/livez").status, 200);
@@ -115,6 +118,13 @@ impl Gateway {
             let address: SocketAddr = address.parse().ok()?;
             Some(SocketAddr::new([127, 0, 0, 1].into(), address.port()))
         })
+    }
+
+    /// Another config in place of the one it has, as a whole.
+    pub fn configure(&self, config: impl AsRef<str>) {
+        let (new, file) = (self.directory.join("aegis.yaml.new"), self.directory.join("aegis.yaml"));
+        fs::write(&new, format!("listen: 127.0.0.1:0\n{}", config.as_ref())).unwrap();
+        fs::rename(new, file).unwrap();
     }
 
     /// The same for a command that starts the gateway as its child: signals go to both.
@@ -200,6 +210,13 @@ impl Gateway {
     /// What it has said on standard error.
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// The first line of the program's own log that holds `part`.
+    pub fn said(&self, part: &str) -> String {
+        eventually(&format!("it to say {part}"), || {
+            self.stderr.lock().unwrap().lines().find(|line| line.contains(part)).map(str::to_owned)
+        })
     }
 
     /// The first access-log line that holds `part`.

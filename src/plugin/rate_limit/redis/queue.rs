@@ -33,7 +33,7 @@ impl Request {
 
     /// Requests in the same lane go together.
     pub fn lane(&self) -> Fingerprint {
-        self.asked.lane.aside(u8::from(self.answer.is_none()) | u8::from(self.asking) << 1)
+        self.asked.lane.aside(u32::from(self.answer.is_none()) | u32::from(self.asking) << 1)
     }
 }
 

@@ -1,0 +1,147 @@
+//! In what two configs differ, in the words of the file.
+
+use std::net::SocketAddr;
+
+use super::units::Secret;
+use super::{Config, Redirect, Tls};
+
+/// What `after` has that `before` has not, and the other way round, for people: `routes: /users changed`.
+pub fn changes(before: &Config, after: &Config) -> Vec<String> {
+    let blocks = [
+        ("redis", before.redis == after.redis),
+        ("trustedProxies", before.trusted_proxies == after.trusted_proxies),
+        ("resolve", before.resolve == after.resolve),
+        ("limits", before.limits == after.limits),
+        ("accessLog", before.access_log == after.access_log),
+        ("auth", before.auth == after.auth && before.identity_headers == after.identity_headers),
+        ("admin", admin_token(before) == admin_token(after)),
+        ("h2c", before.h2c == after.h2c),
+        ("tls", before.tls.as_ref().map(handshakes) == after.tls.as_ref().map(handshakes)),
+    ];
+    let blocks = blocks.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name.to_owned());
+    routes(before, after).chain(blocks).collect()
+}
+
+/// What of `tls` shows in handshakes.
+fn handshakes(tls: &Tls) -> Tls {
+    Tls { listen: Vec::new(), redirect: None, ..tls.clone() }
+}
+
+fn routes<'c>(before: &'c Config, after: &'c Config) -> impl Iterator<Item = String> + 'c {
+    let find = |config: &'c Config, path: &str| config.routes.iter().find(|route| route.path == path);
+    let there = after.routes.iter().filter_map(move |route| match find(before, &route.path) {
+        None => Some(format!("routes: {} added", route.path)),
+        Some(known) if known != route => Some(format!("routes: {} changed", route.path)),
+        Some(_) => None,
+    });
+    let gone = before.routes.iter().filter(move |route| find(after, &route.path).is_none());
+    let both = |config: &'c Config, other: &'c Config| {
+        let common = config.routes.iter().filter(move |route| find(other, &route.path).is_some());
+        common.map(|route| route.path.as_str()).collect::<Vec<_>>()
+    };
+    let is_shuffled = both(before, after) != both(after, before);
+    let shuffled = is_shuffled.then(|| "routes: in another order".to_owned());
+    there.chain(gone.map(|route| format!("routes: {} removed", route.path))).chain(shuffled)
+}
+
+/// The settings in `after` that only a new process goes by, where they are not those that this one has `begun` with.
+pub fn needing_restart(begun: &Config, after: &Config) -> Vec<&'static str> {
+    let settings = [
+        ("listen", begun.listen == after.listen),
+        ("tls.listen", tls_listen(begun) == tls_listen(after)),
+        ("tls.redirect", redirect(begun) == redirect(after)),
+        ("threads", begun.threads == after.threads),
+        ("admin.listen", admin_listen(begun) == admin_listen(after)),
+    ];
+    settings.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
+}
+
+fn tls_listen(config: &Config) -> Option<&[SocketAddr]> {
+    config.tls.as_ref().map(|tls| &*tls.listen)
+}
+
+fn redirect(config: &Config) -> Option<&Redirect> {
+    config.tls.as_ref().and_then(|tls| tls.redirect.as_ref())
+}
+
+fn admin_token(config: &Config) -> Option<&Option<Secret>> {
+    config.admin.as_ref().map(|admin| &admin.token)
+}
+
+fn admin_listen(config: &Config) -> Option<SocketAddr> {
+    config.admin.as_ref().map(|admin| admin.listen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        crate::config::parse("test.yaml", text, &|_| None).expect("a valid config").config
+    }
+
+    const BEFORE: &str = "
+listen: 127.0.0.1:8000
+threads: 2
+routes:
+  - { path: /a, targets: http://a:1 }
+  - { path: /b, targets: [http://b:1, http://c:1], retry: { attempts: 2 } }
+  - { path: /c, targets: http://c:1 }
+";
+
+    #[test]
+    fn nothing_differs_in_what_is_written_in_another_way() {
+        let other = "
+# A comment.
+threads: 2
+listen: [127.0.0.1:8000]
+routes:
+  - { path: /a, target: http://a:1 }
+  - { path: /b/, targets: [http://B:1/, http://c:1], retry: { attempts: 2, on: [connect, reset] } }
+  - { path: /c, targets: [http://c:1], timeouts: { connect: 2000ms } }
+";
+        assert_eq!(changes(&config(BEFORE), &config(other)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn routes_and_blocks_that_differ_are_named() {
+        let after = "
+listen: 127.0.0.1:9000
+admin: { listen: 127.0.0.1:9001 }
+trustedProxies: [10.0.0.0/8]
+redis: { url: redis://r:1 }
+h2c: true
+routes:
+  - { path: /c, targets: http://c:1 }
+  - { path: /b, targets: [http://b:1, http://c:1], retry: off }
+  - { path: /d, targets: http://a:1 }
+";
+        let (before, after) = (config(BEFORE), config(after));
+        let expected = [
+            "routes: /b changed",
+            "routes: /d added",
+            "routes: /a removed",
+            "routes: in another order",
+            "redis",
+            "trustedProxies",
+            "admin",
+            "h2c",
+        ];
+        assert_eq!(changes(&before, &after), expected);
+        let needing = needing_restart(&before, &after);
+        assert!(needing.starts_with(&["listen"]) && needing.ends_with(&["admin.listen"]), "{needing:?}");
+        assert_eq!(needing_restart(&before, &before), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_secret_that_is_another_is_a_change() {
+        let with = |secret: &str| {
+            config(&format!(
+                "auth: {{ jwt: {{ secret: {secret} }} }}\nroutes: [{{ path: /, target: http://a:1, plugins: {{ auth: true }} }}]\n"
+            ))
+        };
+        let (one, other) = (with("0123456789abcdef0123456789abcdef"), with("0123456789abcdef0123456789abcdeF"));
+        assert_eq!(changes(&one, &one), Vec::<String>::new());
+        assert_eq!(changes(&one, &other), ["auth"]);
+    }
+}

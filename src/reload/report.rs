@@ -1,0 +1,91 @@
+//! What came of reading the config again.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::endpoint::stats::clock::timestamp;
+
+/// Why it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cause {
+    /// The process has begun.
+    Start,
+    /// A file has changed.
+    File,
+    /// SIGHUP.
+    Signal,
+    /// Somebody has asked for it on the admin listener.
+    Admin,
+}
+
+impl Cause {
+    /// For people: why, in a sentence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Start => "at the start",
+            Cause::File => "since a file has changed",
+            Cause::Signal => "after SIGHUP",
+            Cause::Admin => "by the admin listener",
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// It is what requests run under.
+    Applied,
+    /// It says the same as the one before.
+    Unchanged,
+    /// It cannot run; the one before goes on.
+    Rejected,
+}
+
+/// All of that.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// When.
+    #[serde(serialize_with = "time")]
+    pub at: SystemTime,
+    /// Why it was read.
+    pub cause: Cause,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The config that runs since then: 1 is the first.
+    pub generation: u64,
+    /// What is another since then.
+    pub changes: Vec<String>,
+    /// What is said in the file and waits for the next process.
+    pub needs_restart: Vec<&'static str>,
+    /// Findings that do not keep it from running, as `FILE:L:C: where: what`.
+    pub warnings: Vec<String>,
+    /// And those that do.
+    pub errors: Vec<String>,
+}
+
+impl Report {
+    /// Writes it to the log.
+    pub fn log(&self) {
+        let (generation, why) = (self.generation, self.cause.as_str());
+        self.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        match self.outcome {
+            Outcome::Applied => log::info!("config {generation} runs, read {why}: {}", self.changes.join("; ")),
+            Outcome::Unchanged => log::info!("config {generation} goes on: it was read {why} and says the same"),
+            Outcome::Rejected => {
+                self.errors.iter().for_each(|error| log::error!("{error}"));
+                log::error!("config {generation} goes on: what was read {why} cannot run");
+            }
+        }
+        if !self.needs_restart.is_empty() {
+            log::warn!("of the config, {} waits for a restart or an upgrade", self.needs_restart.join(", "));
+        }
+    }
+}
+
+fn time<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&timestamp(*at))
+}

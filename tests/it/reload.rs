@@ -1,0 +1,295 @@
+//! The config read again while the gateway runs: what is taken, what goes on, and what is not taken.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Redis, Reply, Upstream, aegis, eventually, gateway, nobody};
+
+const ADMIN: &str = "admin: { listen: 127.0.0.1:0 }\n";
+
+/// Has the config read, and what comes of it.
+fn reload(gateway: &Gateway) -> Value {
+    let answer = gateway.operate("POST", "/reload", &[]);
+    let report = answer.json();
+    assert_eq!(answer.status, if report["outcome"] == "rejected" { 422 } else { 200 }, "{report}");
+    assert_eq!(report, gateway.operate("GET", "/config", &[]).json());
+    report
+}
+
+/// The same with another config, which is taken.
+fn apply(gateway: &Gateway, config: impl AsRef<str>) -> Value {
+    gateway.configure(config);
+    let report = reload(gateway);
+    // The file's own change may have come first.
+    assert!(report["outcome"] == "applied" || report["outcome"] == "unchanged", "{report}");
+    report
+}
+
+fn route(path: &str, upstream: &Upstream, extra: &str) -> String {
+    format!("  - {{ path: {path}, targets: {}{extra} }}\n", upstream.url())
+}
+
+fn two(upstream: &Upstream, extra: &str) -> String {
+    format!("{ADMIN}{extra}routes:\n{}{}", route("/a", upstream, ""), route("/b", upstream, ""))
+}
+
+#[test]
+fn it_is_read_on_each_occasion_and_the_report_says_what_has_changed() {
+    let upstream = Upstream::start();
+    let gateway = gateway(two(&upstream, ""));
+    assert_eq!((gateway.get("/a").status, gateway.get("/c").status), (200, 404));
+    assert_eq!(gateway.operate("GET", "/config", &[]).json()["cause"], "start");
+
+    gateway.configure(two(&upstream, "") + &route("/c", &upstream, ""));
+    eventually("the file to be read", || (gateway.get("/c").status == 200).then_some(()));
+    gateway.said("config 2 runs, read since a file has changed: routes: /c added");
+    assert_eq!(gateway.stats()[0]["configGeneration"], 2);
+
+    gateway.signal(libc::SIGHUP);
+    gateway.said("config 2 goes on: it was read after SIGHUP and says the same");
+
+    let other = two(&upstream, "trustedProxies: [127.0.0.1]\nthreads: 7\n") + &route("/a/b", &upstream, "");
+    let report = apply(&gateway, other);
+    if report["cause"] == "admin" && report["outcome"] == "applied" {
+        assert_eq!(report["changes"], json!(["routes: /a/b added", "routes: /c removed", "trustedProxies"]));
+    }
+    assert_eq!((report["generation"].clone(), report["needsRestart"].clone()), (json!(3), json!(["threads"])));
+    gateway.said("of the config, threads waits for a restart or an upgrade");
+    gateway.request("GET", "/a", &[("X-Forwarded-For", "192.0.2.7")]);
+    let forwarded = upstream.received().last().unwrap().header("x-forwarded-for").unwrap().to_owned();
+    assert_eq!(forwarded, "192.0.2.7, 127.0.0.1", "the new proxies are trusted");
+    assert_eq!(gateway.get("/c").status, 404);
+}
+
+/// As Kubernetes mounts a ConfigMap: the file is a link into a folder that is behind a link itself.
+#[test]
+fn a_link_that_leads_elsewhere_is_a_change() {
+    let upstream = Upstream::start();
+    let command = aegis(&["run", "-c", "mounted/aegis.yaml"]);
+    let home = command.get_current_dir().unwrap().to_owned();
+    let version = |name: &str, path: &str| {
+        let folder = home.join("mounted").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let text = format!("listen: 127.0.0.1:0\nroutes:\n{}", route(path, &upstream, ""));
+        fs::write(folder.join("aegis.yaml"), text).unwrap();
+    };
+    version("..v1", "/a");
+    symlink("..v1", home.join("mounted/..data")).unwrap();
+    symlink("..data/aegis.yaml", home.join("mounted/aegis.yaml")).unwrap();
+    let gateway = Gateway::spawn(command);
+    version("..v2", "/b");
+    symlink("..v2", home.join("mounted/..data_tmp")).unwrap();
+    fs::rename(home.join("mounted/..data_tmp"), home.join("mounted/..data")).unwrap();
+    fs::remove_dir_all(home.join("mounted/..v1")).unwrap();
+    eventually("the new version", || (gateway.get("/b").status == 200).then_some(()));
+    assert_eq!(gateway.get("/a").status, 404);
+}
+
+#[test]
+fn what_cannot_run_is_not_taken_and_it_is_said_where_it_is_wrong() {
+    let upstream = Upstream::start();
+    let gateway = gateway(two(&upstream, ""));
+    for (wrong, said) in [
+        (two(&upstream, "limitz: {}\n"), "aegis.yaml:3:1: limitz: unknown key"),
+        (two(&upstream, "trustedProxies: [10.0.0.0/99]\n"), "aegis.yaml:3:"),
+        ("routes: [".to_owned(), "aegis.yaml:"),
+        (
+            two(&upstream, "accessLog: { file: /nowhere/at/all.log }\n"),
+            "cannot open the access log /nowhere/at/all.log",
+        ),
+        (two(&upstream, "auth: { jwt: { secretFile: /nowhere } }\n") + "    plugins: { auth: true }\n", "aegis.yaml:"),
+    ] {
+        gateway.configure(&wrong);
+        let report = reload(&gateway);
+        assert_eq!((&report["outcome"], &report["generation"]), (&json!("rejected"), &json!(1)), "{report}");
+        let first = report["errors"][0].as_str().unwrap();
+        assert!(first.contains(said), "{first}");
+        gateway.said(first);
+        assert_eq!((gateway.get("/a").status, gateway.get("/b").status), (200, 200));
+        let row = &gateway.stats()[0];
+        assert!(row["configRejectedAt"].is_string() && row["configGeneration"] == 1, "{row}");
+    }
+    fs::remove_file(gateway.directory.join("aegis.yaml")).unwrap();
+    let report = reload(&gateway);
+    assert!(report["errors"][0].as_str().unwrap().contains("aegis.yaml: cannot read the config"), "{report}");
+    assert_eq!(gateway.get("/a").status, 200);
+
+    let report = apply(&gateway, two(&upstream, ""));
+    assert_eq!((&report["outcome"], &report["generation"]), (&json!("unchanged"), &json!(1)), "it never was another");
+    assert!(gateway.stats()[0].get("configRejectedAt").is_none());
+}
+
+#[test]
+fn circuits_counts_turns_and_limits_of_what_is_still_there_go_on() {
+    let (good, bad) = (Upstream::start(), Upstream::failing());
+    let config = |extra: &str, max: u32| {
+        let limit = format!("plugins: {{ rateLimit: {{ max: {max}, window: 60 }} }}");
+        format!(
+            "{ADMIN}{extra}routes:\n  - {{ path: /t, targets: [{}, {}] }}\n{}",
+            good.url(),
+            bad.url(),
+            route("/l", &good, &format!(", {limit}"))
+        )
+    };
+    let gateway = gateway(config("", 3));
+    let failed = (0..6).filter(|_| gateway.get("/t").status == 500).count();
+    assert_eq!((failed, gateway.states()), (3, ["CLOSED", "OPEN", "CLOSED"].map(String::from).to_vec()));
+    assert_eq!([(); 3].map(|()| gateway.get("/l").status), [200; 3]);
+    let before = gateway.settled_stats();
+
+    apply(&gateway, config("trustedProxies: [10.0.0.0/8]\n", 4) + &route("/new", &bad, ""));
+    let after = gateway.stats();
+    for (before, after) in before.iter().zip(&after) {
+        for what in ["state", "since", "requests", "failed", "trips", "retryAt", "lastFailure", "latency"] {
+            assert_eq!(before[what], after[what], "{what}");
+        }
+        assert_eq!(before["route"], after["route"]);
+    }
+    assert_eq!((&after[3]["path"], &after[3]["state"]), (&json!("/new"), &json!("OPEN")), "one target, one circuit");
+    assert_eq!([(); 2].map(|()| gateway.get("/l").status), [200, 429], "three of four are used up");
+    assert_eq!([(); 4].map(|()| gateway.get("/t").status), [200; 4]);
+}
+
+#[test]
+fn a_limit_in_redis_that_goes_by_another_algorithm_begins_anew_and_others_go_on() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let config = |algorithm: &str, max: u32| {
+        let limit = format!("plugins: {{ rateLimit: {{ max: {max}, window: 60, algorithm: {algorithm} }} }}");
+        let redis = format!("redis: {{ url: {} }}\n", redis.url());
+        format!("{ADMIN}{redis}routes:\n{}", route("/l", &upstream, &format!(", {limit}")))
+    };
+    let gateway = gateway(config("fixedWindow", 2));
+    let statuses = || [(); 3].map(|()| gateway.get("/l").status);
+    assert_eq!(statuses(), [200, 200, 429]);
+    apply(&gateway, config("fixedWindow", 3));
+    assert_eq!(statuses(), [200, 429, 429]);
+    for algorithm in ["slidingWindow", "tokenBucket", "fixedWindow"] {
+        apply(&gateway, config(algorithm, 2));
+        assert_eq!(statuses(), [200, 200, 429], "{algorithm}");
+    }
+    assert_eq!(gateway.stats()[0]["rateLimit"]["store"], "redis");
+}
+
+#[test]
+fn another_redis_is_used_from_then_on_and_memory_counts_meanwhile() {
+    let (upstream, one, mut other) = (Upstream::start(), Redis::start(), Redis::start());
+    let config = |redis: &str| {
+        let limit = ", plugins: { rateLimit: { max: 2, window: 60 } }";
+        format!("{ADMIN}redis: {{ url: '{redis}' }}\nroutes:\n{}", route("/l", &upstream, limit))
+    };
+    let gateway = gateway(config(&one.url()));
+    let statuses = || [(); 3].map(|()| gateway.get("/l").status);
+    assert_eq!(statuses(), [200, 200, 429]);
+    apply(&gateway, config(&other.url()));
+    assert_eq!(statuses(), [200, 200, 429]);
+    apply(&gateway, config(""));
+    assert_eq!((statuses(), &gateway.stats()[0]["rateLimit"]["store"]), ([200, 200, 429], &json!("memory")));
+    other.kill();
+    apply(&gateway, config(&other.url()));
+    assert_eq!(statuses(), [429; 3], "what this process has counted goes on");
+}
+
+#[test]
+fn a_request_ends_under_the_config_that_it_began_with() {
+    let slow = Upstream::with(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(800));
+        Reply::ok()
+    });
+    let gateway = gateway(format!("{ADMIN}routes:\n{}", route("/a", &slow, "")));
+    let mut under_way = gateway.connect();
+    under_way.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+    eventually("the request to arrive", || slow.received().first().map(|_| ()));
+    apply(&gateway, format!("{ADMIN}routes:\n{}", route("/b", &slow, ", timeouts: { firstByte: 100ms }")));
+    assert_eq!(under_way.answer(false).status, 200);
+    assert_eq!(under_way.request("GET", "/a", &[]).status, 404, "the next one on the same connection has the new one");
+    under_way.request("GET", "/b", &[]).is_problem(504, "upstream_timeout");
+}
+
+#[test]
+fn a_breaker_and_checks_that_are_written_otherwise_count_at_once() {
+    let (well, failing) = (Upstream::start(), Upstream::failing());
+    let config = |extra: &str| format!("{ADMIN}routes:\n{}{}", route("/f", &failing, extra), route("/w", &well, ""));
+    let gateway = gateway(config(""));
+    assert_eq!([(); 4].map(|()| gateway.get("/f").status), [500, 500, 500, 503]);
+    apply(&gateway, config(", breaker: off"));
+    assert_eq!([(); 4].map(|()| gateway.get("/f").status), [500; 4]);
+    assert_eq!(gateway.states()[0], "CLOSED");
+    apply(&gateway, config(", breaker: { failures: 1 }"));
+    assert_eq!([(); 2].map(|()| gateway.get("/f").status), [500, 503]);
+    apply(&gateway, config(", breaker: off, healthCheck: { interval: 100ms, unhealthyAfter: 1 }"));
+    eventually("checks to begin", || (gateway.stats()[0]["health"]["state"] == "UNHEALTHY").then_some(()));
+    assert_eq!(gateway.get("/f").status, 503);
+    let checks = || gateway.stats()[0]["health"]["checks"].as_u64().unwrap();
+    apply(&gateway, config(", breaker: off, healthCheck: { interval: 1h, healthyAfter: 1, statuses: [500-599] }"));
+    eventually("the other plan to be gone by", || (gateway.stats()[0]["health"]["state"] == "HEALTHY").then_some(()));
+    let count = checks();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(checks(), count, "nobody asks by the old plan");
+    apply(&gateway, config(", breaker: off"));
+    assert!(gateway.stats()[0].get("health").is_none());
+    assert_eq!(gateway.get("/f").status, 500);
+}
+
+#[test]
+fn files_that_the_config_names_are_looked_at_as_well() {
+    let upstream = Upstream::start();
+    let command = aegis(&["run", "-c", "aegis.yaml"]);
+    let home = command.get_current_dir().unwrap().to_owned();
+    let secret = |secret: &str| {
+        fs::write(home.join("secret.new"), secret).unwrap();
+        fs::rename(home.join("secret.new"), home.join("secret")).unwrap();
+    };
+    secret("0123456789abcdef0123456789abcdef");
+    let config = format!(
+        "listen: 127.0.0.1:0\nauth: {{ jwt: {{ secretFile: secret }} }}\nroutes:\n{}",
+        route("/a", &upstream, ", plugins: { auth: true }")
+    );
+    fs::write(home.join("aegis.yaml"), config).unwrap();
+    let gateway = Gateway::spawn(command);
+    assert_eq!(gateway.get_as("7", "/a").status, 401);
+    secret(crate::support::gateway::SECRET);
+    eventually("the new secret", || (gateway.get_as("7", "/a").status == 200).then_some(()));
+    secret("");
+    gateway.said("config 2 goes on: what was read since a file has changed cannot run");
+    assert_eq!(gateway.get_as("7", "/a").status, 200);
+    let said = gateway.stderr();
+    assert!(!said.contains(crate::support::gateway::SECRET) && !said.contains("0123456789abcdef"), "{said}");
+}
+
+#[test]
+fn sighup_has_the_log_begun_anew_where_it_was_put_away() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!("accessLog: {{ file: access.log }}\nroutes:\n{}", route("/a", &upstream, "")));
+    let (log, old) = (gateway.directory.join("access.log"), gateway.directory.join("access.log.1"));
+    gateway.get("/a/1");
+    eventually("a line", || fs::read_to_string(&log).is_ok_and(|text| text.contains("/a/1")).then_some(()));
+    fs::rename(&log, &old).unwrap();
+    gateway.signal(libc::SIGHUP);
+    eventually("a new file", || log.exists().then_some(()));
+    gateway.get("/a/2");
+    eventually("a line", || fs::read_to_string(&log).is_ok_and(|text| text.contains("/a/2")).then_some(()));
+    assert!(!fs::read_to_string(&old).unwrap().contains("/a/2"));
+}
+
+#[test]
+fn who_may_operate_it_is_not_forgotten_with_the_token() {
+    let command = aegis(&["run", "-c", "aegis.yaml"]);
+    let home = command.get_current_dir().unwrap().to_owned();
+    fs::write(home.join("token"), "a-token-with-enough-bytes-for-this").unwrap();
+    let routes = format!("routes: [{{ path: /, targets: 'http://{}' }}]\n", nobody());
+    let config = |admin: &str| format!("{admin}{routes}");
+    let with = config("admin: { listen: 0.0.0.0:0, tokenFile: token }\n");
+    fs::write(home.join("aegis.yaml"), format!("listen: 127.0.0.1:0\n{with}")).unwrap();
+    let gateway = Gateway::spawn(command);
+    let own = ("Authorization", "Bearer a-token-with-enough-bytes-for-this");
+    let status = |headers: &[(&str, &str)]| gateway.operate("GET", "/stats", headers).status;
+    assert_eq!((status(&[]), status(&[own])), (401, 200));
+    gateway.configure(config(""));
+    gateway.said("admin.listen waits for a restart");
+    assert_eq!((status(&[]), status(&[own])), (401, 200));
+    gateway.configure(config("admin: { listen: 127.0.0.1:0 }\n"));
+    eventually("the token to be gone", || (status(&[own]) == 403).then_some(()));
+    assert_eq!(status(&[]), 403, "everybody reaches what listens everywhere");
+}
