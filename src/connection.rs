@@ -29,6 +29,7 @@ use self::secured::Secured;
 use crate::config::Limits;
 use crate::downstream::entrance::{Door, Doors, Entrance};
 use crate::downstream::link::Link;
+use crate::drain::Stage;
 use crate::gateway::Gateway;
 use crate::shared::Shared;
 use crate::tls::terminator::Terminator;
@@ -63,13 +64,15 @@ impl ServerApp for Connections {
         match self.enter(stream, &limits, h2c).await? {
             (stream, entrance, Protocol::Http1) => self.one_by_one(stream, entrance, (peer, &limits), shutdown).await,
             (stream, entrance, Protocol::Http2) => {
-                h2::serve(stream, entrance, self.proxy.clone(), limits, shutdown.clone()).await;
+                h2::serve(stream, entrance, (self.proxy.clone(), &self.shared), limits, shutdown).await;
                 None
             }
         }
     }
 
+    /// The door is closed. Connections that wait for their next request may still get it, until they are closed as well.
     async fn cleanup(&self) {
+        self.shared.drain.reached(Stage::Closing).await;
         self.proxy.http_cleanup().await;
     }
 }
@@ -118,7 +121,7 @@ impl Connections {
         let link = Arc::new(Link::new(entrance));
         let stream = Box::new(Guarded::new(stream, link.clone(), self.shared.clone(), peer));
         let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive((!*shutdown.borrow()).then_some(idle));
+        session.set_keepalive((!self.shared.drain.is_begun()).then_some(idle));
         session.set_keepalive_reuses_remaining(limits.max_requests_per_connection.map(|most| most - 1));
         loop {
             link.next_request();

@@ -25,6 +25,15 @@ pub struct Gateway {
     pub shared: Arc<Shared>,
 }
 
+impl Gateway {
+    /// While the process drains, clients connect anew for their next request, to whoever is there then.
+    fn send_away_if_draining(&self, session: &mut Session) {
+        if self.shared.drain.is_begun() {
+            session.set_keepalive(None);
+        }
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = RequestCtx;
@@ -46,6 +55,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        self.send_away_if_draining(session);
         intake::identify(session, ctx);
         if let Err(refusal) = intake::clean(session, ctx) {
             respond::refuse(session, ctx, &refusal).await?;
@@ -125,10 +135,11 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        self.send_away_if_draining(session);
         respond::decorate(response, ctx)
     }
 

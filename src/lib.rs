@@ -13,6 +13,7 @@ pub mod config;
 pub mod connection;
 pub mod context;
 pub mod downstream;
+pub mod drain;
 pub mod endpoint;
 pub mod failure;
 pub mod forward;

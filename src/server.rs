@@ -1,5 +1,6 @@
 //! The process: sockets, threads, background tasks, signals. The Pingora server is put together here.
 
+pub mod handover;
 mod listen;
 mod shutdown;
 
@@ -16,10 +17,11 @@ use pingora_core::services::Service;
 use pingora_core::services::listening;
 use pingora_proxy::http_proxy;
 
-pub use self::listen::{ListenError, Listening};
+use self::handover::Inheritance;
+pub use self::listen::{Holder, ListenError, Listening, holder, program};
 use crate::admin::Admin;
 use crate::config::{Config, Redirect, Tls};
-use crate::connection::Connections;
+use crate::connection::{Connections, Crowd};
 use crate::downstream::entrance::{Door, Doors};
 use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
@@ -32,8 +34,8 @@ use crate::tls::keeper::Keeper;
 use crate::tls::terminator::Terminator;
 use crate::upstream::discovery::Lookout;
 
-/// How long requests that are under way may go on after SIGTERM.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pingora's own end, which comes never: ours comes before.
+const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// Connections that wait unused for the next request, over all targets.
 const KEPT_CONNECTIONS: usize = 1_024;
 /// Read buffers of connections. Pingora's default of 64 KiB costs memory for every idle connection and
@@ -73,16 +75,30 @@ pub struct Ready {
     keeper: Option<Keeper>,
     admin: Option<(Listening, Admin)>,
     config: Config,
-    origin: Option<Origin>,
+    start: Start,
+}
+
+/// From where a gateway begins.
+#[derive(Default)]
+pub struct Start {
+    /// Where its config is from, to be read there again.
+    pub origin: Option<Origin>,
+    /// What it has from the process before, which is to end when it is ready.
+    pub inheritance: Option<Inheritance>,
 }
 
 impl Ready {
-    /// Opens the sockets and the log of what `config` describes, which is read again from its origin, if it has one.
+    /// Opens the sockets and the log of what `config` describes.
     ///
     /// # Errors
     /// Why it cannot run here.
-    pub fn new(config: &Config, origin: Option<Origin>) -> Result<Self, StartError> {
-        let sockets = doors(config)?;
+    pub fn new(config: &Config, mut start: Start) -> Result<Self, StartError> {
+        let mut open = |address: SocketAddr, setting| {
+            let inherited = start.inheritance.as_mut().and_then(|sockets| sockets.take(address));
+            inherited
+                .map_or_else(|| Listening::open(address, setting), |socket| Ok(Listening::inherited(address, socket)))
+        };
+        let sockets = doors(config, &mut open)?;
         let terminator = config.tls.as_ref().map(Tls::terminator).transpose()?.map(Arc::new);
         let access_log = AccessLog::open(&config.access_log)
             .map_err(|reason| StartError::AccessLog { file: config.access_log.file.clone(), reason })?;
@@ -91,7 +107,7 @@ impl Ready {
         let snapshot = Snapshot::new(config, Arc::new(Store::new(redis, now)), now);
         let shared = Arc::new(Shared::new(snapshot, access_log));
         let admin = config.admin.as_ref().map(|admin| {
-            let socket = Listening::open(admin.listen, "admin.listen")?;
+            let socket = open(admin.listen, "admin.listen")?;
             let listens = socket.address;
             Ok::<_, ListenError>((socket, Admin::new(shared.clone(), listens)))
         });
@@ -102,7 +118,7 @@ impl Ready {
             terminator,
             admin: admin.transpose()?,
             config: config.clone(),
-            origin,
+            start,
         })
     }
 
@@ -121,13 +137,17 @@ impl Ready {
     /// # Errors
     /// The system gives no thread.
     pub fn run(self) -> Result<std::convert::Infallible, StartError> {
-        let door = shutdown::listen(self.shared.clone())?;
+        let crowd = Arc::<Crowd>::default();
+        let listening =
+            self.sockets.iter().map(|(socket, _)| socket).chain(self.admin.iter().map(|(socket, _)| socket));
+        let shared_out = listening.map(Listening::share).collect::<Result<Vec<_>, _>>()?;
+        let door = shutdown::listen(self.shared.clone(), crowd.clone(), shared_out)?;
         let conf = ServerConf {
             threads: self.config.threads,
             upstream_keepalive_pool_size: KEPT_CONNECTIONS,
             // What ends the attempts of a request is `forward`, not this number.
             max_retries: usize::MAX,
-            grace_period_seconds: Some(DRAIN_TIMEOUT.as_secs()),
+            grace_period_seconds: Some(NEVER.as_secs()),
             graceful_shutdown_timeout_seconds: Some(0),
             ..ServerConf::default()
         };
@@ -143,13 +163,13 @@ impl Ready {
             shared: self.shared.clone(),
             doors: Doors::new(self.addresses()),
             terminator: self.terminator.clone(),
-            crowd: Arc::default(),
+            crowd,
         };
         let sockets = self.sockets.into_iter().map(|(socket, _)| socket).collect();
         let tasks = Tasks {
             shared: self.shared.clone(),
             config: self.config,
-            origin: self.origin,
+            start: self.start,
             tls: self.terminator.zip(self.keeper),
         };
         server.add_service(Front::new("gateway", connections, sockets, Some(tasks)));
@@ -158,18 +178,19 @@ impl Ready {
             front.service.threads = Some(1);
             server.add_service(front);
         }
-        shutdown::end_when_drained(&server, self.shared.clone())?;
         server.run(RunArgs { shutdown_signal: Box::new(door) });
         shutdown::exit(&self.shared)
     }
 }
 
-/// Opens the sockets for clients.
-fn doors(config: &Config) -> Result<Vec<(Listening, Door)>, ListenError> {
+/// The sockets for clients, each opened by `open`, which is told what setting says so.
+fn doors(
+    config: &Config,
+    open: &mut impl FnMut(SocketAddr, &'static str) -> Result<Listening, ListenError>,
+) -> Result<Vec<(Listening, Door)>, ListenError> {
     let mut sockets = Vec::new();
     let mut open = |address: SocketAddr, door| {
-        let setting = if door == Door::Plain { "PORT (or listen:)" } else { "tls:" };
-        let socket = Listening::open(address, setting)?;
+        let socket = open(address, if door == Door::Plain { "PORT (or listen:)" } else { "tls:" })?;
         let port = socket.address.port();
         sockets.push((socket, door));
         Ok(port)
@@ -233,7 +254,7 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Front<A> {
 struct Tasks {
     shared: Arc<Shared>,
     config: Config,
-    origin: Option<Origin>,
+    start: Start,
     tls: Option<(Arc<Terminator>, Keeper)>,
 }
 
@@ -243,7 +264,11 @@ impl Tasks {
         let lookout = Arc::new(Lookout::new(&self.config.resolve));
         let tls = self.tls.map(|(terminator, keeper)| (terminator, tokio::spawn(keeper.keep()).abort_handle()));
         self.shared.snapshot.load_full().settle_in(&lookout).await;
-        let reloader = Reloader::new(self.shared, lookout, (self.config, self.origin), tls);
-        tokio::spawn(reloader.run());
+        let Start { origin, inheritance } = self.start;
+        tokio::spawn(Reloader::new(self.shared, lookout, (self.config, origin), tls).run());
+        // From here on requests are served, and whoever connects waits for a moment at most.
+        if let Some(inheritance) = inheritance {
+            inheritance.relieve();
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! What all requests of a process share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
+use crate::drain::Drain;
 use crate::observe::access_log::AccessLog;
 use crate::reload::Reloads;
 use crate::snapshot::Snapshot;
@@ -17,8 +18,8 @@ pub struct Shared {
     pub access_log: AccessLog,
     /// Requests that are under way.
     pub in_flight: Arc<AtomicUsize>,
-    /// Whether the process is about to end.
-    pub draining: AtomicBool,
+    /// How near the end of the process is.
+    pub drain: Drain,
     /// Through which the config is read again.
     pub reloads: Reloads,
 }
@@ -30,13 +31,8 @@ impl Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             access_log,
             in_flight: Arc::default(),
-            draining: AtomicBool::new(false),
+            drain: Drain::default(),
             reloads: Reloads::default(),
         }
-    }
-
-    /// Whether the process is about to end.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
     }
 }

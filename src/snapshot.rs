@@ -49,6 +49,8 @@ pub struct Snapshot {
     pub sources: Vec<Arc<Source>>,
     /// Header names that clients may not use.
     pub reserved: Reserved,
+    /// How the process ends.
+    pub shutdown: config::Shutdown,
     /// What clients may ask of the gateway.
     pub limits: config::Limits,
     /// Networks whose word on the client's address is taken.
@@ -122,6 +124,7 @@ impl Snapshot {
             sources: targets.sources(),
             registry: targets.registry,
             reserved: Reserved::new(config.identity_headers.iter().cloned()),
+            shutdown: config.shutdown,
             limits: config.limits,
             trusted_proxies: config.trusted_proxies.clone(),
             store,

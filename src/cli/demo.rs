@@ -9,6 +9,7 @@ use fake_services::Service;
 use super::{Exit, run::serve, token::token};
 use crate::config::units::Period;
 use crate::config::{self, Config};
+use crate::server::Start;
 
 /// How long the ready-made token is good.
 const TOKEN_LIFE: &str = "7d";
@@ -16,7 +17,7 @@ const TOKEN_LIFE: &str = "7d";
 /// Runs the demo until it is interrupted.
 pub fn run() -> Exit {
     match start() {
-        Ok(config) => serve(&config, None),
+        Ok(config) => serve(&config, Start::default()),
         Err(reason) => {
             eprintln!("aegis demo: {reason}");
             Exit::Bad

@@ -29,7 +29,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway
-    Run(ConfigFile),
+    Run(run::Args),
     /// Try it out: the gateway and six fake instances in one process, limits in memory
     Demo,
     /// Check a config and list everything that is wrong with it

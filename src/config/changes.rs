@@ -13,6 +13,7 @@ pub fn changes(before: &Config, after: &Config) -> Vec<String> {
         ("resolve", before.resolve == after.resolve),
         ("limits", before.limits == after.limits),
         ("accessLog", before.access_log == after.access_log),
+        ("shutdown", before.shutdown == after.shutdown),
         ("auth", before.auth == after.auth && before.identity_headers == after.identity_headers),
         ("admin", admin_token(before) == admin_token(after)),
         ("h2c", before.h2c == after.h2c),

@@ -16,6 +16,7 @@ mod redis;
 mod resolve;
 mod retry;
 mod route;
+mod shutdown;
 mod split;
 mod timeouts;
 mod tls;
@@ -76,6 +77,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>, file
             format: file.access_log.format,
             file: file.access_log.file.unwrap_or_else(|| "-".into()),
         },
+        shutdown: compiler.shutdown(file.shutdown.as_ref()),
         identity_headers,
         auth: auth.needed(&routes),
         routes,

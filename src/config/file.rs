@@ -17,6 +17,7 @@ mod rate_limit;
 mod resolve;
 mod retry;
 mod route;
+mod shutdown;
 mod split;
 mod target;
 mod timeouts;
@@ -35,6 +36,7 @@ pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope
 pub use self::resolve::Resolve;
 pub use self::retry::{BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};
+pub use self::shutdown::Shutdown;
 pub use self::split::{Group, Mirror, Sticky};
 pub use self::target::{FileTarget, Target, Targets};
 pub use self::timeouts::{Connect, Timeouts};
@@ -78,6 +80,8 @@ pub struct File {
     /// What operators see and do, on a listener of its own. Default: none.
     #[serde(default, deserialize_with = "words::something")]
     pub admin: Option<Located<Admin>>,
+    /// How the process ends.
+    pub shutdown: Option<Shutdown>,
     /// Blocks that every route inherits unless it brings its own.
     #[serde(default)]
     pub defaults: Policies,

@@ -29,7 +29,7 @@ pub use model::{
     AccessLog, Admin, ApiKey, ApiKeys, Auth, AuthPolicy, Backoff, Balance, BalanceAlgorithm, Basic, Breaker,
     CertificateFiles, CheckKind, Concurrency, Config, Destinations, ForwardAuth, Group, HealthCheck, Jwt, KeySource,
     LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen, OnRedisDown, RateLimit, Redirect,
-    Resolve, Retry, Route, Target, Timeouts, Tls, UpstreamTls,
+    Resolve, Retry, Route, Shutdown, Target, Timeouts, Tls, UpstreamTls,
 };
 pub use print::print;
 

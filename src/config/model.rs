@@ -11,6 +11,7 @@ mod limits;
 mod rate_limit;
 mod resolve;
 mod retry;
+mod shutdown;
 mod split;
 mod timeouts;
 mod tls;
@@ -32,6 +33,7 @@ pub use self::limits::Limits;
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
 pub use self::resolve::Resolve;
 pub use self::retry::Retry;
+pub use self::shutdown::Shutdown;
 pub use self::split::{Destinations, Group, Mirror, Target};
 pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
@@ -67,6 +69,8 @@ pub struct Config {
     /// What operators see and do, if there is a listener for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
+    /// How the process ends.
+    pub shutdown: Shutdown,
     /// Who the users are; empty if no route asks.
     #[serde(skip_serializing_if = "Auth::is_empty")]
     pub auth: Auth,

@@ -25,6 +25,11 @@ pub struct Place {
 }
 
 impl Crowd {
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.all.load(Ordering::Relaxed)
+    }
+
     /// A place for a connection of `client`, if there is one.
     pub fn enter(self: &Arc<Self>, client: IpAddr, limits: &Limits) -> Option<Place> {
         let before = self.all.fetch_add(1, Ordering::Relaxed);

@@ -17,7 +17,9 @@ use super::stream::H2Stream;
 use crate::config::Limits;
 use crate::downstream::entrance::Entrance;
 use crate::downstream::link::Link;
+use crate::drain::Stage;
 use crate::gateway::Gateway;
+use crate::shared::Shared;
 
 /// A client that does not say its first words by then is no client of HTTP/2.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,9 +39,9 @@ const MAX_MALFORMED: u32 = 32;
 pub async fn serve(
     stream: Stream,
     entrance: Arc<Entrance>,
-    proxy: Arc<HttpProxy<Gateway>>,
+    (proxy, shared): (Arc<HttpProxy<Gateway>>, &Shared),
     limits: Limits,
-    mut shutdown: ShutdownWatch,
+    shutdown: &ShutdownWatch,
 ) {
     let digest = Arc::new(Digest {
         ssl_digest: stream.get_ssl_digest(),
@@ -51,14 +53,13 @@ pub async fn serve(
         return;
     };
     let busy = Arc::new(Busy::default());
-    let (mut accepted, mut malformed, mut is_ending) = (0_u32, 0, *shutdown.borrow());
-    if is_ending {
-        connection.graceful_shutdown();
-    }
+    let (mut accepted, mut malformed, mut is_ending) = (0_u32, 0, false);
+    // Clients that come while others are sent away would come again: they may stay until all are.
+    let last = if shared.drain.is_begun() { Stage::Closing } else { Stage::Draining };
     loop {
         let next = tokio::select! {
             next = HttpSession::from_h2_conn(&mut connection, digest.clone()) => next,
-            _ = shutdown.changed(), if !is_ending => {
+            () = shared.drain.reached(last), if !is_ending => {
                 connection.graceful_shutdown();
                 is_ending = true;
                 continue;

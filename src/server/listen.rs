@@ -1,6 +1,7 @@
 //! Sockets that are opened before anything is served, so that a port that is taken is one clear line and
 //! not thirty seconds of retries.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
@@ -70,12 +71,28 @@ impl Listening {
     /// Why that cannot be.
     pub fn open(address: SocketAddr, setting: &'static str) -> Result<Self, ListenError> {
         let socket = bind(address).map_err(|reason| match reason.kind() {
-            io::ErrorKind::AddrInUse => ListenError::Taken { address, holder: holder(address.port()), setting },
+            io::ErrorKind::AddrInUse => {
+                let holder = holder(address.port()).map(|holder| holder.to_string());
+                ListenError::Taken { address, holder, setting }
+            }
             io::ErrorKind::PermissionDenied => ListenError::NotPermitted { address },
             _ => ListenError::Other { address, reason },
         })?;
         let actual = socket.local_addr().map_err(|reason| ListenError::Other { address, reason })?;
         Ok(Listening { name: actual.to_string(), address: actual, socket })
+    }
+
+    /// The socket that listens at `address` already.
+    pub fn inherited(address: SocketAddr, socket: TcpListener) -> Self {
+        Listening { name: address.to_string(), address, socket }
+    }
+
+    /// The same socket once more, to be handed to another process.
+    ///
+    /// # Errors
+    /// The system gives no more descriptors.
+    pub fn share(&self) -> io::Result<TcpListener> {
+        self.socket.try_clone()
     }
 
     /// Gives the socket to Pingora, which looks for it under its name before it opens one.
@@ -94,8 +111,23 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// A process, for people and for signals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The name of its program.
+    pub name: String,
+    /// Its number.
+    pub pid: u32,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (process {})", self.name, self.pid)
+    }
+}
+
 /// Who listens on a port: `nginx (process 4711)`, as far as this user may know.
-fn holder(port: u16) -> Option<String> {
+pub fn holder(port: u16) -> Option<Holder> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
@@ -103,10 +135,12 @@ fn holder(port: u16) -> Option<String> {
         .collect();
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.find(|pid| holds(*pid, &inodes)).map(|pid| {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        format!("{} (process {pid})", name.trim())
-    })
+    pids.find(|pid| holds(*pid, &inodes)).map(|pid| Holder { name: program(&pid.to_string()), pid })
+}
+
+/// What a process runs; `self` is this one.
+pub fn program(pid: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 
 /// The inode of the socket that a line of `/proc/net/tcp` tells of, if it listens on `port`.

@@ -19,6 +19,7 @@ mod examples;
 mod faults;
 mod groups;
 mod grpc;
+mod handover;
 mod headers;
 mod health;
 mod hostile;

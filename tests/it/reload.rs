@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
+use crate::support::issuer::{Issuer, Key, jwks};
 use crate::support::{Gateway, Redis, Reply, Upstream, aegis, eventually, gateway, nobody};
 
 const ADMIN: &str = "admin: { listen: 127.0.0.1:0 }\n";
@@ -292,4 +293,23 @@ fn who_may_operate_it_is_not_forgotten_with_the_token() {
     gateway.configure(config("admin: { listen: 127.0.0.1:0 }\n"));
     eventually("the token to be gone", || (status(&[own]) == 403).then_some(()));
     assert_eq!(status(&[]), 403, "everybody reaches what listens everywhere");
+}
+
+#[test]
+fn keys_that_were_fetched_are_not_fetched_again_unless_they_are_elsewhere() {
+    let (upstream, issuer, key) = (Upstream::start(), Issuer::start(), Key::p256("k"));
+    issuer.says("/keys", &jwks(&[&key]));
+    issuer.says("/others", &jwks(&[&key]));
+    let config = |place: &str, audience: &str| {
+        let jwt = format!("jwksUrl: '{}{place}', audience: {audience}", issuer.url());
+        format!("{ADMIN}auth: {{ jwt: {{ {jwt} }} }}\nroutes:\n{}", route("/a", &upstream, ", plugins: { auth: true }"))
+    };
+    let gateway = gateway(config("/keys", "x"));
+    let bearer = key.bearer(&json!({ "sub": "u", "aud": "x" }));
+    let get = || gateway.request("GET", "/a", &[("Authorization", &bearer)]).status;
+    assert_eq!((get(), issuer.asked()), (200, 1));
+    apply(&gateway, config("/keys", "y"));
+    assert_eq!((get(), issuer.asked()), (401, 1));
+    apply(&gateway, config("/others", "x"));
+    assert_eq!((get(), issuer.asked()), (200, 2));
 }
