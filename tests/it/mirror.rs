@@ -98,7 +98,7 @@ fn a_shadow_that_does_not_read_neither_slows_a_large_upload_nor_has_it_kept() {
         is_over.recv().unwrap();
         std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
     });
-    let (memory, began) = (gateway.peak_memory_kib(), Instant::now());
+    let (memory, began) = (gateway.memory_kib("VmHWM:"), Instant::now());
     let mut connection = gateway.connect();
     connection.send(format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"));
     let piece = vec![b'x'; SIZE / 100];
@@ -108,7 +108,7 @@ fn a_shadow_that_does_not_read_neither_slows_a_large_upload_nor_has_it_kept() {
     assert_eq!(connection.answer(false).status, 200);
     // Whoever waits for the shadow does so for thirty seconds.
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-    let held = gateway.peak_memory_kib() - memory;
+    let held = gateway.memory_kib("VmHWM:") - memory;
     assert!(held < 32 * 1_024, "the gateway took {held} KiB more: it keeps what it copies");
     assert_eq!((target.only().body.len(), gateway.stats()[0]["failed"].clone()), (SIZE, 0.into()));
     over.send(()).unwrap();
@@ -132,10 +132,10 @@ fn a_shadow_that_takes_nothing_costs_little_and_its_copies_are_over_at_once() {
         }
     };
     post(1);
-    let before = gateway.peak_memory_kib();
+    let before = gateway.memory_kib("VmHWM:");
     post(20);
     assert_eq!(settled(&gateway), [0, 0, 21]);
-    let more = gateway.peak_memory_kib().saturating_sub(before);
+    let more = gateway.memory_kib("VmHWM:").saturating_sub(before);
     assert!(more < 20 << 10, "{more} KiB");
 }
 

@@ -7,7 +7,9 @@
 #[allow(dead_code, unused_imports, reason = "what other tests are helped by")]
 mod support;
 
+mod changes;
 mod fleet;
+mod mixed;
 mod pace;
 mod probes;
 mod redis;

@@ -112,7 +112,7 @@ impl Sample {
 }
 
 /// The status of a whole answer. A connection that an answer has ended is made anew.
-fn exchange(stream: &mut Option<TcpStream>, gateway: SocketAddr, path: &str, from: &str) -> std::io::Result<u16> {
+pub fn exchange(stream: &mut Option<TcpStream>, gateway: SocketAddr, path: &str, from: &str) -> std::io::Result<u16> {
     let mut connection = match stream.take() {
         Some(connection) => connection,
         None => TcpStream::connect(gateway)?,

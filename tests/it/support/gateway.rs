@@ -299,10 +299,10 @@ impl Gateway {
         assert!(prlimit.status().unwrap().success());
     }
 
-    /// The most memory that it has had resident.
-    pub fn peak_memory_kib(&self) -> u64 {
+    /// The memory that it has resident (`VmRSS:`), or the most that it has had (`VmHWM:`), as proc(5) says.
+    pub fn memory_kib(&self, row: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(row)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }
