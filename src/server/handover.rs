@@ -143,7 +143,7 @@ fn send(stream: &UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
     let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
+    if fds.len() > MOST || !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
         return Err(io::Error::other(format!("{} sockets are too many to be handed over", fds.len())));
     }
     sendmsg(stream, &[IoSlice::new(SOCKETS)], &mut ancillary, SendFlags::empty())?;
