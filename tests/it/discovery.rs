@@ -163,6 +163,7 @@ fn when_there_is_no_record_any_more_the_last_good_list_stays_and_that_is_said_on
     assert_eq!(told(&gateway), 1, "{}", gateway.stderr());
     dns.set_services(&records);
     eventually("it to be well again", || discovery(&gateway)["error"].is_null().then_some(()));
+    gateway.said("found again");
     assert_eq!(gateway.stderr().matches("found again").count(), 1);
     dns.stop();
     eventually("it to show", || discovery(&gateway)["error"].as_str().map(str::to_owned));
