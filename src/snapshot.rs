@@ -23,6 +23,7 @@ use crate::plugin::auth::jwt::Verifier;
 use crate::plugin::auth::remote::Remote;
 use crate::plugin::auth::{Auth, Knowers};
 use crate::plugin::forward_auth::ForwardAuth;
+use crate::plugin::ip_rules::IpRules;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
@@ -175,6 +176,10 @@ fn compile(
 ) -> Route {
     let path: Arc<str> = route.path.as_str().into();
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
+    let config::Plugins { ip_allow, ip_deny, .. } = &route.plugins;
+    if !(ip_allow.is_empty() && ip_deny.is_empty()) {
+        plugins.push(Box::new(IpRules::new(ip_allow, ip_deny)));
+    }
     if let Some(policy) = &route.plugins.auth {
         plugins.push(Box::new(Auth::new(policy, knowers)));
     }
@@ -243,11 +248,11 @@ mod tests {
             "routes:\n",
             "  - path: /a\n",
             "    targets: http://x:1\n",
-            "    plugins: { rateLimit: { max: 1, window: 60 }, forwardAuth: { url: https://x }, auth: true }\n",
+            "    plugins: { rateLimit: { max: 1, window: 60 }, forwardAuth: { url: https://x }, auth: true, ipDeny: 10.0.0.1 }\n",
             "  - { path: /b, targets: http://x:1 }\n",
         ));
         let names =
             |route: usize| snapshot.routes[route].plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>();
-        assert_eq!((names(0), names(1)), (vec!["auth", "forwardAuth", "rateLimit"], vec![]));
+        assert_eq!((names(0), names(1)), (vec!["ipRules", "auth", "forwardAuth", "rateLimit"], vec![]));
     }
 }

@@ -9,6 +9,7 @@ mod basic;
 mod breaker;
 mod forward_auth;
 mod health;
+mod ip_rules;
 mod keys;
 mod limits;
 mod rate_limit;

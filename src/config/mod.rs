@@ -28,8 +28,8 @@ pub use file::{BudgetBlock, CertificateName, Cost, Credential, HashKey, KeyPart,
 pub use model::{
     AccessLog, Admin, ApiKey, ApiKeys, Auth, AuthPolicy, Backoff, Balance, BalanceAlgorithm, Basic, Breaker,
     CertificateFiles, CheckKind, Concurrency, Config, Destinations, ForwardAuth, Group, HealthCheck, Jwt, KeySource,
-    LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen, OnRedisDown, RateLimit, Redirect,
-    Resolve, Retry, Route, Shutdown, Target, Timeouts, Tls, UpstreamTls,
+    LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen, OnRedisDown, Plugins, RateLimit,
+    Redirect, Resolve, Retry, Route, Shutdown, Target, Timeouts, Tls, UpstreamTls,
 };
 pub use print::print;
 

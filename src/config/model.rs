@@ -151,6 +151,12 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plugins {
+    /// The only networks whose requests are served; none: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ip_allow: Vec<IpNet>,
+    /// Networks whose requests are refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ip_deny: Vec<IpNet>,
     /// What is asked of requests; `None`: nothing.
     #[serde(serialize_with = "auth::policy")]
     pub auth: Option<AuthPolicy>,

@@ -1,7 +1,9 @@
-//! What runs on a request before it is forwarded: [`auth`], [`forward_auth`], [`rate_limit`], and whatever else is a [`Plugin`].
+//! What runs on a request before it is forwarded: [`ip_rules`], [`auth`], [`forward_auth`], [`rate_limit`], and
+//! whatever else is a [`Plugin`].
 
 pub mod auth;
 pub mod forward_auth;
+pub mod ip_rules;
 pub mod rate_limit;
 
 use std::fmt;

@@ -25,6 +25,7 @@ mod health;
 mod hostile;
 mod hostile_h2;
 mod http2;
+mod ip_rules;
 mod issuers;
 mod keys;
 mod limits;

@@ -70,6 +70,14 @@ impl Compiler<'_> {
             timeouts,
             breaker,
             plugins: Plugins {
+                ip_allow: self.networks(
+                    written.plugins.ip_allow.as_ref().or(defaults.plugins.ip_allow.as_ref()),
+                    &place(written.plugins.ip_allow.is_some(), "plugins.ipAllow"),
+                ),
+                ip_deny: self.networks(
+                    written.plugins.ip_deny.as_ref().or(defaults.plugins.ip_deny.as_ref()),
+                    &place(written.plugins.ip_deny.is_some(), "plugins.ipDeny"),
+                ),
                 auth: policy,
                 forward_auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),

@@ -2,6 +2,7 @@
 
 use super::auth_route::AuthPlugin;
 use super::forward_auth::ForwardAuth;
+use super::ip_rules::Networks;
 use super::rate_limit::RateLimits;
 use super::words::{Later, Switch};
 use crate::config::located::Located;
@@ -10,6 +11,10 @@ use crate::config::located::Located;
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { auth: true }")]
 pub struct Plugins {
+    /// The only networks whose requests are served. Default: all.
+    pub ip_allow: Option<Networks>,
+    /// Networks whose requests are refused, whatever `ipAllow` says. Default: none.
+    pub ip_deny: Option<Networks>,
     /// Whether requests need a valid token: `true`, `false`, or a block that says more.
     pub auth: Option<Located<Switch<AuthPlugin>>>,
     /// A service that is asked about each request: a block, or `off`.
@@ -20,8 +25,6 @@ pub struct Plugins {
     later: Later,
     cors: Later,
     headers: Later,
-    ip_allow: Later,
-    ip_deny: Later,
     security_headers: Later,
     api_key: Later,
 }
