@@ -140,7 +140,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         self.send_away_if_draining(session);
-        respond::decorate(response, ctx)
+        respond::decorate(session, response, ctx)
     }
 
     fn fail_to_connect(

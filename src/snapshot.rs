@@ -19,9 +19,11 @@ use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Stick
 use crate::downstream::headers::Reserved;
 use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
+use crate::plugin::answers::Answers;
 use crate::plugin::auth::jwt::Verifier;
 use crate::plugin::auth::remote::Remote;
 use crate::plugin::auth::{Auth, Knowers};
+use crate::plugin::cors::Preflights;
 use crate::plugin::forward_auth::ForwardAuth;
 use crate::plugin::ip_rules::IpRules;
 use crate::plugin::rate_limit::rule::Limits;
@@ -86,6 +88,8 @@ pub struct Route {
     pub tally: Arc<Tally>,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
+    /// What plugins make of answers, if anything.
+    pub answers: Option<Box<Answers>>,
     /// When a request is sent again, if ever.
     pub retries: Option<Arc<Retries>>,
     /// How long to wait for a target.
@@ -180,6 +184,9 @@ fn compile(
     if !(ip_allow.is_empty() && ip_deny.is_empty()) {
         plugins.push(Box::new(IpRules::new(ip_allow, ip_deny)));
     }
+    if route.plugins.cors.is_some() {
+        plugins.push(Box::new(Preflights));
+    }
     if let Some(policy) = &route.plugins.auth {
         plugins.push(Box::new(Auth::new(policy, knowers)));
     }
@@ -208,6 +215,7 @@ fn compile(
         limits,
         tally: before.map(|before| before.route.tally.clone()).unwrap_or_default(),
         plugins,
+        answers: Answers::new(&route.plugins),
         retries,
         timeouts: route.timeouts,
         max_body: route.max_body,
@@ -248,11 +256,11 @@ mod tests {
             "routes:\n",
             "  - path: /a\n",
             "    targets: http://x:1\n",
-            "    plugins: { rateLimit: { max: 1, window: 60 }, forwardAuth: { url: https://x }, auth: true, ipDeny: 10.0.0.1 }\n",
+            "    plugins: { rateLimit: { max: 1, window: 60 }, forwardAuth: { url: https://x }, auth: true, cors: { origins: \"*\" }, ipDeny: 10.0.0.1 }\n",
             "  - { path: /b, targets: http://x:1 }\n",
         ));
         let names =
             |route: usize| snapshot.routes[route].plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>();
-        assert_eq!((names(0), names(1)), (vec!["ipRules", "auth", "forwardAuth", "rateLimit"], vec![]));
+        assert_eq!((names(0), names(1)), (vec!["ipRules", "cors", "auth", "forwardAuth", "rateLimit"], vec![]));
     }
 }

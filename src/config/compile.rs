@@ -7,6 +7,7 @@ mod auth_route;
 mod balance;
 mod basic;
 mod breaker;
+mod cors;
 mod forward_auth;
 mod health;
 mod ip_rules;

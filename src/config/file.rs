@@ -9,6 +9,7 @@ mod auth;
 mod auth_route;
 mod balance;
 mod breaker;
+mod cors;
 mod forward_auth;
 mod health;
 mod ip_rules;
@@ -30,6 +31,7 @@ pub use self::auth::{ApiKey, ApiKeys, Auth, Basic, CertificateName, Jwt, KeyFile
 pub use self::auth_route::{AuthPlugin, Credential, TokenFrom};
 pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
+pub use self::cors::Cors;
 pub use self::forward_auth::ForwardAuth;
 pub use self::health::HealthCheck;
 pub use self::ip_rules::Networks;

@@ -5,6 +5,7 @@
 mod auth;
 mod balance;
 mod breaker;
+mod cors;
 mod forward_auth;
 mod health;
 mod limits;
@@ -27,6 +28,7 @@ use serde::{Serialize, Serializer};
 pub use self::auth::{ApiKey, ApiKeys, Auth, AuthPolicy, Basic, Jwt, KeySource};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
+pub use self::cors::{Among, Cors};
 pub use self::forward_auth::ForwardAuth;
 pub use self::health::{CheckKind, HealthCheck};
 pub use self::limits::Limits;
@@ -157,6 +159,9 @@ pub struct Plugins {
     /// Networks whose requests are refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ip_deny: Vec<IpNet>,
+    /// Whose pages may read answers; `None`: nothing is said of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
     /// What is asked of requests; `None`: nothing.
     #[serde(serialize_with = "auth::policy")]
     pub auth: Option<AuthPolicy>,

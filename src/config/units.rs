@@ -12,6 +12,7 @@ mod secret;
 mod sentinel;
 mod size;
 mod source;
+mod web_origin;
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,6 +32,7 @@ pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
 pub use self::size::Size;
 pub use self::source::{Origin, SourceKind, SourceUrl};
+pub use self::web_origin::WebOrigin;
 use crate::ratio::Ratio;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
@@ -61,7 +63,7 @@ word!(RetryOn, Repeatable);
 word!(Count, Port, Threads, Prefix, Size, Weight);
 word!(Period, Window, StatusRange, GrpcStatus, Factor, Ratio);
 word!(Sha256, UserId);
-word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
+word!(WebOrigin, FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,9 @@
-//! What runs on a request before it is forwarded: [`ip_rules`], [`auth`], [`forward_auth`], [`rate_limit`], and
-//! whatever else is a [`Plugin`].
+//! What runs on a request before it is forwarded: [`ip_rules`], [`cors`], [`auth`], [`forward_auth`], [`rate_limit`], and
+//! whatever else is a [`Plugin`]; and on its answer: [`answers`].
 
+pub mod answers;
 pub mod auth;
+pub mod cors;
 pub mod forward_auth;
 pub mod ip_rules;
 pub mod rate_limit;

@@ -78,6 +78,10 @@ impl Compiler<'_> {
                     written.plugins.ip_deny.as_ref().or(defaults.plugins.ip_deny.as_ref()),
                     &place(written.plugins.ip_deny.is_some(), "plugins.ipDeny"),
                 ),
+                cors: self.cors(
+                    written.plugins.cors.as_ref().or(defaults.plugins.cors.as_ref()),
+                    &place(written.plugins.cors.is_some(), "plugins.cors"),
+                ),
                 auth: policy,
                 forward_auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),

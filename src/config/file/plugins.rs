@@ -1,6 +1,7 @@
 //! `plugins:`
 
 use super::auth_route::AuthPlugin;
+use super::cors::Cors;
 use super::forward_auth::ForwardAuth;
 use super::ip_rules::Networks;
 use super::rate_limit::RateLimits;
@@ -15,6 +16,8 @@ pub struct Plugins {
     pub ip_allow: Option<Networks>,
     /// Networks whose requests are refused, whatever `ipAllow` says. Default: none.
     pub ip_deny: Option<Networks>,
+    /// Whose pages may read answers: a block, or `off` (default).
+    pub cors: Option<Switch<Cors>>,
     /// Whether requests need a valid token: `true`, `false`, or a block that says more.
     pub auth: Option<Located<Switch<AuthPlugin>>>,
     /// A service that is asked about each request: a block, or `off`.
@@ -23,7 +26,6 @@ pub struct Plugins {
     pub rate_limit: Option<Switch<RateLimits>>,
     #[serde(rename = "(later)")]
     later: Later,
-    cors: Later,
     headers: Later,
     security_headers: Later,
     api_key: Later,
