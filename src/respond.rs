@@ -17,6 +17,7 @@ use crate::context::RequestCtx;
 use crate::downstream::answer;
 use crate::downstream::request_id::X_REQUEST_ID;
 use crate::failure::Failure;
+use crate::plugin::answers::Asked;
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::refusal::{Refusal, Verdict};
 
@@ -96,7 +97,7 @@ async fn refuse_grpc(
     let mut response = ResponseHeader::build(StatusCode::OK, Some(6))?;
     response.insert_header(header::CONTENT_TYPE, grpc::MEDIA_TYPE)?;
     response.insert_header(X_GATEWAY_ERROR.as_str(), HeaderValue::from_static(code))?;
-    decorate(session, &mut response, ctx)?;
+    decorate(session, &mut response, By::Gateway, ctx)?;
     session.write_response_header(Box::new(response), false).await?;
     session.as_downstream_mut().write_response_trailers(grpc::trailers(status, detail)).await?;
     hear_out(session).await;
@@ -148,7 +149,7 @@ pub async fn send(
     for (name, value) in fields {
         response.append_header(name, value)?;
     }
-    decorate(session, &mut response, ctx)?;
+    decorate(session, &mut response, By::Gateway, ctx)?;
     keep_connection_if_cheap(session);
     session.write_response_header(Box::new(response), bodiless).await?;
     if !bodiless {
@@ -169,11 +170,20 @@ async fn hear_out(session: &mut Session) {
     }
 }
 
+/// Who gives an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The gateway.
+    Gateway,
+    /// An upstream.
+    Upstream,
+}
+
 /// Adds what every answer carries, whoever gives it: the request id, what plugins noted, and what they make of answers.
 ///
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
-pub fn decorate(session: &Session, response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
+pub fn decorate(session: &Session, response: &mut ResponseHeader, by: By, ctx: &RequestCtx) -> Result<()> {
     let is_last = !response.status.is_informational();
     let answers = ctx.route.as_ref().and_then(|route| route.answers.as_ref()).filter(|_| is_last);
     let added = answer::edit(response, |fields| {
@@ -183,8 +193,10 @@ pub fn decorate(session: &Session, response: &mut ResponseHeader, ctx: &RequestC
             header::SET_COOKIE => fields.try_append(name, value.clone()).map(drop),
             _ => fields.try_insert(name, value.clone()).map(drop),
         })?;
-        let asked = session.req_header();
-        answers.map_or(Ok(()), |answers| answers.dress(&asked.method, &asked.headers, fields))
+        let Some(answers) = answers else { return Ok(()) };
+        let request = session.req_header();
+        let asked = Asked { method: &request.method, headers: &request.headers, is_own: by == By::Gateway };
+        answers.dress(&asked, fields)
     });
     added.or_err(ErrorType::InvalidHTTPHeader, "too many header fields in an answer")
 }

@@ -25,6 +25,7 @@ use crate::plugin::auth::remote::Remote;
 use crate::plugin::auth::{Auth, Knowers};
 use crate::plugin::cors::Preflights;
 use crate::plugin::forward_auth::ForwardAuth;
+use crate::plugin::headers::RequestEdits;
 use crate::plugin::ip_rules::IpRules;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
@@ -88,6 +89,8 @@ pub struct Route {
     pub tally: Arc<Tally>,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
+    /// What is changed in requests as they are sent, if anything.
+    pub edits: Option<Box<RequestEdits>>,
     /// What plugins make of answers, if anything.
     pub answers: Option<Box<Answers>>,
     /// When a request is sent again, if ever.
@@ -215,6 +218,7 @@ fn compile(
         limits,
         tally: before.map(|before| before.route.tally.clone()).unwrap_or_default(),
         plugins,
+        edits: route.plugins.headers.as_ref().and_then(|rules| RequestEdits::new(&rules.request)),
         answers: Answers::new(&route.plugins),
         retries,
         timeouts: route.timeouts,

@@ -9,6 +9,7 @@ mod basic;
 mod breaker;
 mod cors;
 mod forward_auth;
+mod headers;
 mod health;
 mod ip_rules;
 mod keys;
@@ -55,6 +56,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>, file
     }
     let asked = routes.iter().filter_map(|route| route.plugins.forward_auth.as_ref());
     identity_headers.extend(asked.flat_map(|asked| asked.response_headers.iter().cloned()));
+    compiler.identity_is_left_alone(&identity_headers, &file.routes, &defaults);
     compiler.unique_paths(&file.routes);
     compiler.one_breaker_a_target(&file.routes, &routes, &defaults);
     compiler.one_check_a_target(&file.routes, &routes);

@@ -27,9 +27,9 @@ pub use error::{LoadError, Position, Problem, Severity};
 pub use file::{BudgetBlock, CertificateName, Cost, Credential, HashKey, KeyPart, LogFormat, Scope, Sticky};
 pub use model::{
     AccessLog, Admin, Among, ApiKey, ApiKeys, Auth, AuthPolicy, Backoff, Balance, BalanceAlgorithm, Basic, Breaker,
-    CertificateFiles, CheckKind, Concurrency, Config, Cors, Destinations, ForwardAuth, Group, HealthCheck, Jwt,
-    KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen, OnRedisDown, Plugins,
-    RateLimit, Redirect, Resolve, Retry, Route, Shutdown, Target, Timeouts, Tls, UpstreamTls,
+    CertificateFiles, CheckKind, Concurrency, Config, Cors, Destinations, ForwardAuth, Group, HeaderEdits, HeaderRules,
+    HealthCheck, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen, OnRedisDown,
+    Plugins, RateLimit, Redirect, Resolve, Retry, Route, Shutdown, Target, Timeouts, Tls, UpstreamTls,
 };
 pub use print::print;
 

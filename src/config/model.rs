@@ -7,6 +7,7 @@ mod balance;
 mod breaker;
 mod cors;
 mod forward_auth;
+mod headers;
 mod health;
 mod limits;
 mod rate_limit;
@@ -30,6 +31,7 @@ pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
 pub use self::cors::{Among, Cors};
 pub use self::forward_auth::ForwardAuth;
+pub use self::headers::{HeaderEdits, HeaderRules};
 pub use self::health::{CheckKind, HealthCheck};
 pub use self::limits::Limits;
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
@@ -171,6 +173,9 @@ pub struct Plugins {
     /// How many requests a client may make, by all of these; none: any number.
     #[serde(serialize_with = "list_or_off")]
     pub rate_limit: Vec<RateLimit>,
+    /// What is changed in the fields of requests and answers; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<HeaderRules>,
 }
 
 fn period<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -68,7 +68,8 @@ impl Reserved {
     }
 }
 
-fn is_forwarding(name: &str) -> bool {
+/// Whether a header of this name says where a request comes from.
+pub fn is_forwarding(name: &str) -> bool {
     name.starts_with("x-forwarded-") || name == X_REAL_IP.as_str() || name == header::FORWARDED.as_str()
 }
 

@@ -4,26 +4,49 @@ use http::header::MaxSizeReached;
 use http::{HeaderMap, Method};
 
 use super::cors::Cors;
+use super::headers::AnswerEdits;
 use crate::config;
+
+/// What an answer is to.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'r> {
+    /// The request's method.
+    pub method: &'r Method,
+    /// The request's fields.
+    pub headers: &'r HeaderMap,
+    /// Whether the gateway answers it itself.
+    pub is_own: bool,
+}
 
 /// One route's.
 #[derive(Debug)]
 pub struct Answers {
+    edits: Option<AnswerEdits>,
     cors: Option<Cors>,
 }
 
 impl Answers {
     /// As `config` says; `None` if that is nothing.
     pub fn new(config: &config::Plugins) -> Option<Box<Self>> {
-        let answers = Answers { cors: config.cors.as_ref().map(Cors::new) };
-        answers.cors.is_some().then(|| Box::new(answers))
+        let answers = Answers {
+            edits: config.headers.as_ref().and_then(|rules| AnswerEdits::new(&rules.response)),
+            cors: config.cors.as_ref().map(Cors::new),
+        };
+        (answers.edits.is_some() || answers.cors.is_some()).then(|| Box::new(answers))
     }
 
-    /// Changes the `fields` of an answer to a request of this method that has sent `asked`.
+    /// Changes the `fields` of an answer, which may be the gateway's own, to a request. Those come last that nothing else
+    /// should undo.
     ///
     /// # Errors
     /// There are tens of thousands of fields.
-    pub fn dress(&self, method: &Method, asked: &HeaderMap, fields: &mut HeaderMap) -> Result<(), MaxSizeReached> {
-        self.cors.as_ref().map_or(Ok(()), |cors| cors.dress(method, asked, fields))
+    pub fn dress(&self, asked: &Asked<'_>, fields: &mut HeaderMap) -> Result<(), MaxSizeReached> {
+        if let Some(edits) = &self.edits {
+            edits.apply(asked.is_own, fields)?;
+        }
+        if let Some(cors) = &self.cors {
+            cors.dress(asked.method, asked.headers, fields)?;
+        }
+        Ok(())
     }
 }

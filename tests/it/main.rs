@@ -16,6 +16,7 @@ mod cors;
 mod credentials;
 mod discovery;
 mod edges;
+mod edits;
 mod examples;
 mod faults;
 mod groups;

@@ -27,6 +27,10 @@ impl Compiler<'_> {
         // Of whom it names, if it is to name anybody.
         let is_named = |asked: &ForwardAuth| asked.response_headers.contains(&X_USER_ID);
         let auth = policy.is_some() || forward_auth.as_ref().is_some_and(is_named);
+        let cors = self.cors(
+            written.plugins.cors.as_ref().or(defaults.plugins.cors.as_ref()),
+            &place(written.plugins.cors.is_some(), "plugins.cors"),
+        );
         let balance = self.balance(
             written.balance.as_ref().or(defaults.balance.as_ref()),
             &place(written.balance.is_some(), "balance"),
@@ -78,10 +82,12 @@ impl Compiler<'_> {
                     written.plugins.ip_deny.as_ref().or(defaults.plugins.ip_deny.as_ref()),
                     &place(written.plugins.ip_deny.is_some(), "plugins.ipDeny"),
                 ),
-                cors: self.cors(
-                    written.plugins.cors.as_ref().or(defaults.plugins.cors.as_ref()),
-                    &place(written.plugins.cors.is_some(), "plugins.cors"),
+                headers: self.headers(
+                    written.plugins.headers.as_ref().or(defaults.plugins.headers.as_ref()),
+                    &place(written.plugins.headers.is_some(), "plugins.headers"),
+                    cors.is_some(),
                 ),
+                cors,
                 auth: policy,
                 forward_auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),

@@ -3,6 +3,7 @@
 use super::auth_route::AuthPlugin;
 use super::cors::Cors;
 use super::forward_auth::ForwardAuth;
+use super::headers::HeaderRules;
 use super::ip_rules::Networks;
 use super::rate_limit::RateLimits;
 use super::words::{Later, Switch};
@@ -24,9 +25,10 @@ pub struct Plugins {
     pub forward_auth: Option<Switch<ForwardAuth>>,
     /// How many requests a client may make: a block, a list of them that decide together, or `off`.
     pub rate_limit: Option<Switch<RateLimits>>,
+    /// What is changed in the fields of requests and answers: a block, or `off` (default).
+    pub headers: Option<Switch<HeaderRules>>,
     #[serde(rename = "(later)")]
     later: Later,
-    headers: Later,
     security_headers: Later,
     api_key: Later,
 }
