@@ -14,8 +14,8 @@ use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
-use crate::downstream::answer;
 use crate::downstream::request_id::X_REQUEST_ID;
+use crate::downstream::{answer, headers};
 use crate::failure::Failure;
 use crate::plugin::answers::Asked;
 use crate::problem::{MEDIA_TYPE, Problem};
@@ -195,7 +195,13 @@ pub fn decorate(session: &Session, response: &mut ResponseHeader, by: By, ctx: &
         })?;
         let Some(answers) = answers else { return Ok(()) };
         let request = session.req_header();
-        let asked = Asked { method: &request.method, headers: &request.headers, is_own: by == By::Gateway };
+        let scheme = ctx.link.as_ref().map_or("http", |link| link.entrance.scheme());
+        let asked = Asked {
+            method: &request.method,
+            headers: &request.headers,
+            by_https: headers::scheme(&request.headers, ctx.from_trusted, scheme) == "https",
+            is_own: by == By::Gateway,
+        };
         answers.dress(&asked, fields)
     });
     added.or_err(ErrorType::InvalidHTTPHeader, "too many header fields in an answer")

@@ -19,6 +19,7 @@ mod redis;
 mod resolve;
 mod retry;
 mod route;
+mod security_headers;
 mod shutdown;
 mod split;
 mod timeouts;

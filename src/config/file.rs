@@ -20,6 +20,7 @@ mod rate_limit;
 mod resolve;
 mod retry;
 mod route;
+mod security_headers;
 mod shutdown;
 mod split;
 mod target;
@@ -43,6 +44,7 @@ pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope
 pub use self::resolve::Resolve;
 pub use self::retry::{BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};
+pub use self::security_headers::{Hsts, SecurityHeaders};
 pub use self::shutdown::Shutdown;
 pub use self::split::{Group, Mirror, Sticky};
 pub use self::target::{FileTarget, Target, Targets};

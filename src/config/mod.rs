@@ -28,8 +28,9 @@ pub use file::{BudgetBlock, CertificateName, Cost, Credential, HashKey, KeyPart,
 pub use model::{
     AccessLog, Admin, Among, ApiKey, ApiKeys, Auth, AuthPolicy, Backoff, Balance, BalanceAlgorithm, Basic, Breaker,
     CertificateFiles, CheckKind, Concurrency, Config, Cors, Destinations, ForwardAuth, Group, HeaderEdits, HeaderRules,
-    HealthCheck, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen, OnRedisDown,
-    Plugins, RateLimit, Redirect, Resolve, Retry, Route, Shutdown, Target, Timeouts, Tls, UpstreamTls,
+    HealthCheck, Hsts, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen,
+    OnRedisDown, Plugins, RateLimit, Redirect, Resolve, Retry, Route, SecurityHeaders, Shutdown, Target, Timeouts, Tls,
+    UpstreamTls,
 };
 pub use print::print;
 

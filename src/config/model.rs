@@ -13,6 +13,7 @@ mod limits;
 mod rate_limit;
 mod resolve;
 mod retry;
+mod security_headers;
 mod shutdown;
 mod split;
 mod timeouts;
@@ -37,6 +38,7 @@ pub use self::limits::Limits;
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
 pub use self::resolve::Resolve;
 pub use self::retry::Retry;
+pub use self::security_headers::{Hsts, SecurityHeaders};
 pub use self::shutdown::Shutdown;
 pub use self::split::{Destinations, Group, Mirror, Target};
 pub use self::timeouts::Timeouts;
@@ -176,6 +178,9 @@ pub struct Plugins {
     /// What is changed in the fields of requests and answers; `None`: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<HeaderRules>,
+    /// What browsers are told for the sake of security; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_headers: Option<SecurityHeaders>,
 }
 
 fn period<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,6 +6,7 @@ mod factor;
 mod grpc;
 mod name;
 mod number;
+mod policy;
 mod retry;
 mod scheme;
 mod secret;
@@ -26,6 +27,10 @@ pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
 pub use self::name::{CookieName, FieldName, ScopeName};
 pub use self::number::{Count, Port, Prefix, Threads, Weight};
+pub use self::policy::{
+    ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames, OpenerPolicy, ReferrerPolicy,
+    ResourcePolicy,
+};
 pub use self::retry::{Repeatable, RetryOn};
 pub use self::scheme::Scheme;
 pub use self::secret::Secret;
@@ -63,6 +68,8 @@ word!(RetryOn, Repeatable);
 word!(Count, Port, Threads, Prefix, Size, Weight);
 word!(Period, Window, StatusRange, GrpcStatus, Factor, Ratio);
 word!(Sha256, UserId);
+word!(ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames);
+word!(OpenerPolicy, ReferrerPolicy, ResourcePolicy);
 word!(WebOrigin, FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.

@@ -5,6 +5,7 @@ use http::{HeaderMap, Method};
 
 use super::cors::Cors;
 use super::headers::AnswerEdits;
+use super::security_headers::SecurityHeaders;
 use crate::config;
 
 /// What an answer is to.
@@ -14,6 +15,8 @@ pub struct Asked<'r> {
     pub method: &'r Method,
     /// The request's fields.
     pub headers: &'r HeaderMap,
+    /// Whether its client has sent it by https, here or to a trusted proxy.
+    pub by_https: bool,
     /// Whether the gateway answers it itself.
     pub is_own: bool,
 }
@@ -23,6 +26,7 @@ pub struct Asked<'r> {
 pub struct Answers {
     edits: Option<AnswerEdits>,
     cors: Option<Cors>,
+    security: Option<SecurityHeaders>,
 }
 
 impl Answers {
@@ -31,8 +35,10 @@ impl Answers {
         let answers = Answers {
             edits: config.headers.as_ref().and_then(|rules| AnswerEdits::new(&rules.response)),
             cors: config.cors.as_ref().map(Cors::new),
+            security: config.security_headers.as_ref().map(SecurityHeaders::new),
         };
-        (answers.edits.is_some() || answers.cors.is_some()).then(|| Box::new(answers))
+        let Answers { edits, cors, security } = &answers;
+        (edits.is_some() || cors.is_some() || security.is_some()).then(|| Box::new(answers))
     }
 
     /// Changes the `fields` of an answer, which may be the gateway's own, to a request. Those come last that nothing else
@@ -46,6 +52,9 @@ impl Answers {
         }
         if let Some(cors) = &self.cors {
             cors.dress(asked.method, asked.headers, fields)?;
+        }
+        if let Some(security) = &self.security {
+            security.dress(asked.by_https, fields)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ pub mod forward_auth;
 pub mod headers;
 pub mod ip_rules;
 pub mod rate_limit;
+pub mod security_headers;
 
 use std::fmt;
 use std::net::IpAddr;

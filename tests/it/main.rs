@@ -48,6 +48,7 @@ mod retries;
 mod rules;
 mod scripts;
 mod secure;
+mod security_headers;
 mod slowness;
 mod stats;
 mod timeouts;

@@ -79,7 +79,7 @@ impl Compiler<'_> {
     fn value(&mut self, value: &Located<String>, path: &str, name: &HeaderName) -> Option<HeaderValue> {
         let text = value.value.as_str();
         match HeaderValue::from_str(text) {
-            Ok(mut checked) if text.trim_ascii() == text => {
+            Ok(mut checked) if text.is_ascii() && text.trim_ascii() == text => {
                 checked.set_sensitive(is_credential(name.as_str()));
                 Some(checked)
             }

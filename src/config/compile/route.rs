@@ -88,6 +88,10 @@ impl Compiler<'_> {
                     cors.is_some(),
                 ),
                 cors,
+                security_headers: self.security_headers(
+                    written.plugins.security_headers.as_ref().or(defaults.plugins.security_headers.as_ref()),
+                    &place(written.plugins.security_headers.is_some(), "plugins.securityHeaders"),
+                ),
                 auth: policy,
                 forward_auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),

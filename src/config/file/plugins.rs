@@ -6,6 +6,7 @@ use super::forward_auth::ForwardAuth;
 use super::headers::HeaderRules;
 use super::ip_rules::Networks;
 use super::rate_limit::RateLimits;
+use super::security_headers::SecurityHeaders;
 use super::words::{Later, Switch};
 use crate::config::located::Located;
 
@@ -27,8 +28,9 @@ pub struct Plugins {
     pub rate_limit: Option<Switch<RateLimits>>,
     /// What is changed in the fields of requests and answers: a block, or `off` (default).
     pub headers: Option<Switch<HeaderRules>>,
+    /// What browsers are told for the sake of security: `true`, a block, or `off` (default).
+    pub security_headers: Option<Switch<SecurityHeaders>>,
     #[serde(rename = "(later)")]
     later: Later,
-    security_headers: Later,
     api_key: Later,
 }
