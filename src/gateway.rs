@@ -16,6 +16,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::context::{InFlight, RequestCtx};
 use crate::downstream::link::Link;
 use crate::failure::Failure;
+use crate::respond::By;
 use crate::shared::Shared;
 use crate::{admission, endpoint, forward, intake, observe, respond};
 
@@ -140,7 +141,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         self.send_away_if_draining(session);
-        respond::decorate(response, ctx)
+        respond::decorate(session, response, By::Upstream, ctx)
     }
 
     fn fail_to_connect(

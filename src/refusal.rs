@@ -48,6 +48,10 @@ pub enum Refusal {
     },
     /// No route has a prefix of the path.
     NoRoute,
+    /// A browser asks whether it may send a request, and is told so.
+    Preflight,
+    /// The client's address is one of those that the route does not serve.
+    IpDenied,
     /// The route needs a token and the request has none.
     TokenMissing,
     /// The token is no good; why not.
@@ -149,9 +153,10 @@ impl Refusal {
             | Refusal::TokenExpired
             | Refusal::CredentialsMissing { .. }
             | Refusal::CredentialsInvalid { .. } => StatusCode::UNAUTHORIZED,
-            Refusal::InsufficientScope { .. } => StatusCode::FORBIDDEN,
+            Refusal::IpDenied | Refusal::InsufficientScope { .. } => StatusCode::FORBIDDEN,
             Refusal::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Denied(verdict) => verdict.status,
+            Refusal::Preflight => StatusCode::NO_CONTENT,
             Refusal::KeysUnavailable
             | Refusal::AuthUnavailable
             | Refusal::LimiterUnavailable
@@ -177,6 +182,8 @@ impl Refusal {
             Refusal::MethodNotAllowed { .. } => "method_not_allowed",
             Refusal::UseHttps { .. } => "use_https",
             Refusal::NoRoute => "no_route",
+            Refusal::Preflight => "preflight",
+            Refusal::IpDenied => "ip_denied",
             Refusal::TokenMissing => "token_missing",
             Refusal::TokenInvalid(_) => "token_invalid",
             Refusal::TokenExpired => "token_expired",
@@ -207,6 +214,8 @@ impl Refusal {
             Refusal::MethodNotAllowed { .. } => "This method is not allowed here.".into(),
             Refusal::UseHttps { .. } => "Requests are served by https only.".into(),
             Refusal::NoRoute => "No route takes this path.".into(),
+            Refusal::Preflight => "".into(),
+            Refusal::IpDenied => "Requests from this address are not served on this path.".into(),
             Refusal::TokenMissing => "This path needs a token: send Authorization: Bearer <JWT>.".into(),
             Refusal::TokenInvalid(why) => (*why).into(),
             Refusal::TokenExpired => "The token has expired.".into(),

@@ -14,9 +14,10 @@ use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
-use crate::downstream::answer;
 use crate::downstream::request_id::X_REQUEST_ID;
+use crate::downstream::{answer, headers};
 use crate::failure::Failure;
+use crate::plugin::answers::Asked;
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::refusal::{Refusal, Verdict};
 
@@ -43,7 +44,10 @@ pub async fn refuse(session: &mut Session, ctx: &mut RequestCtx, refusal: &Refus
         let Verdict { status, content_type, fields, body } = verdict.as_ref();
         let code = (X_GATEWAY_ERROR.clone(), HeaderValue::from_static(refusal.code()));
         let fields = fields.iter().cloned().chain([code]);
-        return send(session, ctx, *status, content_type.clone(), fields, body.clone()).await;
+        return send(session, ctx, *status, Some(content_type.clone()), fields, body.clone()).await;
+    }
+    if *refusal == Refusal::Preflight {
+        return send(session, ctx, refusal.status(), None, None, Bytes::new()).await;
     }
     problem(session, ctx, refusal.status(), refusal.code(), &refusal.detail(), refusal.header()).await
 }
@@ -78,7 +82,7 @@ async fn problem(
     let body = document(status, code, detail, session.req_header().uri.path(), ctx.request_id.to_str().unwrap_or("-"));
     let code = (X_GATEWAY_ERROR.clone(), HeaderValue::from_static(code));
     let fields = std::iter::once(code).chain(extra);
-    send(session, ctx, status, HeaderValue::from_static(MEDIA_TYPE), fields, body.into()).await
+    send(session, ctx, status, Some(HeaderValue::from_static(MEDIA_TYPE)), fields, body.into()).await
 }
 
 /// The status of HTTP is 200 then; the log and the counts have the one that was meant.
@@ -93,7 +97,7 @@ async fn refuse_grpc(
     let mut response = ResponseHeader::build(StatusCode::OK, Some(6))?;
     response.insert_header(header::CONTENT_TYPE, grpc::MEDIA_TYPE)?;
     response.insert_header(X_GATEWAY_ERROR.as_str(), HeaderValue::from_static(code))?;
-    decorate(&mut response, ctx)?;
+    decorate(session, &mut response, By::Gateway, ctx)?;
     session.write_response_header(Box::new(response), false).await?;
     session.as_downstream_mut().write_response_trailers(grpc::trailers(status, detail)).await?;
     hear_out(session).await;
@@ -123,7 +127,7 @@ pub fn bad_request(failure: Failure, request_id: &str) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-/// Answers with `body`, `fields`, and what belongs to every answer.
+/// Answers with `body`, if there is a type of it, with `fields`, and with what belongs to every answer.
 ///
 /// # Errors
 /// The client cannot be written to.
@@ -131,20 +135,22 @@ pub async fn send(
     session: &mut Session,
     ctx: &RequestCtx,
     status: StatusCode,
-    content_type: HeaderValue,
+    content_type: Option<HeaderValue>,
     fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     body: Bytes,
 ) -> Result<()> {
     let mut response = ResponseHeader::build(status, Some(12))?;
-    response.insert_header(header::CONTENT_TYPE, content_type)?;
-    response.insert_header(header::CONTENT_LENGTH, body.len())?;
-    response.insert_header(header::CACHE_CONTROL, "no-store")?;
-    decorate(&mut response, ctx)?;
+    let bodiless = content_type.is_none() || session.req_header().method == Method::HEAD;
+    if let Some(content_type) = content_type {
+        response.insert_header(header::CONTENT_TYPE, content_type)?;
+        response.insert_header(header::CONTENT_LENGTH, body.len())?;
+        response.insert_header(header::CACHE_CONTROL, "no-store")?;
+    }
     for (name, value) in fields {
         response.append_header(name, value)?;
     }
+    decorate(session, &mut response, By::Gateway, ctx)?;
     keep_connection_if_cheap(session);
-    let bodiless = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(response), bodiless).await?;
     if !bodiless {
         session.write_response_body(Some(body), true).await?;
@@ -164,18 +170,39 @@ async fn hear_out(session: &mut Session) {
     }
 }
 
-/// Adds what every answer carries, whoever gives it: the request id and what plugins noted.
+/// Who gives an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The gateway.
+    Gateway,
+    /// An upstream.
+    Upstream,
+}
+
+/// Adds what every answer carries, whoever gives it: the request id, what plugins noted, and what they make of answers.
 ///
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
-pub fn decorate(response: &mut ResponseHeader, ctx: &RequestCtx) -> Result<()> {
+pub fn decorate(session: &Session, response: &mut ResponseHeader, by: By, ctx: &RequestCtx) -> Result<()> {
+    let is_last = !response.status.is_informational();
+    let answers = ctx.route.as_ref().and_then(|route| route.answers.as_ref()).filter(|_| is_last);
     let added = answer::edit(response, |fields| {
         fields.try_insert(&X_REQUEST_ID, ctx.request_id.clone())?;
         ctx.notes.answer.iter().try_for_each(|(name, value)| match *name {
             // Each of them is another one (RFC 6265, section 3).
             header::SET_COOKIE => fields.try_append(name, value.clone()).map(drop),
             _ => fields.try_insert(name, value.clone()).map(drop),
-        })
+        })?;
+        let Some(answers) = answers else { return Ok(()) };
+        let request = session.req_header();
+        let scheme = ctx.link.as_ref().map_or("http", |link| link.entrance.scheme());
+        let asked = Asked {
+            method: &request.method,
+            headers: &request.headers,
+            by_https: headers::scheme(&request.headers, ctx.from_trusted, scheme) == "https",
+            is_own: by == By::Gateway,
+        };
+        answers.dress(&asked, fields)
     });
     added.or_err(ErrorType::InvalidHTTPHeader, "too many header fields in an answer")
 }

@@ -19,10 +19,14 @@ use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Stick
 use crate::downstream::headers::Reserved;
 use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
+use crate::plugin::answers::Answers;
 use crate::plugin::auth::jwt::Verifier;
 use crate::plugin::auth::remote::Remote;
 use crate::plugin::auth::{Auth, Knowers};
+use crate::plugin::cors::Preflights;
 use crate::plugin::forward_auth::ForwardAuth;
+use crate::plugin::headers::RequestEdits;
+use crate::plugin::ip_rules::IpRules;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::table::Table;
@@ -85,6 +89,10 @@ pub struct Route {
     pub tally: Arc<Tally>,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
+    /// What is changed in requests as they are sent, if anything.
+    pub edits: Option<Box<RequestEdits>>,
+    /// What plugins make of answers, if anything.
+    pub answers: Option<Box<Answers>>,
     /// When a request is sent again, if ever.
     pub retries: Option<Arc<Retries>>,
     /// How long to wait for a target.
@@ -175,6 +183,13 @@ fn compile(
 ) -> Route {
     let path: Arc<str> = route.path.as_str().into();
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
+    let config::Plugins { ip_allow, ip_deny, .. } = &route.plugins;
+    if !(ip_allow.is_empty() && ip_deny.is_empty()) {
+        plugins.push(Box::new(IpRules::new(ip_allow, ip_deny)));
+    }
+    if route.plugins.cors.is_some() {
+        plugins.push(Box::new(Preflights));
+    }
     if let Some(policy) = &route.plugins.auth {
         plugins.push(Box::new(Auth::new(policy, knowers)));
     }
@@ -203,6 +218,8 @@ fn compile(
         limits,
         tally: before.map(|before| before.route.tally.clone()).unwrap_or_default(),
         plugins,
+        edits: route.plugins.headers.as_ref().and_then(|rules| RequestEdits::new(&rules.request)),
+        answers: Answers::new(&route.plugins),
         retries,
         timeouts: route.timeouts,
         max_body: route.max_body,
@@ -243,11 +260,11 @@ mod tests {
             "routes:\n",
             "  - path: /a\n",
             "    targets: http://x:1\n",
-            "    plugins: { rateLimit: { max: 1, window: 60 }, forwardAuth: { url: https://x }, auth: true }\n",
+            "    plugins: { rateLimit: { max: 1, window: 60 }, forwardAuth: { url: https://x }, auth: true, cors: { origins: \"*\" }, ipDeny: 10.0.0.1 }\n",
             "  - { path: /b, targets: http://x:1 }\n",
         ));
         let names =
             |route: usize| snapshot.routes[route].plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>();
-        assert_eq!((names(0), names(1)), (vec!["auth", "forwardAuth", "rateLimit"], vec![]));
+        assert_eq!((names(0), names(1)), (vec!["ipRules", "cors", "auth", "forwardAuth", "rateLimit"], vec![]));
     }
 }

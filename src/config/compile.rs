@@ -7,8 +7,11 @@ mod auth_route;
 mod balance;
 mod basic;
 mod breaker;
+mod cors;
 mod forward_auth;
+mod headers;
 mod health;
+mod ip_rules;
 mod keys;
 mod limits;
 mod rate_limit;
@@ -16,6 +19,7 @@ mod redis;
 mod resolve;
 mod retry;
 mod route;
+mod security_headers;
 mod shutdown;
 mod split;
 mod timeouts;
@@ -53,6 +57,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>, file
     }
     let asked = routes.iter().filter_map(|route| route.plugins.forward_auth.as_ref());
     identity_headers.extend(asked.flat_map(|asked| asked.response_headers.iter().cloned()));
+    compiler.identity_is_left_alone(&identity_headers, &file.routes, &defaults);
     compiler.unique_paths(&file.routes);
     compiler.one_breaker_a_target(&file.routes, &routes, &defaults);
     compiler.one_check_a_target(&file.routes, &routes);

@@ -5,12 +5,15 @@
 mod auth;
 mod balance;
 mod breaker;
+mod cors;
 mod forward_auth;
+mod headers;
 mod health;
 mod limits;
 mod rate_limit;
 mod resolve;
 mod retry;
+mod security_headers;
 mod shutdown;
 mod split;
 mod timeouts;
@@ -27,12 +30,15 @@ use serde::{Serialize, Serializer};
 pub use self::auth::{ApiKey, ApiKeys, Auth, AuthPolicy, Basic, Jwt, KeySource};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
+pub use self::cors::{Among, Cors};
 pub use self::forward_auth::ForwardAuth;
+pub use self::headers::{HeaderEdits, HeaderRules};
 pub use self::health::{CheckKind, HealthCheck};
 pub use self::limits::Limits;
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
 pub use self::resolve::Resolve;
 pub use self::retry::Retry;
+pub use self::security_headers::{Hsts, SecurityHeaders};
 pub use self::shutdown::Shutdown;
 pub use self::split::{Destinations, Group, Mirror, Target};
 pub use self::timeouts::Timeouts;
@@ -151,6 +157,15 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plugins {
+    /// The only networks whose requests are served; none: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ip_allow: Vec<IpNet>,
+    /// Networks whose requests are refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ip_deny: Vec<IpNet>,
+    /// Whose pages may read answers; `None`: nothing is said of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
     /// What is asked of requests; `None`: nothing.
     #[serde(serialize_with = "auth::policy")]
     pub auth: Option<AuthPolicy>,
@@ -160,6 +175,12 @@ pub struct Plugins {
     /// How many requests a client may make, by all of these; none: any number.
     #[serde(serialize_with = "list_or_off")]
     pub rate_limit: Vec<RateLimit>,
+    /// What is changed in the fields of requests and answers; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<HeaderRules>,
+    /// What browsers are told for the sake of security; `None`: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_headers: Option<SecurityHeaders>,
 }
 
 fn period<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,12 +6,14 @@ mod factor;
 mod grpc;
 mod name;
 mod number;
+mod policy;
 mod retry;
 mod scheme;
 mod secret;
 mod sentinel;
 mod size;
 mod source;
+mod web_origin;
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,12 +27,17 @@ pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
 pub use self::name::{CookieName, FieldName, ScopeName};
 pub use self::number::{Count, Port, Prefix, Threads, Weight};
+pub use self::policy::{
+    ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames, OpenerPolicy, ReferrerPolicy,
+    ResourcePolicy,
+};
 pub use self::retry::{Repeatable, RetryOn};
 pub use self::scheme::Scheme;
 pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
 pub use self::size::Size;
 pub use self::source::{Origin, SourceKind, SourceUrl};
+pub use self::web_origin::WebOrigin;
 use crate::ratio::Ratio;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
@@ -61,7 +68,9 @@ word!(RetryOn, Repeatable);
 word!(Count, Port, Threads, Prefix, Size, Weight);
 word!(Period, Window, StatusRange, GrpcStatus, Factor, Ratio);
 word!(Sha256, UserId);
-word!(FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
+word!(ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames);
+word!(OpenerPolicy, ReferrerPolicy, ResourcePolicy);
+word!(WebOrigin, FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,8 @@
 //! The head of an answer as it goes to the client.
 
-use http::{HeaderMap, Response, response::Parts};
+use bytes::Bytes;
+use http::header::{MaxSizeReached, VARY};
+use http::{HeaderMap, HeaderValue, Response, response::Parts};
 use pingora::http::ResponseHeader;
 
 /// Changes the fields of `response`.
@@ -25,9 +27,25 @@ pub fn edit<T>(response: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap
     result
 }
 
+/// Says that an answer depends on the field `name` of its request (RFC 9110, section 12.5.5).
+///
+/// # Errors
+/// There are tens of thousands of fields.
+pub fn vary(fields: &mut HeaderMap, name: &'static str) -> Result<(), MaxSizeReached> {
+    let known: Vec<&[u8]> = fields.get_all(VARY).iter().map(HeaderValue::as_bytes).collect();
+    let mut words = known.iter().flat_map(|list| list.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    if words.any(|word| word == b"*" || word.eq_ignore_ascii_case(name.as_bytes())) {
+        return Ok(());
+    }
+    let longer = [known, vec![name.as_bytes()]].concat().join(&b", "[..]);
+    // Made of what were values of fields before.
+    let longer = HeaderValue::from_maybe_shared(Bytes::from(longer)).unwrap_or(HeaderValue::from_static("*"));
+    fields.try_insert(VARY, longer).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, header};
+    use http::header;
 
     use super::*;
 
@@ -48,6 +66,25 @@ mod tests {
         lines.sort_unstable();
         assert_eq!(lines, ["Age: 7", "Content-Type: a/b", "Set-Cookie: a=1", "Set-Cookie: b=2", "x-one: 1"]);
         assert!(wire.find("a=1") < wire.find("b=2"), "the order of values is kept");
+    }
+
+    #[test]
+    fn what_an_answer_depends_on_is_said_once() {
+        for (before, after) in [
+            (&[][..], "Origin"),
+            (&["Accept-Encoding"], "Accept-Encoding, Origin"),
+            (&["a, b", "c"], "a, b, c, Origin"),
+            (&["a,ORIGIN ,b"], "a,ORIGIN ,b"),
+            (&["*"], "*"),
+            (&["x-origin"], "x-origin, Origin"),
+        ] {
+            let mut fields = HeaderMap::new();
+            for value in before {
+                fields.append(VARY, HeaderValue::from_static(value));
+            }
+            assert!(vary(&mut fields, "Origin").is_ok());
+            assert_eq!(fields.get_all(VARY).iter().collect::<Vec<_>>(), [after]);
+        }
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl Reserved {
     }
 }
 
-fn is_forwarding(name: &str) -> bool {
+/// Whether a header of this name says where a request comes from.
+pub fn is_forwarding(name: &str) -> bool {
     name.starts_with("x-forwarded-") || name == X_REAL_IP.as_str() || name == header::FORWARDED.as_str()
 }
 
@@ -89,6 +90,16 @@ pub fn forward(request: &mut RequestHeader, peer: IpAddr, scheme: &'static str) 
         request.insert_header(X_FORWARDED_HOST.as_str(), host)?;
     }
     Ok(())
+}
+
+/// How the client wrote its URL, `https` or `http`: as a trusted proxy says, else as the connection is.
+pub fn scheme(headers: &HeaderMap, from_trusted: bool, connection: &'static str) -> &'static str {
+    let told = headers.get(&X_FORWARDED_PROTO).filter(|_| from_trusted);
+    match told.and_then(|told| told.as_bytes().split(|byte| *byte == b',').next()).map(<[u8]>::trim_ascii) {
+        Some(told) if told.eq_ignore_ascii_case(b"https") => "https",
+        Some(told) if told.eq_ignore_ascii_case(b"http") => "http",
+        _ => connection,
+    }
 }
 
 fn hops(headers: &HeaderMap, peer: IpAddr) -> HeaderValue {
@@ -161,6 +172,22 @@ mod tests {
             "x_tenant",
         ];
         assert_eq!(names(&sent), left);
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_by_which_scheme_a_request_was_made() {
+        for (told, connection, scheme_by_trusted) in [
+            (None, "http", "http"),
+            (Some("https"), "http", "https"),
+            (Some("HTTPS, http"), "http", "https"),
+            (Some("http"), "https", "http"),
+            (Some("gopher"), "https", "https"),
+        ] {
+            let told: Vec<(&str, &str)> = told.map(|told| ("x-forwarded-proto", told)).into_iter().collect();
+            let headers = request(&told).headers.clone();
+            assert_eq!(scheme(&headers, true, connection), scheme_by_trusted, "{told:?}");
+            assert_eq!(scheme(&headers, false, connection), connection, "{told:?}");
+        }
     }
 
     #[test]

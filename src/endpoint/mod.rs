@@ -34,7 +34,7 @@ pub async fn answer(session: &mut Session, ctx: &mut RequestCtx, shared: &Shared
         "/gateway/readyz" => (StatusCode::OK, "text/plain", Bytes::from_static(b"ok\n")),
         _ => return respond::refuse(session, ctx, &Refusal::NoRoute).await,
     };
-    respond::send(session, ctx, status, HeaderValue::from_static(content_type), None, body).await
+    respond::send(session, ctx, status, Some(HeaderValue::from_static(content_type)), None, body).await
 }
 
 #[cfg(test)]

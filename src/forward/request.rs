@@ -14,6 +14,7 @@ use crate::downstream::headers::{self, X_USER_ID};
 use crate::downstream::request_id::X_REQUEST_ID;
 use crate::failure::BODY_TOO_LARGE;
 use crate::plugin::auth::place::{self, TokenFrom};
+use crate::plugin::headers::RequestEdits;
 use crate::rng::{self, Rng};
 use crate::upstream::retry::Trouble;
 
@@ -38,6 +39,9 @@ pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut Reque
 /// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
 fn decorate(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
     ctx.notes.hidden.iter().try_for_each(|from| hide(request, from))?;
+    if let Some(edits) = ctx.route.as_ref().and_then(|route| route.edits.as_ref()) {
+        edit(request, edits)?;
+    }
     request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
     if let Some(user_id) = &ctx.notes.user_id {
         request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
@@ -56,6 +60,19 @@ fn decorate(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) ->
         request.insert_header(name.to_bytes(), value.clone())?;
     }
     headers::forward(request, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))
+}
+
+fn edit(request: &mut RequestHeader, edits: &RequestEdits) -> Result<()> {
+    for name in &edits.remove {
+        request.remove_header(name);
+    }
+    for (name, value) in &edits.set {
+        request.insert_header(name.to_bytes(), value.clone())?;
+    }
+    for (name, value) in &edits.add {
+        request.append_header(name.to_bytes(), value.clone())?;
+    }
+    Ok(())
 }
 
 /// Whether the client says that it understands what comes after a body.

@@ -1,8 +1,15 @@
-//! What runs on a request before it is forwarded: [`auth`], [`forward_auth`], [`rate_limit`], and whatever else is a [`Plugin`].
+//! What runs on a request before it is forwarded: [`ip_rules`], [`cors`], [`auth`], [`forward_auth`], [`rate_limit`], and
+//! whatever else is a [`Plugin`]; what is changed in what is sent: [`headers`];
+//! and what is made of answers: [`answers`].
 
+pub mod answers;
 pub mod auth;
+pub mod cors;
 pub mod forward_auth;
+pub mod headers;
+pub mod ip_rules;
 pub mod rate_limit;
+pub mod security_headers;
 
 use std::fmt;
 use std::net::IpAddr;

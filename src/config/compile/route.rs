@@ -27,6 +27,10 @@ impl Compiler<'_> {
         // Of whom it names, if it is to name anybody.
         let is_named = |asked: &ForwardAuth| asked.response_headers.contains(&X_USER_ID);
         let auth = policy.is_some() || forward_auth.as_ref().is_some_and(is_named);
+        let cors = self.cors(
+            written.plugins.cors.as_ref().or(defaults.plugins.cors.as_ref()),
+            &place(written.plugins.cors.is_some(), "plugins.cors"),
+        );
         let balance = self.balance(
             written.balance.as_ref().or(defaults.balance.as_ref()),
             &place(written.balance.is_some(), "balance"),
@@ -70,6 +74,24 @@ impl Compiler<'_> {
             timeouts,
             breaker,
             plugins: Plugins {
+                ip_allow: self.networks(
+                    written.plugins.ip_allow.as_ref().or(defaults.plugins.ip_allow.as_ref()),
+                    &place(written.plugins.ip_allow.is_some(), "plugins.ipAllow"),
+                ),
+                ip_deny: self.networks(
+                    written.plugins.ip_deny.as_ref().or(defaults.plugins.ip_deny.as_ref()),
+                    &place(written.plugins.ip_deny.is_some(), "plugins.ipDeny"),
+                ),
+                headers: self.headers(
+                    written.plugins.headers.as_ref().or(defaults.plugins.headers.as_ref()),
+                    &place(written.plugins.headers.is_some(), "plugins.headers"),
+                    cors.is_some(),
+                ),
+                cors,
+                security_headers: self.security_headers(
+                    written.plugins.security_headers.as_ref().or(defaults.plugins.security_headers.as_ref()),
+                    &place(written.plugins.security_headers.is_some(), "plugins.securityHeaders"),
+                ),
                 auth: policy,
                 forward_auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),

@@ -1,8 +1,12 @@
 //! `plugins:`
 
 use super::auth_route::AuthPlugin;
+use super::cors::Cors;
 use super::forward_auth::ForwardAuth;
+use super::headers::HeaderRules;
+use super::ip_rules::Networks;
 use super::rate_limit::RateLimits;
+use super::security_headers::SecurityHeaders;
 use super::words::{Later, Switch};
 use crate::config::located::Located;
 
@@ -10,18 +14,23 @@ use crate::config::located::Located;
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { auth: true }")]
 pub struct Plugins {
+    /// The only networks whose requests are served. Default: all.
+    pub ip_allow: Option<Networks>,
+    /// Networks whose requests are refused, whatever `ipAllow` says. Default: none.
+    pub ip_deny: Option<Networks>,
+    /// Whose pages may read answers: a block, or `off` (default).
+    pub cors: Option<Switch<Cors>>,
     /// Whether requests need a valid token: `true`, `false`, or a block that says more.
     pub auth: Option<Located<Switch<AuthPlugin>>>,
     /// A service that is asked about each request: a block, or `off`.
     pub forward_auth: Option<Switch<ForwardAuth>>,
     /// How many requests a client may make: a block, a list of them that decide together, or `off`.
     pub rate_limit: Option<Switch<RateLimits>>,
+    /// What is changed in the fields of requests and answers: a block, or `off` (default).
+    pub headers: Option<Switch<HeaderRules>>,
+    /// What browsers are told for the sake of security: `true`, a block, or `off` (default).
+    pub security_headers: Option<Switch<SecurityHeaders>>,
     #[serde(rename = "(later)")]
     later: Later,
-    cors: Later,
-    headers: Later,
-    ip_allow: Later,
-    ip_deny: Later,
-    security_headers: Later,
     api_key: Later,
 }

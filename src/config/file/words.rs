@@ -78,13 +78,20 @@ impl<'de, T: FromStr<Err = String>> Deserialize<'de> for OrOff<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(pub IpNet);
 
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let network = text.parse::<IpNet>().ok().or_else(|| text.parse().ok().map(|ip: std::net::IpAddr| ip.into()));
+        network
+            .map(Network)
+            .ok_or_else(|| format!("\"{text}\" is no network; write 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"))
+    }
+}
+
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let network = text.parse::<IpNet>().ok().or_else(|| text.parse().ok().map(|ip: std::net::IpAddr| ip.into()));
-        network.map(Network).ok_or_else(|| {
-            D::Error::custom(format!("\"{text}\" is no network; write 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32"))
-        })
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

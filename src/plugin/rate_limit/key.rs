@@ -17,6 +17,11 @@ const MAX_VALUE_BYTES: usize = 64;
 /// Names of headers with these in them hold credentials, whose values nobody should read in Redis.
 const CREDENTIALS: [&str; 6] = ["auth", "cookie", "key", "secret", "session", "token"];
 
+/// Whether a header of this name, in lower case, most likely holds credentials.
+pub fn is_credential(name: &str) -> bool {
+    CREDENTIALS.iter().any(|word| name.contains(word))
+}
+
 /// By what requests are told apart. One that lacks a part is counted by its address in that part's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -132,7 +137,7 @@ impl Key {
                 add_value(name, claim.as_bytes(), false);
             }
             Part::Header(header) => {
-                hide = CREDENTIALS.iter().any(|word| header.as_str().contains(word));
+                hide = is_credential(header.as_str());
                 name.push_str("header.");
                 name.push_str(header.as_str());
             }
