@@ -103,6 +103,42 @@ fn certificates_are_read_anew_and_bad_ones_are_not_taken() {
     assert_eq!(ask(&certificates), 0);
 }
 
+/// What a reload changes of TLS counts for whoever shakes hands from then on.
+#[test]
+fn a_reload_brings_further_names_and_asks_for_certificates_of_clients() {
+    let (first, other, upstream) = (Certificates::make(), Certificates::make_for(&["*.b.test"]), Upstream::start());
+    let config = |cert: &[(&Certificates, &Path)], more: &str| {
+        let pair = |(c, key): &(&Certificates, &Path)| {
+            format!("{{ certFile: {}, keyFile: {} }}", text(&c.server_cert), text(key))
+        };
+        let pairs: Vec<String> = cert.iter().map(pair).collect();
+        format!(
+            "tls: {{ listen: 127.0.0.1:0, certificates: [{}]{more} }}\nroutes: [{{ path: /, target: {} }}]\n",
+            pairs.join(", "),
+            upstream.url()
+        )
+    };
+    let (one, two) = ((&first, first.server_key.as_path()), (&other, other.server_key.as_path()));
+    let gateway = gateway(config(&[one], ""));
+    let port = gateway.https().rsplit_once(':').unwrap().1.to_owned();
+    let ask = |name: &str, certificates: &Certificates, more: &[&str]| {
+        let (resolve, url) = (format!("{name}:{port}:127.0.0.1"), format!("https://{name}:{port}/"));
+        curl(&[&["--resolve", &resolve, "--cacert", text(&certificates.ca), &url], more].concat()).status
+    };
+    assert_eq!((ask("localhost", &first, &[]), ask("x.b.test", &other, &[])), (200, 0));
+    gateway.configure(config(&[one, two], ""));
+    eventually("the other name", || (ask("x.b.test", &other, &[]) == 200).then_some(()));
+    assert_eq!(ask("localhost", &first, &[]), 200);
+    // A key that is not that of the certificate.
+    gateway.configure(config(&[(&other, first.server_key.as_path())], ""));
+    gateway.said("tls.certificates[0]");
+    assert_eq!((ask("localhost", &first, &[]), ask("x.b.test", &other, &[])), (200, 200));
+    gateway.configure(config(&[one], &format!(", clientCaFile: {}", text(&first.ca))));
+    eventually("clients to be asked who they are", || (ask("localhost", &first, &[]) == 0).then_some(()));
+    let own = ["--cert", text(&first.client_cert), "--key", text(&first.client_key)];
+    assert_eq!((ask("localhost", &first, &own), ask("x.b.test", &other, &own)), (200, 0));
+}
+
 #[test]
 fn clients_show_who_they_are_where_that_is_required() {
     let (certificates, stranger, upstream) = (Certificates::make(), Certificates::make(), Upstream::start());
