@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::dns::Dns;
-use crate::support::{Gateway, Reply, Upstream, eventually, gateway};
+use crate::support::front::front;
+use crate::support::grpc::{Grpc, call};
+use crate::support::{Certificates, Gateway, Reply, Upstream, eventually, gateway};
 
 fn over(dns: &Dns, target: &str, extra: &str) -> Gateway {
     gateway(format!("{}routes: [{{ path: /, target: '{target}'{extra} }}]\n", dns.config()))
@@ -232,4 +234,32 @@ fn a_source_without_targets_is_503_until_there_is_one() {
     assert!(row["discovery"]["error"].as_str().unwrap().contains("cannot resolve \"late.test\""), "{row}");
     dns.set_hosts(&[("late.test", "127.0.0.1")]);
     eventually("it to be found", || (gateway.get("/").status == 200).then_some(()));
+}
+
+/// The addresses behind a headless service are no names that a certificate could be for.
+#[test]
+fn addresses_of_a_name_show_the_certificate_of_that_name() {
+    let (upstream, certificates) = (Upstream::start(), Certificates::make_for(&["users.test"]));
+    let address = front(&certificates, &["http/1.1"], None, upstream.address);
+    let dns = Dns::start(1, &[("users.test", "127.0.0.1"), ("others.test", "127.0.0.1")], &[]);
+    let ask = |name: &str, tls: &str| {
+        let ca = certificates.ca.display();
+        let source = format!("dns+https://{name}:{}", address.port());
+        let gateway = over(&dns, &source, &format!(", upstreamTls: {{ caFile: {ca}{tls} }}"));
+        await_targets(&gateway, &[format!("https://{address}")]);
+        gateway.get("/").status
+    };
+    assert_eq!((ask("users.test", ""), ask("others.test", "")), (200, 502));
+    assert_eq!(ask("others.test", ", serverName: users.test"), 200);
+}
+
+/// As gRPC behind a headless service needs it.
+#[test]
+fn addresses_of_a_name_speak_http2_where_the_source_says_so() {
+    let (server, dns) = (Grpc::start(), Dns::start(1, &[("chat.test", "127.0.0.1")], &[]));
+    let port = server.url().rsplit_once(':').unwrap().1.to_owned();
+    let gateway =
+        gateway(format!("h2c: true\n{}routes: [{{ path: /, target: 'dns+h2c://chat.test:{port}' }}]\n", dns.config()));
+    await_targets(&gateway, &[format!("h2c://127.0.0.1:{port}")]);
+    assert_eq!(call(&gateway.address.to_string(), "Unary", &[], None)[..2], ["hello", "OK "]);
 }

@@ -36,10 +36,11 @@ impl Compiler<'_> {
             &place(written.balance.is_some(), "balance"),
             auth,
         );
-        let upstream_tls = self.upstream_tls(
+        let mut upstream_tls = self.upstream_tls(
             written.upstream_tls.as_ref().or(defaults.upstream_tls.as_ref()),
             &place(written.upstream_tls.is_some(), "upstreamTls"),
         );
+        self.certified(&mut upstream_tls, &destinations, written.at, &place(true, "upstreamTls"));
         Route {
             path: written.path.as_str().to_owned(),
             mirror: self.mirror(

@@ -6,8 +6,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 
 use super::Compiler;
+use crate::config::Position;
 use crate::config::file;
-use crate::config::model::UpstreamTls;
+use crate::config::model::{Destinations, Target, UpstreamTls};
+use crate::config::units::Origin;
 use crate::tls::certificate::{self, Certificate};
 
 impl Compiler<'_> {
@@ -32,6 +34,31 @@ impl Compiler<'_> {
             insecure_skip_verify: written.insecure_skip_verify.value,
             authorities: self.authorities(written, path),
             own: self.own_certificate(written, path),
+        }
+    }
+
+    /// Fills in the name in the certificates of targets that are addresses: that which they are the addresses of.
+    pub(super) fn certified(&mut self, tls: &mut UpstreamTls, destinations: &Destinations, at: Position, path: &str) {
+        let is_address =
+            |target: &&Target| matches!(&target.origin, Origin::Source(source) if source.certified().is_some());
+        if tls.server_name.is_some() || destinations.targets().find(is_address).is_none() {
+            return;
+        }
+        let name = |target: &'_ Target| match &target.origin {
+            Origin::Url(url) => url.scheme.is_tls().then(|| url.host.clone()),
+            Origin::Source(source) => source.certified().map(|name| name.trim_end_matches('.').to_owned()),
+        };
+        let mut names: Vec<String> = destinations.targets().filter_map(name).collect();
+        names.sort();
+        names.dedup();
+        if let [name] = &names[..] {
+            tls.server_name = Some(name.clone());
+        } else {
+            let message = format!(
+                "targets that are addresses have to show a certificate for one name, and there are {}; write the name, or a route for each",
+                names.join(" and ")
+            );
+            self.error(at, format!("{path}.serverName"), message);
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::TargetUrl;
+use super::{Scheme, TargetUrl};
 
 /// One target, or a source of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +28,8 @@ pub struct SourceUrl {
 pub enum SourceKind {
     /// `dns://HOST:PORT`: each address of a name is a target.
     Dns {
+        /// How they are spoken to: `dns+h2c://`, say.
+        scheme: Scheme,
         /// The name.
         host: String,
         /// The port of all of them.
@@ -35,6 +37,8 @@ pub enum SourceKind {
     },
     /// `dns+srv://NAME`: each SRV record of a name is a target.
     Srv {
+        /// How they are spoken to: `dns+srv+h2c://`, say.
+        scheme: Scheme,
         /// The name, such as `_http._tcp.users.internal`.
         name: String,
     },
@@ -49,6 +53,14 @@ impl SourceUrl {
     /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The name that the targets have in common in their certificates, where they are addresses and are spoken to by TLS.
+    pub fn certified(&self) -> Option<&str> {
+        match &self.kind {
+            SourceKind::Dns { scheme, host, .. } if scheme.is_tls() => Some(host),
+            _ => None,
+        }
     }
 }
 
@@ -67,8 +79,7 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let kind = match text.split_once("://") {
-            Some(("dns", rest)) => dns(text, rest)?,
-            Some(("dns+srv", name)) => srv(text, name)?,
+            Some((written, rest)) if written == "dns" || written.starts_with("dns+") => by_dns(text, written, rest)?,
             Some(("srv", _)) => {
                 return Err(format!(
                     "\"{text}\": unknown scheme \"srv\"; write dns+srv://_http._tcp.users.internal, say"
@@ -84,21 +95,34 @@ impl FromStr for Origin {
     }
 }
 
-fn dns(text: &str, rest: &str) -> Result<SourceKind, String> {
+/// `dns` or `dns+srv`, and how targets are spoken to, if not by HTTP/1.1.
+fn by_dns(text: &str, written: &str, rest: &str) -> Result<SourceKind, String> {
+    let (kind, scheme) = match written.strip_prefix("dns+srv") {
+        Some(scheme) => ("dns+srv", scheme),
+        None => ("dns", &written["dns".len()..]),
+    };
+    let named = scheme.strip_prefix('+').map_or(scheme.is_empty().then_some(Scheme::Http), Scheme::named);
+    let scheme = named.ok_or_else(|| {
+        format!("\"{text}\": unknown scheme \"{written}\"; write {kind}, {kind}+https, {kind}+h2 or {kind}+h2c")
+    })?;
+    if kind == "dns" { dns(text, scheme, rest) } else { srv(text, scheme, rest) }
+}
+
+fn dns(text: &str, scheme: Scheme, rest: &str) -> Result<SourceKind, String> {
     let wrong = |why: &str| format!("\"{text}\": {why}; write dns://HOST:PORT");
     let (host, port) = rest.rsplit_once(':').ok_or_else(|| wrong("the port is missing"))?;
     if rest.parse::<std::net::SocketAddr>().is_ok() {
-        return Err(format!("\"{text}\" is an address already; write http://{rest}"));
+        return Err(format!("\"{text}\" is an address already; write {scheme}://{rest}"));
     }
     match port.parse() {
-        Ok(port @ 1..) if is_name(host) => Ok(SourceKind::Dns { host: host.to_owned(), port }),
+        Ok(port @ 1..) if is_name(host) => Ok(SourceKind::Dns { scheme, host: host.to_owned(), port }),
         Ok(1..) => Err(wrong("that is no name")),
         _ => Err(wrong("that is no port")),
     }
 }
 
 /// The name says service and protocol first (RFC 2782).
-fn srv(text: &str, name: &str) -> Result<SourceKind, String> {
+fn srv(text: &str, scheme: Scheme, name: &str) -> Result<SourceKind, String> {
     if let Some((name, port)) = name.rsplit_once(':')
         && port.bytes().all(|byte| byte.is_ascii_digit())
     {
@@ -107,7 +131,7 @@ fn srv(text: &str, name: &str) -> Result<SourceKind, String> {
     let mut labels = name.split('.');
     let mut is_marked = || labels.next().is_some_and(|label| label.len() > 1 && label.starts_with('_'));
     match is_name(name) {
-        true if is_marked() && is_marked() => Ok(SourceKind::Srv { name: name.to_owned() }),
+        true if is_marked() && is_marked() => Ok(SourceKind::Srv { scheme, name: name.to_owned() }),
         true => Err(format!("\"{text}\" names no service and protocol; write dns+srv://_http._tcp.{name}, say")),
         false => Err(format!("\"{text}\" names no service; write dns+srv://_http._tcp.users.internal, say")),
     }
@@ -142,14 +166,29 @@ mod tests {
         };
         assert_eq!(
             kind("dns://users.internal:3001"),
-            Ok(SourceKind::Dns { host: "users.internal".into(), port: 3001 })
+            Ok(SourceKind::Dns { scheme: Scheme::Http, host: "users.internal".into(), port: 3001 })
         );
-        assert_eq!(kind("dns+srv://_http._tcp.users."), Ok(SourceKind::Srv { name: "_http._tcp.users.".into() }));
+        assert_eq!(
+            kind("dns+h2c://users.internal:3001"),
+            Ok(SourceKind::Dns { scheme: Scheme::H2c, host: "users.internal".into(), port: 3001 })
+        );
+        assert_eq!(
+            kind("dns+srv://_http._tcp.users."),
+            Ok(SourceKind::Srv { scheme: Scheme::Http, name: "_http._tcp.users.".into() })
+        );
+        assert_eq!(
+            kind("dns+srv+https://_http._tcp.users."),
+            Ok(SourceKind::Srv { scheme: Scheme::Https, name: "_http._tcp.users.".into() })
+        );
         assert_eq!(kind("file:///etc/u.yaml"), Ok(SourceKind::File { path: "/etc/u.yaml".into() }));
         assert_eq!(kind("file://u.yaml"), Ok(SourceKind::File { path: "u.yaml".into() }));
         assert_eq!(kind("http://a:1"), Err("a target: http://a:1".into()));
         for text in [
             "dns://users",
+            "dns+://users:1",
+            "dns+ftp://users:1",
+            "dns+https+srv://_http._tcp.users",
+            "dns+srvh2c://_http._tcp.users",
             "dns://users:0",
             "dns://users:http",
             "dns://:80",

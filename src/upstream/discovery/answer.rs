@@ -30,20 +30,20 @@ pub type Answer = (Vec<Named>, Option<Duration>);
 /// Why there is no answer.
 pub async fn ask(lookout: &Lookout, source: &Source) -> Result<Option<Answer>, String> {
     match &source.url.kind {
-        SourceKind::Dns { host, port } => {
+        SourceKind::Dns { scheme, host, port } => {
             let answer = lookout.ways().dns.addresses(host).await?;
-            let url = |ip| format!("http://{}", SocketAddr::new(ip, *port));
+            let url = |ip| format!("{scheme}://{}", SocketAddr::new(ip, *port));
             let targets = answer.found.into_iter().filter_map(|ip| named(0, &url(ip), 1));
             Ok(Some((targets.collect(), Some(answer.lasts))))
         }
-        SourceKind::Srv { name } => {
+        SourceKind::Srv { scheme, name } => {
             let answer = lookout.ways().dns.services(name).await?;
             // 0 is little, and not nothing (RFC 2782).
             let weights: Vec<u32> =
                 answer.found.iter().map(|service| (u32::from(service.weight) * 10).max(1)).collect();
             let services = answer.found.iter().zip(reduced(&weights, u64::MAX));
             let targets = services.filter_map(|(Service { host, port, priority, .. }, weight)| {
-                named(*priority, &format!("http://{host}:{port}"), weight)
+                named(*priority, &format!("{scheme}://{host}:{port}"), weight)
             });
             Ok(Some((targets.collect(), Some(answer.lasts))))
         }
