@@ -41,6 +41,7 @@ mod process;
 mod readme;
 mod reload;
 mod replicas;
+mod resets;
 mod retries;
 mod rules;
 mod scripts;
