@@ -12,6 +12,7 @@ mod balance;
 mod breaker;
 mod cli;
 mod config;
+mod corpus;
 mod credentials;
 mod discovery;
 mod edges;
