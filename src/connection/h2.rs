@@ -1,9 +1,13 @@
 //! A connection of HTTP/2: its requests side by side, each a task, and bounds for what a client can make of them.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::Connection;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake};
@@ -34,6 +38,9 @@ const MAX_RESETS: usize = 32;
 const FREE_RESETS: u32 = 100;
 /// Requests of one connection that are no requests, after which it is closed.
 const MAX_MALFORMED: u32 = 32;
+
+/// How long it may take to say that a connection ends.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves the requests of a connection until it ends.
 pub async fn serve(
@@ -74,7 +81,7 @@ pub async fn serve(
             Ok(Some(H2Accept::Session(session))) => {
                 accepted = accepted.saturating_add(1);
                 if busy.is_abused(accepted) {
-                    return;
+                    return calm_down(connection).await;
                 }
                 if limits.max_requests_per_connection.is_some_and(|most| accepted >= most) && !is_ending {
                     connection.graceful_shutdown();
@@ -92,12 +99,19 @@ pub async fn serve(
             Ok(Some(H2Accept::Rejected)) => {
                 malformed += 1;
                 if malformed >= MAX_MALFORMED {
-                    return;
+                    return calm_down(connection).await;
                 }
             }
             Ok(None) | Err(_) => return,
         }
     }
+}
+
+/// Ends a connection whose client asks for too much (RFC 9113, section 10.5), and says so.
+async fn calm_down(mut connection: Connection<Stream, Bytes>) {
+    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+    // Whoever does not listen need not be told.
+    let _ = timeout(FAREWELL, poll_fn(|cx| connection.poll_closed(cx))).await;
 }
 
 fn options(limits: &Limits) -> H2Options {
