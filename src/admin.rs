@@ -6,6 +6,7 @@
 mod circuits;
 mod guard;
 mod keys;
+mod metrics;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use pingora_core::protocols::http::ServerSession;
 use serde::Serialize;
 
 use crate::endpoint::stats;
+use crate::observe::exposition;
 use crate::problem::{self, Problem};
 use crate::reload::report::{Cause, Outcome};
 use crate::shared::Shared;
@@ -37,6 +39,8 @@ enum Answer {
     Failed(Vec<u8>),
     /// Lines for people.
     Text(String),
+    /// Lines for Prometheus.
+    Metrics(String),
     /// Why not.
     Denied(Denial),
 }
@@ -69,6 +73,7 @@ impl Answer {
 
 const OVERVIEW: &str = "\
 GET  /stats                        routes and targets, as on the main port
+GET  /metrics                      all that is counted, for Prometheus
 GET  /keys                         the keys of tokens that are fetched
 GET  /config                       what came of reading the config the last time
 POST /reload                       reads it again
@@ -98,6 +103,7 @@ impl Admin {
         let reads = matches!(request.method, Method::GET | Method::HEAD);
         match (path, path.strip_prefix("/circuits/").and_then(circuits::Action::named)) {
             ("/", _) if reads => Answer::Text(OVERVIEW.to_owned()),
+            ("/metrics", _) if reads => Answer::Metrics(metrics::page(&self.shared, Instant::now())),
             ("/keys", _) if reads => Answer::Json(keys::json(&snapshot)),
             ("/stats", _) if reads => Answer::Json(stats::json(&snapshot, self.shared.reloads.rejected()).into()),
             ("/config", _) if reads => Answer::of(&self.shared.reloads.last()),
@@ -113,11 +119,13 @@ impl Admin {
             (_, Some(action)) if request.method == Method::POST => {
                 circuits::act(action, query, &snapshot, Instant::now()).map_or_else(Answer::Denied, Answer::Json)
             }
-            ("/" | "/config" | "/keys" | "/reload" | "/stats", _) | (_, Some(_)) => Answer::Denied(Denial::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "This is not done by that method; GET / lists what there is.",
-            )),
+            ("/" | "/config" | "/keys" | "/metrics" | "/reload" | "/stats", _) | (_, Some(_)) => {
+                Answer::Denied(Denial::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    "This is not done by that method; GET / lists what there is.",
+                ))
+            }
             _ => Answer::Denied(Denial::new(
                 StatusCode::NOT_FOUND,
                 "not_found",
@@ -134,6 +142,7 @@ impl ServeHttp for Admin {
             Answer::Json(body) => (StatusCode::OK, "application/json", body),
             Answer::Failed(body) => (StatusCode::UNPROCESSABLE_ENTITY, "application/json", body),
             Answer::Text(text) => (StatusCode::OK, "text/plain", text.into_bytes()),
+            Answer::Metrics(page) => (StatusCode::OK, exposition::MEDIA_TYPE, page.into_bytes()),
             Answer::Denied(denial) => (denial.status, problem::MEDIA_TYPE, problem(&denial)),
         };
         let mut response = Response::new(Vec::new());

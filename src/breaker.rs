@@ -113,6 +113,9 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them.
+    pub const ALL: [Phase; 3] = [Phase::Closed, Phase::Open, Phase::HalfOpen];
+
     /// As stats write it.
     pub fn name(self) -> &'static str {
         match self {

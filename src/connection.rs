@@ -3,7 +3,6 @@
 //! loses nothing (`linger`).
 
 mod alarm;
-mod crowd;
 mod guarded;
 mod h2;
 mod linger;
@@ -23,10 +22,10 @@ use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::time::timeout;
 
-pub use self::crowd::Crowd;
 use self::guarded::Guarded;
 use self::secured::Secured;
 use crate::config::Limits;
+use crate::crowd;
 use crate::downstream::entrance::{Door, Doors, Entrance};
 use crate::downstream::link::Link;
 use crate::drain::Stage;
@@ -44,8 +43,6 @@ pub struct Connections {
     pub doors: Doors,
     /// What ends their TLS, if there is a door for it.
     pub terminator: Option<Arc<Terminator>>,
-    /// How many there are.
-    pub crowd: Arc<Crowd>,
 }
 
 #[async_trait]
@@ -57,7 +54,7 @@ impl ServerApp for Connections {
         };
         let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let Some(_place) = self.crowd.enter(peer, &limits) else {
+        let Some(_place) = self.shared.crowd.enter(peer, &limits) else {
             crowd::is_full(peer, Instant::now());
             return None;
         };

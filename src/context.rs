@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use smallvec::SmallVec;
@@ -55,6 +55,8 @@ pub struct RequestCtx {
     pub tries: u32,
     /// How often it was sent, as far as it got.
     pub sent: u32,
+    /// How long attempts at targets took that are over.
+    pub away: Duration,
     /// It is going to be sent again, in place of handing on an answer.
     pub again: bool,
     /// The code of the answer, where the gateway gives it.
@@ -88,12 +90,22 @@ impl RequestCtx {
             member: None,
             tries: 0,
             sent: 0,
+            away: Duration::ZERO,
             again: false,
             code: None,
             meant: None,
             failure: None,
             _in_flight: in_flight,
         }
+    }
+}
+
+impl RequestCtx {
+    /// Takes out the attempt that is under way, which is over.
+    pub fn end_attempt(&mut self, now: Instant) -> Option<Attempt> {
+        let attempt = self.attempt.take()?;
+        self.away += attempt.age(now);
+        Some(attempt)
     }
 }
 

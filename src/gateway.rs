@@ -174,7 +174,7 @@ impl ProxyHttp for Gateway {
         let now = Instant::now();
         forward::finish(ctx, now);
         intake::leave(session, ctx);
-        observe::finish(session, error, ctx, &self.shared.access_log, now);
+        observe::finish(session, error, ctx, self.shared.records(), now);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &RequestCtx, _: &Error) -> bool {

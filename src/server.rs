@@ -21,7 +21,7 @@ use self::handover::Inheritance;
 pub use self::listen::{Holder, ListenError, Listening, holder, program};
 use crate::admin::Admin;
 use crate::config::{Config, Redirect, Tls};
-use crate::connection::{Connections, Crowd};
+use crate::connection::Connections;
 use crate::downstream::entrance::{Door, Doors};
 use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
@@ -137,11 +137,10 @@ impl Ready {
     /// # Errors
     /// The system gives no thread.
     pub fn run(self) -> Result<std::convert::Infallible, StartError> {
-        let crowd = Arc::<Crowd>::default();
         let listening =
             self.sockets.iter().map(|(socket, _)| socket).chain(self.admin.iter().map(|(socket, _)| socket));
         let shared_out = listening.map(Listening::share).collect::<Result<Vec<_>, _>>()?;
-        let door = shutdown::listen(self.shared.clone(), crowd.clone(), shared_out)?;
+        let door = shutdown::listen(self.shared.clone(), shared_out)?;
         let conf = ServerConf {
             threads: self.config.threads,
             upstream_keepalive_pool_size: KEPT_CONNECTIONS,
@@ -163,7 +162,6 @@ impl Ready {
             shared: self.shared.clone(),
             doors: Doors::new(self.addresses()),
             terminator: self.terminator.clone(),
-            crowd,
         };
         let sockets = self.sockets.into_iter().map(|(socket, _)| socket).collect();
         let tasks = Tasks {

@@ -5,8 +5,10 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
+use crate::crowd::Crowd;
 use crate::drain::Drain;
 use crate::observe::access_log::AccessLog;
+use crate::observe::tally::Tally;
 use crate::reload::Reloads;
 use crate::snapshot::Snapshot;
 
@@ -16,6 +18,10 @@ pub struct Shared {
     pub snapshot: ArcSwap<Snapshot>,
     /// Where their log lines go.
     pub access_log: AccessLog,
+    /// Connections of clients.
+    pub crowd: Arc<Crowd>,
+    /// How requests ended that no route took.
+    pub unrouted: Tally,
     /// Requests that are under way.
     pub in_flight: Arc<AtomicUsize>,
     /// How near the end of the process is.
@@ -30,9 +36,16 @@ impl Shared {
         Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             access_log,
+            crowd: Arc::default(),
+            unrouted: Tally::default(),
             in_flight: Arc::default(),
             drain: Drain::default(),
             reloads: Reloads::default(),
         }
+    }
+
+    /// Where it is written down how requests end: their lines, and the counts of those that no route took.
+    pub fn records(&self) -> (&AccessLog, &Tally) {
+        (&self.access_log, &self.unrouted)
     }
 }

@@ -20,6 +20,8 @@ pub struct Circuit {
     calm: AtomicU64,
     /// When it closed the last time.
     closed: Moment,
+    /// How often it has entered each state.
+    entered: [AtomicU64; Phase::ALL.len()],
 }
 
 impl Circuit {
@@ -27,7 +29,7 @@ impl Circuit {
     pub fn new(policy: Policy, now: Instant) -> Self {
         let breaker = Breaker::new(policy, rng::with_local(Rng::fork), now);
         let calm = AtomicU64::new(breaker.calm().map_or(0, |epoch| epoch + 1));
-        Circuit { breaker: Mutex::new(breaker), calm, closed: Moment::none(now) }
+        Circuit { breaker: Mutex::new(breaker), calm, closed: Moment::none(now), entered: Default::default() }
     }
 
     /// [`Breaker::admit`].
@@ -123,12 +125,21 @@ impl Circuit {
         self.closed.get()
     }
 
+    /// How often it has entered each state, which is never counted twice for one change.
+    pub fn transitions(&self) -> [(Phase, u64); Phase::ALL.len()] {
+        Phase::ALL.map(|phase| (phase, self.entered[phase as usize].load(Ordering::Relaxed)))
+    }
+
     fn with<R>(&self, now: Instant, act: impl FnOnce(&mut Breaker) -> R) -> R {
         let mut breaker = self.breaker.lock();
-        let was_closed = breaker.is_closed();
+        let (was_closed, before) = (breaker.is_closed(), breaker.entered());
         let result = act(&mut breaker);
         if breaker.is_closed() && !was_closed {
             self.closed.set(now);
+        }
+        let entered = breaker.entered();
+        if entered != before {
+            self.entered[entered as usize].fetch_add(1, Ordering::Relaxed);
         }
         self.calm.store(breaker.calm().map_or(0, |epoch| epoch + 1), Ordering::Release);
         result
@@ -214,6 +225,24 @@ mod tests {
         circuit.hold(Hold::Open, held);
         circuit.reset(held);
         assert_eq!(circuit.recovered(), Some(held), "what was drained is cold as well");
+    }
+
+    #[test]
+    fn each_change_of_state_is_counted_once() {
+        let (circuit, now) = (circuit(Duration::ZERO), Instant::now());
+        let counts = || circuit.transitions().map(|(_, count)| count);
+        for _ in 0..3 {
+            circuit.settle(circuit.admit(now).expect("closed"), Outcome::Failure, now);
+        }
+        assert_eq!(counts(), [0, 1, 0]);
+        let probe = circuit.admit(now).expect("the probe");
+        assert_eq!(counts(), [0, 1, 1]);
+        circuit.settle(probe, Outcome::Success, now);
+        assert_eq!(counts(), [1, 1, 1]);
+        circuit.hold(Hold::Open, now);
+        circuit.hold(Hold::Open, now);
+        circuit.hold(Hold::Closed, now);
+        assert_eq!(counts(), [2, 2, 1]);
     }
 
     /// Eight threads admit, succeed, fail, withdraw and forget; a probe is never joined by a second one.

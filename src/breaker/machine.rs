@@ -332,6 +332,15 @@ impl Breaker {
         let held = matches!(self.state, State::Held(_));
         View { phase, failures, since, retry_at, trips: self.trips, recent, held }
     }
+
+    /// The state that it has entered last; one that is open stays so until somebody asks after the cooldown.
+    pub(super) fn entered(&self) -> Phase {
+        match self.state {
+            State::Closed { .. } | State::Held(Hold::Closed) => Phase::Closed,
+            State::Open { .. } | State::Held(Hold::Open) => Phase::Open,
+            State::HalfOpen { .. } => Phase::HalfOpen,
+        }
+    }
 }
 
 fn closed(policy: &Policy, now: Instant) -> State {

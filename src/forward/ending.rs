@@ -102,7 +102,7 @@ fn give_back(ctx: &mut RequestCtx, now: Instant) {
     if let Some(link) = &ctx.link {
         link.patience().rest();
     }
-    if let Some(mut attempt) = ctx.attempt.take() {
+    if let Some(mut attempt) = ctx.end_attempt(now) {
         attempt.withdraw(now);
     }
 }
@@ -151,7 +151,7 @@ fn settle(ctx: &mut RequestCtx, error: &Error, now: Instant) -> bool {
     if let Some(link) = &ctx.link {
         link.patience().rest();
     }
-    let Some(mut attempt) = ctx.attempt.take() else { return false };
+    let Some(mut attempt) = ctx.end_attempt(now) else { return false };
     let cause = cause(error);
     let its_own = cause.is_some();
     match cause {
@@ -194,7 +194,7 @@ pub fn finish(ctx: &mut RequestCtx, now: Instant) {
     if let Some(link) = &ctx.link {
         link.patience().rest();
     }
-    if let Some(mut attempt) = ctx.attempt.take() {
+    if let Some(mut attempt) = ctx.end_attempt(now) {
         attempt.finish(now);
     }
 }

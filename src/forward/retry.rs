@@ -38,7 +38,10 @@ pub fn instead_of(status: u16, session: &Session, ctx: &mut RequestCtx, now: Ins
     let answered = ctx.attempt.take();
     ctx.again = after(Trouble::Status(status), session, ctx, now);
     match answered {
-        Some(mut answered) if ctx.again => answered.finish(now),
+        Some(mut answered) if ctx.again => {
+            ctx.away += answered.age(now);
+            answered.finish(now);
+        }
         answered => ctx.attempt = answered,
     }
     ctx.again

@@ -80,6 +80,8 @@ struct State {
     buffer: Vec<u8>,
     /// Lines dropped since the last time that was said.
     dropped: u64,
+    /// And in all.
+    lost: u64,
     /// The writer sleeps until something comes.
     idle: bool,
     closed: bool,
@@ -111,6 +113,11 @@ impl AccessLog {
         self.format.store(Arc::new(format));
         self.queue.state.lock().next = Some(output);
         self.queue.changed.notify_all();
+    }
+
+    /// Lines that there was no room for.
+    pub fn lost(&self) -> u64 {
+        self.queue.state.lock().lost
     }
 
     /// Adds a line.
@@ -145,6 +152,7 @@ impl Queue {
         }
         if state.buffer.len() + line.len() > CAPACITY {
             state.dropped += 1;
+            state.lost += 1;
             return;
         }
         state.buffer.extend_from_slice(line);

@@ -1,6 +1,8 @@
 //! What remains of a request when it is over.
 
 pub mod access_log;
+pub mod answers;
+pub mod exposition;
 pub mod tally;
 
 use std::time::{Duration, Instant};
@@ -11,23 +13,36 @@ use pingora::Error;
 use pingora_proxy::Session;
 
 use self::access_log::{AccessLog, Entry};
+use self::tally::{Ended, Tally};
 use crate::context::RequestCtx;
 use crate::failure::Failure;
 
-/// Counts a request and writes its log line.
-pub fn finish(session: &Session, error: Option<&Error>, ctx: &RequestCtx, log: &AccessLog, now: Instant) {
+/// Counts a request, among `unrouted` if no route took it, and writes its log line.
+pub fn finish(
+    session: &Session,
+    error: Option<&Error>,
+    ctx: &RequestCtx,
+    (log, unrouted): (&AccessLog, &Tally),
+    now: Instant,
+) {
     let header = session.req_header();
     let failure = || ctx.failure.or(error.map(Failure::of)).map_or(0, Failure::status);
     let status = ctx.meant.or_else(|| final_status(session)).unwrap_or_else(failure);
-    if let Some(route) = &ctx.route {
-        route.tally.ended(status, ctx.code);
-    }
+    let elapsed = now.duration_since(ctx.started);
+    let tally = ctx.route.as_ref().map_or(unrouted, |route| &route.tally);
+    tally.ended(&Ended {
+        method: &header.method,
+        status,
+        code: ctx.code,
+        elapsed,
+        within: elapsed.saturating_sub(ctx.away),
+    });
     log.write(&Entry {
         method: header.method.as_str(),
         target: ctx.member.as_ref().map(|member| member.target.url.as_str()),
         path: header.uri.path(),
         status,
-        elapsed: now.duration_since(ctx.started),
+        elapsed,
         request_id: ctx.request_id.to_str().unwrap_or("-"),
         client: ctx.client,
         attempts: ctx.tries,

@@ -1,6 +1,12 @@
 //! How the requests of a route ended.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::Method;
+
+use super::answers::Answers;
+use crate::histogram::Histogram;
 
 /// One route's.
 #[derive(Debug, Default)]
@@ -13,6 +19,27 @@ pub struct Tally {
     no_target: AtomicU64,
     upstream_errors: AtomicU64,
     failed: AtomicU64,
+    /// The same by method and status.
+    pub answers: Answers,
+    /// From the request's head to the end of the answer.
+    pub elapsed: Histogram,
+    /// The part of it in which no target had the request.
+    pub within: Histogram,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'r> {
+    /// Its method.
+    pub method: &'r Method,
+    /// What it was answered.
+    pub status: u16,
+    /// The gateway's word for that, where the gateway gave it.
+    pub code: Option<&'r str>,
+    /// From its head to the end of the answer.
+    pub elapsed: Duration,
+    /// The part of it in which no target had the request.
+    pub within: Duration,
 }
 
 /// How often requests ended how. What is none of these is among the requests alone.
@@ -37,10 +64,13 @@ pub struct Totals {
 }
 
 impl Tally {
-    /// A request has ended with this status; `code` is the gateway's word for it, where the gateway gave it.
-    pub fn ended(&self, status: u16, code: Option<&str>) {
+    /// A request has ended.
+    pub fn ended(&self, end: &Ended<'_>) {
+        self.answers.count(end.method, end.status);
+        self.elapsed.observe(end.elapsed);
+        self.within.observe(end.within);
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let count = match (status, code) {
+        let count = match (end.status, end.code) {
             (200..=299, _) => &self.ok,
             (401, _) => &self.unauthorized,
             (404, _) => &self.not_found,
@@ -91,7 +121,8 @@ mod tests {
             (503, None),
             (504, Some("upstream_timeout")),
         ] {
-            tally.ended(status, code);
+            let method = &Method::GET;
+            tally.ended(&Ended { method, status, code, elapsed: Duration::from_millis(5), within: Duration::ZERO });
         }
         let expected = Totals {
             requests: 13,
@@ -104,5 +135,7 @@ mod tests {
             failed: 2,
         };
         assert_eq!(tally.totals(), expected);
+        assert_eq!((tally.elapsed.seen().within[3], tally.elapsed.seen().within[4]), (0, 13));
+        assert_eq!((tally.within.seen().count, tally.answers.seen().len()), (13, 10));
     }
 }

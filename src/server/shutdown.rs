@@ -15,7 +15,6 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use super::handover::{HandoverError, hand_over};
-use crate::connection::Crowd;
 use crate::drain::Stage;
 use crate::reload::report::Cause;
 use crate::shared::Shared;
@@ -54,7 +53,6 @@ struct Ears {
     hang_up: Signal,
     quit: Signal,
     shared: Arc<Shared>,
-    crowd: Arc<Crowd>,
     close: Arc<Notify>,
     sockets: Arc<Vec<TcpListener>>,
 }
@@ -64,7 +62,7 @@ struct Ears {
 ///
 /// # Errors
 /// The system gives no thread, or no signals.
-pub fn listen(shared: Arc<Shared>, crowd: Arc<Crowd>, sockets: Vec<TcpListener>) -> std::io::Result<Door> {
+pub fn listen(shared: Arc<Shared>, sockets: Vec<TcpListener>) -> std::io::Result<Door> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let close = Arc::new(Notify::new());
     let ears = {
@@ -75,7 +73,6 @@ pub fn listen(shared: Arc<Shared>, crowd: Arc<Crowd>, sockets: Vec<TcpListener>)
             hang_up: signal(SignalKind::hangup())?,
             quit: signal(SignalKind::quit())?,
             shared,
-            crowd,
             close: close.clone(),
             sockets: Arc::new(sockets),
         }
@@ -89,7 +86,7 @@ impl Ears {
     async fn hear(mut self) {
         let end = self.serve().await;
         let shared = self.shared.clone();
-        let orderly = leave(end, self.shared, self.crowd, self.close, self.sockets);
+        let orderly = leave(end, self.shared, self.close, self.sockets);
         tokio::select! {
             () = orderly => {}
             _ = self.terminate.recv() => {}
@@ -134,7 +131,7 @@ impl Ears {
 }
 
 /// Sends clients away, closes the door, and waits for what is under way.
-async fn leave(end: End, shared: Arc<Shared>, crowd: Arc<Crowd>, close: Arc<Notify>, sockets: Arc<Vec<TcpListener>>) {
+async fn leave(end: End, shared: Arc<Shared>, close: Arc<Notify>, sockets: Arc<Vec<TcpListener>>) {
     let pace = shared.snapshot.load().shutdown;
     let under_way = || shared.in_flight.load(Ordering::Acquire);
     log::info!(
@@ -158,7 +155,7 @@ async fn leave(end: End, shared: Arc<Shared>, crowd: Arc<Crowd>, close: Arc<Noti
         sleep(LOOK).await;
         quiet = if under_way() == 0 { quiet.or_else(|| Some(Instant::now())) } else { None };
         // What has been written may still be on its way through a connection.
-        if quiet.is_some_and(|since| crowd.count() == 0 || since.elapsed() >= FAREWELL) {
+        if quiet.is_some_and(|since| shared.crowd.count() == 0 || since.elapsed() >= FAREWELL) {
             return;
         }
     }

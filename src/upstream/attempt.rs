@@ -169,6 +169,7 @@ impl Attempt {
         if let Some(took) = took {
             target.latency.seen(took, now);
             target.taken.seen(took, now);
+            self.member.took.observe(took);
             if let Some(concurrency) = &self.member.concurrency {
                 concurrency.answered(took, target.in_flight(), now);
             }
@@ -201,6 +202,7 @@ impl Attempt {
         {
             self.target().latency.seen(took, now);
             self.target().taken.seen(took, now);
+            self.member.took.observe(took);
         }
         if matches!(cause, Cause::Connect(_)) || self.state == AttemptState::Sent && matches!(cause, Cause::Timeout(_))
         {

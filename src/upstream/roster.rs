@@ -15,6 +15,7 @@ use super::criteria::Criteria;
 use super::discovery::source::Source;
 use super::pool::{Algorithm, OnAllOpen, Pool, Unavailable};
 use super::target::{Member, Share, Target};
+use crate::histogram::Histogram;
 
 /// How a target becomes a member.
 #[derive(Clone, Debug)]
@@ -162,6 +163,7 @@ impl Roster {
             slow_start: terms.slow_start,
             leeway: terms.leeway,
             share: hashed.then(|| Share { mine: AtomicU32::new(0), all: self.all.clone() }),
+            took: Histogram::default(),
             source_doubted,
             target,
         }

@@ -22,6 +22,7 @@ use crate::breaker::View;
 use crate::breaker::circuit::Circuit;
 use crate::config::HealthCheck;
 use crate::config::units::TargetUrl;
+use crate::histogram::Histogram;
 
 /// One target URL. All routes that name it share it, its circuit included.
 #[derive(Debug)]
@@ -70,6 +71,8 @@ pub struct Member {
     pub leeway: u32,
     /// What it has of the route's requests, where that is counted.
     pub share: Option<Share>,
+    /// How long it took to answer requests of the route.
+    pub took: Histogram,
     /// Rung, too, when it cannot be connected to: whoever found it may know of others by now.
     pub source_doubted: Option<Arc<Notify>>,
 }
@@ -112,6 +115,7 @@ impl Member {
             slow_start: None,
             leeway: 3,
             share: None,
+            took: Histogram::default(),
             source_doubted: None,
             target,
         }

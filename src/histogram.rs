@@ -1,0 +1,88 @@
+//! How many took how long, in the buckets that Prometheus shows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The upper bounds of the buckets, in seconds: from a quarter of a millisecond, which is what the gateway itself takes, to what
+/// people wait for.
+pub const BOUNDS: [f64; 16] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// The same in nanoseconds.
+const NANOS: [u64; BOUNDS.len()] = {
+    let mut nanos = [0; BOUNDS.len()];
+    let mut at = 0;
+    while at < nanos.len() {
+        nanos[at] = (BOUNDS[at] * 1e9) as u64;
+        at += 1;
+    }
+    nanos
+};
+
+/// Counts by duration, for many threads.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// Of each bucket alone; the last one has no bound.
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    nanos: AtomicU64,
+}
+
+/// What a histogram has counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// How many were no longer than each of [`BOUNDS`].
+    pub within: [u64; BOUNDS.len()],
+    /// All of them.
+    pub count: u64,
+    /// What they took together, in seconds.
+    pub sum: f64,
+}
+
+impl Histogram {
+    /// One more took this long.
+    pub fn observe(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = NANOS.partition_point(|bound| *bound < nanos);
+        if let Some(count) = self.counts.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// What it has counted. The total is that of the buckets, whoever counts meanwhile.
+    pub fn seen(&self) -> Seen {
+        let mut within = [0; BOUNDS.len()];
+        let mut count = 0;
+        for (at, bucket) in self.counts.iter().enumerate() {
+            count += bucket.load(Ordering::Relaxed);
+            if let Some(within) = within.get_mut(at) {
+                *within = count;
+            }
+        }
+        Seen { within, count, sum: self.nanos.load(Ordering::Relaxed) as f64 / 1e9 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_belongs_to_its_bucket_and_buckets_add_up() {
+        let histogram = Histogram::default();
+        for micros in [0, 250, 251, 1_000, 30_000_000, 30_000_001, 90_000_000] {
+            histogram.observe(Duration::from_micros(micros));
+        }
+        let seen = histogram.seen();
+        assert_eq!((seen.within[0], seen.within[1], seen.within[2], seen.within[3]), (2, 3, 4, 4));
+        assert_eq!((seen.within[15], seen.count), (5, 7));
+        assert!((seen.sum - 150.001_502).abs() < 1e-9, "{}", seen.sum);
+    }
+
+    #[test]
+    fn what_took_longer_than_can_be_counted_is_counted_all_the_same() {
+        let histogram = Histogram::default();
+        histogram.observe(Duration::MAX);
+        assert_eq!((histogram.seen().within[15], histogram.seen().count), (0, 1));
+    }
+}
