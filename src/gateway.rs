@@ -16,6 +16,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::context::{InFlight, RequestCtx};
 use crate::downstream::link::Link;
 use crate::failure::Failure;
+use crate::plugin::compression;
 use crate::respond::By;
 use crate::shared::Shared;
 use crate::{admission, endpoint, forward, intake, observe, respond};
@@ -69,6 +70,9 @@ impl ProxyHttp for Gateway {
         if let Err(refusal) = admission::admit(session, ctx).await {
             respond::refuse(session, ctx, &refusal).await?;
             return Ok(true);
+        }
+        if let Some(rules) = ctx.route.as_ref().and_then(|route| route.compression.as_ref()) {
+            compression::prepare(session, rules);
         }
         Ok(false)
     }

@@ -91,6 +91,8 @@ pub struct Route {
     pub plugins: Vec<Box<dyn Plugin>>,
     /// What is changed in requests as they are sent, if anything.
     pub edits: Option<Box<RequestEdits>>,
+    /// Which answers are compressed, if any.
+    pub compression: Option<Arc<config::Compression>>,
     /// What plugins make of answers, if anything.
     pub answers: Option<Box<Answers>>,
     /// When a request is sent again, if ever.
@@ -219,6 +221,7 @@ fn compile(
         tally: before.map(|before| before.route.tally.clone()).unwrap_or_default(),
         plugins,
         edits: route.plugins.headers.as_ref().and_then(|rules| RequestEdits::new(&rules.request)),
+        compression: route.plugins.compression.clone().map(Arc::new),
         answers: Answers::new(&route.plugins),
         retries,
         timeouts: route.timeouts,

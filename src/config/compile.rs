@@ -7,6 +7,7 @@ mod auth_route;
 mod balance;
 mod basic;
 mod breaker;
+mod compression;
 mod cors;
 mod forward_auth;
 mod headers;

@@ -9,6 +9,7 @@ mod auth;
 mod auth_route;
 mod balance;
 mod breaker;
+mod compression;
 mod cors;
 mod forward_auth;
 mod headers;
@@ -33,6 +34,7 @@ pub use self::auth::{ApiKey, ApiKeys, Auth, Basic, CertificateName, Jwt, KeyFile
 pub use self::auth_route::{AuthPlugin, Credential, TokenFrom};
 pub use self::balance::{Balance, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
+pub use self::compression::{Coding, Compression, Level};
 pub use self::cors::Cors;
 pub use self::forward_auth::ForwardAuth;
 pub use self::headers::{HeaderEdits, HeaderRules};

@@ -24,13 +24,15 @@ use std::path::Path;
 
 pub use self::redis::{Redis, Servers};
 pub use error::{LoadError, Position, Problem, Severity};
-pub use file::{BudgetBlock, CertificateName, Cost, Credential, HashKey, KeyPart, LogFormat, Scope, Sticky};
+pub use file::{
+    BudgetBlock, CertificateName, Coding, Cost, Credential, HashKey, KeyPart, Level, LogFormat, Scope, Sticky,
+};
 pub use model::{
     AccessLog, Admin, Among, ApiKey, ApiKeys, Auth, AuthPolicy, Backoff, Balance, BalanceAlgorithm, Basic, Breaker,
-    CertificateFiles, CheckKind, Concurrency, Config, Cors, Destinations, ForwardAuth, Group, HeaderEdits, HeaderRules,
-    HealthCheck, Hsts, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen,
-    OnRedisDown, Plugins, RateLimit, Redirect, Resolve, Retry, Route, SecurityHeaders, Shutdown, Target, Timeouts, Tls,
-    UpstreamTls,
+    CertificateFiles, CheckKind, Compression, Concurrency, Config, Cors, Destinations, ForwardAuth, Group, HeaderEdits,
+    HeaderRules, HealthCheck, Hsts, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode,
+    OnAllOpen, OnRedisDown, Plugins, RateLimit, Redirect, Resolve, Retry, Route, SecurityHeaders, Shutdown, Target,
+    Timeouts, Tls, UpstreamTls,
 };
 pub use print::print;
 

@@ -5,6 +5,7 @@
 mod auth;
 mod balance;
 mod breaker;
+mod compression;
 mod cors;
 mod forward_auth;
 mod headers;
@@ -30,6 +31,7 @@ use serde::{Serialize, Serializer};
 pub use self::auth::{ApiKey, ApiKeys, Auth, AuthPolicy, Basic, Jwt, KeySource};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
+pub use self::compression::Compression;
 pub use self::cors::{Among, Cors};
 pub use self::forward_auth::ForwardAuth;
 pub use self::headers::{HeaderEdits, HeaderRules};
@@ -181,6 +183,9 @@ pub struct Plugins {
     /// What browsers are told for the sake of security; `None`: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security_headers: Option<SecurityHeaders>,
+    /// Which answers are compressed; `None`: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
 }
 
 fn period<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

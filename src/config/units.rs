@@ -4,6 +4,7 @@ mod address;
 mod credential;
 mod factor;
 mod grpc;
+mod media;
 mod name;
 mod number;
 mod policy;
@@ -25,6 +26,7 @@ pub use self::address::{ListenAddress, NameServer, RoutePath, TargetUrl};
 pub use self::credential::{Sha256, UserId};
 pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
+pub use self::media::MediaRange;
 pub use self::name::{CookieName, FieldName, ScopeName};
 pub use self::number::{Count, Port, Prefix, Threads, Weight};
 pub use self::policy::{
@@ -70,7 +72,7 @@ word!(Period, Window, StatusRange, GrpcStatus, Factor, Ratio);
 word!(Sha256, UserId);
 word!(ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames);
 word!(OpenerPolicy, ReferrerPolicy, ResourcePolicy);
-word!(WebOrigin, FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
+word!(MediaRange, WebOrigin, FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,9 +1,11 @@
 //! What runs on a request before it is forwarded: [`ip_rules`], [`cors`], [`auth`], [`forward_auth`], [`rate_limit`], and
 //! whatever else is a [`Plugin`]; what is changed in what is sent: [`headers`];
-//! and what is made of answers: [`answers`].
+//! and what is made of answers: [`answers`],
+//! [`compression`].
 
 pub mod answers;
 pub mod auth;
+pub mod compression;
 pub mod cors;
 pub mod forward_auth;
 pub mod headers;

@@ -34,6 +34,7 @@ fn every_example_is_exercised() {
         [
             "auth.yaml",
             "breaker.yaml",
+            "browsers.yaml",
             "canary.yaml",
             "identity.yaml",
             "json-log.yaml",
@@ -109,6 +110,27 @@ fn auth() {
     late["exp"] = (now() - 2).into();
     assert_eq!(get("/users", &bearer(&late)).status, 200, "within the leeway");
     assert_eq!(gateway.get("/public").status, 200);
+}
+
+#[test]
+fn browsers() {
+    let upstream = Upstream::with(|_| {
+        let fields = format!("Server: old/1.0\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n", 9_000);
+        Reply::Bytes(format!("HTTP/1.1 200 OK\r\n{fields}\r\n{}", "a".repeat(9_000)).into_bytes())
+    });
+    let gateway = example("browsers.yaml", &[("http://127.0.0.1:3001", &upstream)], &[]);
+    const ALLOWED: &str = "access-control-allow-origin";
+    let page = ("Origin", "https://a.example.org");
+    let asked = gateway.request("OPTIONS", "/api", &[page, ("Access-Control-Request-Method", "POST")]);
+    assert_eq!((asked.status, asked.header(ALLOWED)), (204, Some(page.1)));
+    let refused = gateway.request("GET", "/api", &[page]);
+    refused.is_problem(401, "token_missing");
+    assert_eq!((refused.header(ALLOWED), refused.header("x-frame-options")), (Some(page.1), Some("DENY")));
+    let catalogue = gateway.request("GET", "/catalogue", &[page, ("Accept-Encoding", "br")]);
+    assert_eq!((catalogue.header(ALLOWED), catalogue.header("content-encoding")), (Some("*"), Some("br")));
+    assert!(catalogue.body.len() < 100 && catalogue.header("server").is_none(), "{catalogue:?}");
+    let internal = gateway.request("GET", "/internal", &[page]);
+    assert_eq!((internal.status, internal.header(ALLOWED), internal.header("x-frame-options")), (200, None, None));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod auth;
 mod balance;
 mod breaker;
 mod cli;
+mod compression;
 mod config;
 mod corpus;
 mod cors;

@@ -89,6 +89,10 @@ impl Compiler<'_> {
                     cors.is_some(),
                 ),
                 cors,
+                compression: self.compression(
+                    written.plugins.compression.as_ref().or(defaults.plugins.compression.as_ref()),
+                    &place(written.plugins.compression.is_some(), "plugins.compression"),
+                ),
                 security_headers: self.security_headers(
                     written.plugins.security_headers.as_ref().or(defaults.plugins.security_headers.as_ref()),
                     &place(written.plugins.security_headers.is_some(), "plugins.securityHeaders"),

@@ -78,7 +78,15 @@ fn instead_of(key: &str, known: &[&str]) -> String {
 }
 
 /// What is often written beside `plugins`.
-const PLUGINS: [(&str, &str); 2] = [("auth", "true"), ("rateLimit", "{ max: 10, window: 60 }")];
+const PLUGINS: [(&str, &str); 7] = [
+    ("auth", "true"),
+    ("rateLimit", "{ max: 10, window: 60 }"),
+    ("cors", "{ origins: [https://app.example.com] }"),
+    ("ipAllow", "[10.0.0.0/8]"),
+    ("ipDeny", "[10.0.0.0/8]"),
+    ("securityHeaders", "true"),
+    ("compression", "true"),
+];
 
 impl Error {
     fn new(kind: Kind) -> Self {

@@ -1,6 +1,7 @@
 //! `plugins:`
 
 use super::auth_route::AuthPlugin;
+use super::compression::Compression;
 use super::cors::Cors;
 use super::forward_auth::ForwardAuth;
 use super::headers::HeaderRules;
@@ -30,6 +31,8 @@ pub struct Plugins {
     pub headers: Option<Switch<HeaderRules>>,
     /// What browsers are told for the sake of security: `true`, a block, or `off` (default).
     pub security_headers: Option<Switch<SecurityHeaders>>,
+    /// Which answers are compressed: `true`, a block, or `off` (default).
+    pub compression: Option<Switch<Compression>>,
     #[serde(rename = "(later)")]
     later: Later,
     api_key: Later,

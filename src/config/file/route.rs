@@ -98,5 +98,4 @@ pub struct Route {
     strip_prefix: Later,
     rewrite: Later,
     redirect: Later,
-    compress: Later,
 }
