@@ -73,6 +73,8 @@ pub struct Snapshot {
 
 /// One route.
 pub struct Route {
+    /// What it is known by.
+    pub name: Arc<str>,
     /// Its path prefix.
     pub path: Arc<str>,
     /// Its targets.
@@ -181,7 +183,6 @@ fn compile(
     store: &Arc<Store>,
     now: Instant,
 ) -> Route {
-    let path: Arc<str> = route.path.as_str().into();
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
     let config::Plugins { ip_allow, ip_deny, .. } = &route.plugins;
     if !(ip_allow.is_empty() && ip_deny.is_empty()) {
@@ -207,7 +208,8 @@ fn compile(
     });
     let hashed = route.balance.algorithm == BalanceAlgorithm::ConsistentHash;
     Route {
-        path,
+        name: route.name.as_str().into(),
+        path: route.path.as_str().into(),
         split: targets.split(route, before),
         sticky: match &route.destinations {
             Destinations::Groups { sticky, .. } => sticky.clone(),

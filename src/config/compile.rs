@@ -59,6 +59,7 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>, file
     identity_headers.extend(asked.flat_map(|asked| asked.response_headers.iter().cloned()));
     compiler.identity_is_left_alone(&identity_headers, &file.routes, &defaults);
     compiler.unique_paths(&file.routes);
+    compiler.unique_names(&file.routes);
     compiler.one_breaker_a_target(&file.routes, &routes, &defaults);
     compiler.one_check_a_target(&file.routes, &routes);
     compiler.shared_limits_agree(&file.routes, &routes);

@@ -46,7 +46,7 @@ pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
 pub use self::upstream_tls::UpstreamTls;
 use super::file::LogFormat;
 use super::redis::Redis;
-use super::units::{Period, Secret, Size};
+use super::units::{Period, RouteName, Secret, Size};
 
 /// A whole gateway.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -114,6 +114,9 @@ pub struct AccessLog {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
+    /// What it is known by; no other has the same.
+    #[serde(skip_serializing_if = "RouteName::is_derived")]
+    pub name: RouteName,
     /// The path prefix, `/` or without a trailing slash.
     pub path: String,
     /// Where its requests go.

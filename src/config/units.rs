@@ -25,7 +25,7 @@ pub use self::address::{ListenAddress, NameServer, RoutePath, TargetUrl};
 pub use self::credential::{Sha256, UserId};
 pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
-pub use self::name::{CookieName, FieldName, ScopeName};
+pub use self::name::{CookieName, FieldName, RouteName, ScopeName};
 pub use self::number::{Count, Port, Prefix, Threads, Weight};
 pub use self::policy::{
     ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames, OpenerPolicy, ReferrerPolicy,

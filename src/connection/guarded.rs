@@ -101,6 +101,7 @@ impl Guarded {
             method: "-",
             target: None,
             path: "-",
+            route: None,
             status: failure.status(),
             elapsed: Duration::ZERO,
             request_id: id,

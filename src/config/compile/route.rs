@@ -6,6 +6,7 @@ use super::{Compiler, at_route, split};
 use crate::config::file::{self, Policies};
 use crate::config::located::Located;
 use crate::config::model::{ForwardAuth, Limits, Plugins, Route, Target};
+use crate::config::units::RouteName;
 use crate::downstream::headers::X_USER_ID;
 
 impl Compiler<'_> {
@@ -42,6 +43,10 @@ impl Compiler<'_> {
         );
         self.certified(&mut upstream_tls, &destinations, written.at, &place(true, "upstreamTls"));
         Route {
+            name: match &written.name {
+                Some(name) => RouteName::own(name),
+                None => RouteName::derived(written.path.to_string()),
+            },
             path: written.path.as_str().to_owned(),
             mirror: self.mirror(
                 written.mirror.as_ref().or(defaults.mirror.as_ref()),
@@ -111,6 +116,19 @@ impl Compiler<'_> {
                 self.error(route.path.at, at, format!("{path} is the path of {first} already; choose another"));
             } else {
                 seen.insert(path, at_route(route));
+            }
+        }
+    }
+
+    pub(super) fn unique_names(&mut self, routes: &[Located<file::Route>]) {
+        let mut seen: HashMap<String, String> = HashMap::new();
+        for route in routes {
+            let Some(name) = &route.name else { continue };
+            if let Some(first) = seen.get(&name.to_string()) {
+                let message = format!("{} is the name of {first} already; choose another", name.value);
+                self.error(name.at, format!("{}.name", at_route(route)), message);
+            } else {
+                seen.insert(name.to_string(), at_route(route));
             }
         }
     }

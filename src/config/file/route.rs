@@ -13,7 +13,7 @@ use super::upstream_tls::UpstreamTls;
 use super::words::{Later, PositiveOrOff, Switch};
 use crate::config::located::Located;
 use crate::config::model::OnAllOpen;
-use crate::config::units::RoutePath;
+use crate::config::units::{RoutePath, ScopeName};
 
 /// What a route does with a request. The same blocks may stand under `defaults`.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -54,6 +54,8 @@ pub struct Policies {
     expecting = "a block such as { path: /users, targets: [http://users:3001] }"
 )]
 pub struct Route {
+    /// What it is called in stats, logs and limits, and known by when the config is read again. Default: its path.
+    pub name: Option<Located<ScopeName>>,
     /// The path prefix, matched on whole segments; the longest wins.
     pub path: Located<RoutePath>,
     /// Where its requests go; one URL or a list.
@@ -91,7 +93,6 @@ pub struct Route {
     pub plugins: Plugins,
     #[serde(rename = "(later)")]
     later: Later,
-    name: Later,
     host: Later,
     methods: Later,
     headers: Later,
