@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
 use crate::plugin::Request;
 use crate::refusal::Refusal;
 use crate::routing::path;
+use crate::routing::table::{Asked, Miss};
 
 /// How long a body is said to be.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// What a request is told that no route takes.
+fn missed(Miss { allow }: Miss) -> Refusal {
+    if allow.is_empty() { Refusal::NoRoute } else { Refusal::MethodNotAllowed { allow } }
 }
 
 /// Finds the route of a request that is clean, and asks its plugins.
@@ -23,14 +29,16 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusal> {
     let header = session.req_header();
     let path = header.uri.path();
-    let route = ctx.snapshot.route(path);
+    let authority = header.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let asked = Asked { authority, path, method: &header.method, headers: &header.headers };
+    let route = ctx.snapshot.route(&asked);
     // A server that decodes separators or cuts off parameters must not end up behind another route's rules.
     if let Some(other) = path::other_reading(path)
-        && ctx.snapshot.route(&other).map(Arc::as_ptr) != route.map(Arc::as_ptr)
+        && ctx.snapshot.route(&Asked { path: &other, ..asked }).map(Arc::as_ptr) != route.map(Arc::as_ptr)
     {
         return Err(Refusal::PathInvalid(path::Reject::Ambiguous));
     }
-    let route = route.ok_or(Refusal::NoRoute)?.clone();
+    let route = route.map_err(missed)?.clone();
     ctx.route = Some(route.clone());
     if let (Some(most), Some(length)) = (route.max_body, content_length(&header.headers))
         && length > most

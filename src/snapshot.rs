@@ -29,7 +29,7 @@ use crate::plugin::headers::RequestEdits;
 use crate::plugin::ip_rules::IpRules;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
-use crate::routing::table::Table;
+use crate::routing::table::{Asked, Miss, Table};
 use crate::upstream::discovery::Lookout;
 use crate::upstream::discovery::source::Source;
 use crate::upstream::mirror::Mirror;
@@ -129,7 +129,7 @@ impl Snapshot {
         let routes: Vec<Arc<Route>> = config.routes.iter().map(&mut compile).collect();
         Snapshot {
             generation,
-            table: Table::new(routes.iter().map(|route| (route.path.to_string(), route.clone()))),
+            table: Table::new(config.routes.iter().map(|route| route.matcher.clone()).zip(routes.iter().cloned())),
             routes,
             sources: targets.sources(),
             registry: targets.registry,
@@ -168,9 +168,12 @@ impl Snapshot {
         self.verifier.iter().flat_map(|verifier| verifier.remotes())
     }
 
-    /// The route that takes `path`, which is in normal form.
-    pub fn route(&self, path: &str) -> Option<&Arc<Route>> {
-        self.table.find(path)
+    /// The route that takes a request.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn route(&self, asked: &Asked<'_>) -> Result<&Arc<Route>, Miss> {
+        self.table.find(asked)
     }
 }
 
@@ -209,7 +212,7 @@ fn compile(
     let hashed = route.balance.algorithm == BalanceAlgorithm::ConsistentHash;
     Route {
         name: route.name.as_str().into(),
-        path: route.path.as_str().into(),
+        path: route.matcher.path.as_str().into(),
         split: targets.split(route, before),
         sticky: match &route.destinations {
             Destinations::Groups { sticky, .. } => sticky.clone(),
@@ -252,7 +255,9 @@ mod tests {
         assert!(Arc::ptr_eq(&member(0, 1).target, &member(1, 0).target));
         let guarded = |route: usize| member(route, 0).guarded;
         assert_eq!((guarded(0), guarded(1)), (true, false));
-        assert_eq!(snapshot.route("/b/7").map(|route| &*route.path), Some("/b"));
+        let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+        let asked = Asked { authority: None, path: "/b/7", method: &method, headers: &headers };
+        assert_eq!(snapshot.route(&asked).map(|route| &*route.path), Ok("/b"));
     }
 
     #[test]

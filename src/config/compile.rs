@@ -14,6 +14,7 @@ mod health;
 mod ip_rules;
 mod keys;
 mod limits;
+mod matching;
 mod rate_limit;
 mod redis;
 mod resolve;
@@ -58,8 +59,8 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>, file
     let asked = routes.iter().filter_map(|route| route.plugins.forward_auth.as_ref());
     identity_headers.extend(asked.flat_map(|asked| asked.response_headers.iter().cloned()));
     compiler.identity_is_left_alone(&identity_headers, &file.routes, &defaults);
-    compiler.unique_paths(&file.routes);
-    compiler.unique_names(&file.routes);
+    compiler.routes_differ(&file.routes, &routes);
+    compiler.fields_can_come(&file.routes, &routes, &identity_headers);
     compiler.one_breaker_a_target(&file.routes, &routes, &defaults);
     compiler.one_check_a_target(&file.routes, &routes);
     compiler.shared_limits_agree(&file.routes, &routes);

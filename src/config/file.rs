@@ -15,6 +15,7 @@ mod headers;
 mod health;
 mod ip_rules;
 mod limits;
+mod matching;
 mod plugins;
 mod rate_limit;
 mod resolve;

@@ -47,6 +47,7 @@ pub use self::upstream_tls::UpstreamTls;
 use super::file::LogFormat;
 use super::redis::Redis;
 use super::units::{Period, RouteName, Secret, Size};
+use crate::routing::matcher::Matcher;
 
 /// A whole gateway.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -117,8 +118,9 @@ pub struct Route {
     /// What it is known by; no other has the same.
     #[serde(skip_serializing_if = "RouteName::is_derived")]
     pub name: RouteName,
-    /// The path prefix, `/` or without a trailing slash.
-    pub path: String,
+    /// Which requests it takes.
+    #[serde(flatten)]
+    pub matcher: Matcher,
     /// Where its requests go.
     #[serde(flatten)]
     pub destinations: Destinations,

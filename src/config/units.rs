@@ -39,6 +39,8 @@ pub use self::size::Size;
 pub use self::source::{Origin, SourceKind, SourceUrl};
 pub use self::web_origin::WebOrigin;
 use crate::ratio::Ratio;
+use crate::routing::host::HostPattern;
+use crate::routing::methods::Methods;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
 fn from_word<'de, T, D>(deserializer: D) -> Result<T, D::Error>
@@ -49,13 +51,18 @@ where
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-macro_rules! word {
+macro_rules! read {
     ($($type:ty),*) => {$(
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 from_word(deserializer)
             }
         }
+    )*};
+}
+macro_rules! word {
+    ($($type:ty),*) => {$(
+        read!($type);
 
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -71,6 +78,8 @@ word!(Sha256, UserId);
 word!(ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames);
 word!(OpenerPolicy, ReferrerPolicy, ResourcePolicy);
 word!(WebOrigin, FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
+word!(HostPattern);
+read!(Methods);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,7 +14,8 @@ use crate::config;
 use crate::config::Among;
 use crate::config::units::WebOrigin;
 use crate::downstream::answer::vary;
-use crate::refusal::{Refusal, is_forwardable};
+use crate::refusal::Refusal;
+use crate::routing::methods::is_forwardable;
 
 /// What only the gateway says.
 const OWN: [HeaderName; 6] = [

@@ -1,8 +1,11 @@
 //! Which route takes a request, and by what it is known.
 
+use std::collections::BTreeSet;
+use std::fs;
+
 use serde_json::json;
 
-use crate::support::{Gateway, Redis, Upstream, eventually, gateway};
+use crate::support::{Gateway, Received, Redis, Reply, Response, Upstream, curl, eventually, gateway};
 
 /// Has the config replaced and read.
 fn reload(gateway: &Gateway, config: &str) {
@@ -50,4 +53,192 @@ fn lines_of_the_log_say_which_route_it_was_where_its_path_does_not() {
     }
     assert!(gateway.log_line("[named]").ends_with("ms) [named] route=own"));
     assert!(gateway.log_line("[plain]").ends_with("ms) [plain]"));
+}
+
+/// One line of a table in the docs.
+struct Line {
+    request: String,
+    outcome: String,
+}
+
+/// The examples of the page: each config, and the lines of the table that follows it.
+fn examples() -> Vec<(String, Vec<Line>)> {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/routing.md")).unwrap();
+    let mut examples = Vec::new();
+    for part in page.split("```yaml\n").skip(1) {
+        let (config, after) = part.split_once("```\n").unwrap();
+        let table = after.trim_start().split("\n\n").find(|block| block.starts_with("| request |"));
+        let cells = |line: &str| {
+            let (request, outcome) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+            Some(Line { request: request.to_owned(), outcome: outcome.to_owned() })
+        };
+        let lines: Vec<Line> = table.iter().flat_map(|table| table.lines().skip(2)).filter_map(cells).collect();
+        assert!(!lines.is_empty(), "no requests for\n{config}");
+        examples.push((config.to_owned(), lines));
+    }
+    examples
+}
+
+/// The parts of a cell that are code.
+fn code(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// The targets that a config names.
+fn targets(config: &str) -> BTreeSet<String> {
+    let urls = config.split("http://").skip(1);
+    urls.map(|rest| format!("http://{}", rest.split([',', ' ', '}', ']', '\n']).next().unwrap())).collect()
+}
+
+#[test]
+fn every_example_of_the_docs_does_what_its_table_says() {
+    let mut count = 0;
+    for (mut config, lines) in examples() {
+        let upstreams: Vec<(String, Upstream)> =
+            targets(&config).into_iter().map(|url| (url, Upstream::with(answer))).collect();
+        for (url, upstream) in &upstreams {
+            config = config.replace(url, &upstream.url());
+        }
+        let gateway = gateway(&config);
+        for Line { request, outcome } in &lines {
+            let before: Vec<usize> = upstreams.iter().map(|(_, upstream)| upstream.received().len()).collect();
+            let answer = send(&gateway, request);
+            let arrived = upstreams.iter().zip(before).find_map(|((url, upstream), before)| {
+                let received = upstream.received();
+                received.get(before).map(|received| format!("{url}{}", received.path()))
+            });
+            let said = match arrived {
+                Some(arrived) => format!("`{arrived}`"),
+                None => told(&answer),
+            };
+            assert_eq!(&said, outcome, "{request} with\n{config}");
+            count += 1;
+        }
+    }
+    assert!(count > 30, "{count}");
+}
+
+/// Well, and no body to `HEAD`.
+fn answer(request: &Received) -> Reply {
+    match request.line.starts_with("HEAD ") {
+        true => Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n".to_vec()),
+        false => Reply::ok(),
+    }
+}
+
+/// Sends what a cell of the table says: `GET http://host/path` with `name: value`.
+fn send(gateway: &Gateway, request: &str) -> Response {
+    let parts = code(request);
+    let (method, url) = parts[0].split_once(" http://").unwrap();
+    let (host, target) = url.split_at(url.find('/').unwrap());
+    let fields: Vec<(&str, &str)> = parts[1..].iter().map(|field| field.split_once(": ").unwrap()).collect();
+    gateway.request(method, target, &[&[("Host", host)], &fields[..]].concat())
+}
+
+/// An answer of the gateway's own, as the table has it.
+fn told(answer: &Response) -> String {
+    let code = answer.header("x-gateway-error").map_or_else(String::new, |code| format!(" {code}"));
+    let allow = answer.header("allow").map_or_else(String::new, |allow| format!(", `Allow: {allow}`"));
+    format!("`{}{code}`{allow}", answer.status)
+}
+
+/// Routes of three kinds for a host, and one for all others.
+fn by_host(upstream: &Upstream, extra: &str) -> Gateway {
+    gateway(format!(
+        "{extra}routes:
+  - {{ name: own, path: /, host: api.example.com, target: {0}, plugins: {{ auth: true }} }}
+  - {{ name: below, path: /, host: '*.example.com', target: {0}, plugins: {{ auth: true }} }}
+  - {{ name: all, path: /open, target: {0} }}
+",
+        upstream.url()
+    ))
+}
+
+#[test]
+fn the_authority_of_http2_and_of_absolute_targets_is_the_host() {
+    let upstream = Upstream::start();
+    let gateway = by_host(&upstream, "h2c: true\n");
+    let to = format!("::{}", gateway.address);
+    let ask = |url: &str| curl(&["--http2-prior-knowledge", "--connect-to", &to, url]);
+    for (url, status) in [
+        ("http://api.example.com/open", 401),
+        ("http://API.Example.com./open", 401),
+        ("http://x.example.com:81/open", 401),
+        ("http://example.com/open", 200),
+        ("http://example.com/", 404),
+    ] {
+        let answer = ask(url);
+        assert_eq!((answer.status, &*answer.version), (status, "2"), "{url}: {answer:?}");
+        let host = url.split('/').nth(2).unwrap();
+        let absolute = gateway.raw(format!("GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(absolute.status, status, "{url}");
+        let old = gateway.raw(format!("GET {url} HTTP/1.0\r\n\r\n"));
+        assert_eq!(old.status, status, "{url}, without Host");
+    }
+    let two = gateway.raw("GET http://example.com/open HTTP/1.1\r\nHost: api.example.com\r\n\r\n");
+    assert_eq!(two.status, 400);
+    let none = gateway.raw("GET /open HTTP/1.0\r\n\r\n");
+    assert_eq!(none.status, 200, "a route for all hosts is for none, too");
+}
+
+#[test]
+fn no_spelling_of_a_host_leads_around_its_route() {
+    let upstream = Upstream::start();
+    let gateway = by_host(&upstream, "");
+    for (host, status) in [
+        ("api.example.com", 401),
+        ("aPi.eXample.cOm", 401),
+        ("api.example.com.", 401),
+        ("api.example.com:1", 401),
+        ("api.example.com.:65535", 401),
+        ("other.api.example.com", 401),
+        (" api.example.com ", 401),
+        ("api.example.com..", 400),
+        (".api.example.com", 400),
+        ("api..example.com", 400),
+        ("api.example.com:", 400),
+        ("api.example.com:x", 400),
+        ("api.example.com:+80", 400),
+        ("api.example.com:65536", 400),
+        ("api.example.com:80:80", 400),
+        ("api.example.com,x", 400),
+        ("api.example.com x", 400),
+        ("x@api.example.com", 400),
+        ("api.example.com/", 400),
+        ("api.example.com%2e", 400),
+        ("api%2eexample.com", 400),
+        ("api.example.com\\x", 400),
+        ("api.example.com\u{3002}", 400),
+        ("\u{430}pi.example.com", 400),
+        ("[api.example.com]", 400),
+        ("xn--api-example.com", 404),
+        ("example.com", 404),
+        ("api.example.com.evil.test", 404),
+        ("evilexample.com", 404),
+    ] {
+        let answer = gateway.raw(format!("GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(answer.status, status, "{host}: {answer:?}");
+    }
+    let forwarded = [("Host", "gateway.test"), ("X-Forwarded-Host", "api.example.com"), ("X-Host", "api.example.com")];
+    assert_eq!(gateway.request("GET", "/open", &forwarded).status, 200, "the host is what the request is for");
+    assert_eq!(upstream.only().header("x-forwarded-host"), Some("gateway.test"));
+}
+
+#[test]
+fn a_path_that_reads_as_another_routes_is_refused_whatever_tells_the_routes_apart() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!(
+        "routes:\n  - {{ path: /, target: {0} }}\n  - {{ path: /a/b, host: x.example, target: {0} }}\n  - {{ path: /m/b, methods: PUT, target: {0} }}\n",
+        upstream.url()
+    ));
+    for (method, host, path, status) in [
+        ("GET", "x.example", "/a%2Fb", 400),
+        ("GET", "y.example", "/a%2Fb", 200),
+        ("GET", "x.example", "/a;v/b", 400),
+        ("PUT", "y.example", "/m%2fb", 400),
+        ("GET", "y.example", "/m%2fb", 200),
+    ] {
+        let answer = gateway.request(method, path, &[("Host", host), ("Content-Length", "0")]);
+        assert_eq!(answer.status, status, "{method} {host}{path}");
+    }
 }

@@ -42,12 +42,13 @@ impl Compiler<'_> {
             &place(written.upstream_tls.is_some(), "upstreamTls"),
         );
         self.certified(&mut upstream_tls, &destinations, written.at, &place(true, "upstreamTls"));
+        let matcher = self.matcher(written);
         Route {
             name: match &written.name {
                 Some(name) => RouteName::own(name),
-                None => RouteName::derived(written.path.to_string()),
+                None => RouteName::derived(matcher.text()),
             },
-            path: written.path.as_str().to_owned(),
+            matcher,
             mirror: self.mirror(
                 written.mirror.as_ref().or(defaults.mirror.as_ref()),
                 &place(written.mirror.is_some(), "mirror"),
@@ -102,34 +103,6 @@ impl Compiler<'_> {
                 forward_auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),
             },
-        }
-    }
-
-    pub(super) fn unique_paths(&mut self, routes: &[Located<file::Route>]) {
-        let mut seen: HashMap<&str, String> = HashMap::new();
-        for route in routes {
-            let (path, at) = (route.path.as_str(), format!("{}.path", at_route(route)));
-            if path == "/gateway" || path.starts_with("/gateway/") {
-                self.error(route.path.at, &at, "/gateway is the gateway's own; choose another path");
-            }
-            if let Some(first) = seen.get(path) {
-                self.error(route.path.at, at, format!("{path} is the path of {first} already; choose another"));
-            } else {
-                seen.insert(path, at_route(route));
-            }
-        }
-    }
-
-    pub(super) fn unique_names(&mut self, routes: &[Located<file::Route>]) {
-        let mut seen: HashMap<String, String> = HashMap::new();
-        for route in routes {
-            let Some(name) = &route.name else { continue };
-            if let Some(first) = seen.get(&name.to_string()) {
-                let message = format!("{} is the name of {first} already; choose another", name.value);
-                self.error(name.at, format!("{}.name", at_route(route)), message);
-            } else {
-                seen.insert(name.to_string(), at_route(route));
-            }
         }
     }
 
