@@ -11,6 +11,7 @@ use crate::plugin::Request;
 use crate::refusal::Refusal;
 use crate::routing::path;
 use crate::routing::table::{Asked, Miss};
+use crate::snapshot::Route;
 
 /// How long a body is said to be.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -25,7 +26,7 @@ fn missed(Miss { allow }: Miss) -> Refusal {
 /// Finds the route of a request that is clean, and asks its plugins.
 ///
 /// # Errors
-/// There is no route, or a plugin refuses.
+/// There is no route, a plugin refuses, or there is no path to be sent on.
 pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusal> {
     let header = session.req_header();
     let path = header.uri.path();
@@ -45,15 +46,24 @@ pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusa
     {
         return Err(Refusal::BodyTooLarge { most });
     }
-    if route.plugins.is_empty() {
-        return Ok(());
+    if !route.plugins.is_empty() {
+        ask_plugins(&route, session, ctx).await?;
     }
+    if let Some(rewrite) = &route.rewrite {
+        let path = session.req_header().uri.path();
+        ctx.rewritten = Some(rewrite.apply(path, &route.path).map_err(Refusal::RewriteInvalid)?);
+    }
+    Ok(())
+}
+
+async fn ask_plugins(route: &Route, session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusal> {
+    let header = session.req_header();
     let entrance = ctx.link.as_ref().map(|link| link.entrance.clone());
     let mut request = Request {
         id: &ctx.request_id,
         scheme: entrance.as_ref().map_or("http", |entrance| entrance.scheme()),
         method: &header.method,
-        path,
+        path: header.uri.path(),
         query: header.uri.query(),
         headers: &header.headers,
         certificate: entrance.as_ref().and_then(|entrance| entrance.certificate.as_ref()),

@@ -37,6 +37,8 @@ pub enum Refusal {
     TransferCodingUnsupported,
     /// A path that servers would disagree about.
     PathInvalid(path::Reject),
+    /// A path that the route rewrites to one that could not be asked for.
+    RewriteInvalid(path::Reject),
     /// A request that has to come by https.
     UseHttps {
         /// Where to.
@@ -140,7 +142,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Refusal::HostInvalid(_) | Refusal::HeaderInvalid(_) | Refusal::PathInvalid(_) => StatusCode::BAD_REQUEST,
-            Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+            Refusal::Malformed(_) | Refusal::RewriteInvalid(_) => StatusCode::BAD_REQUEST,
             Refusal::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::UriTooLong => StatusCode::URI_TOO_LONG,
             Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -179,7 +181,7 @@ impl Refusal {
             Refusal::BodyTooLarge { .. } => "body_too_large",
             Refusal::ExpectationFailed => "expectation_failed",
             Refusal::TransferCodingUnsupported => "transfer_coding_unsupported",
-            Refusal::PathInvalid(_) => "path_invalid",
+            Refusal::PathInvalid(_) | Refusal::RewriteInvalid(_) => "path_invalid",
             Refusal::MethodNotAllowed { .. } => "method_not_allowed",
             Refusal::UseHttps { .. } => "use_https",
             Refusal::NoRoute => "no_route",
@@ -212,6 +214,9 @@ impl Refusal {
             Refusal::ExpectationFailed => "The only expectation that is met is 100-continue.".into(),
             Refusal::TransferCodingUnsupported => "The only transfer coding that is taken is chunked.".into(),
             Refusal::PathInvalid(why) => why.to_string().into(),
+            Refusal::RewriteInvalid(why) => {
+                format!("The path cannot be sent on as this route rewrites it: {why}.").into()
+            }
             Refusal::MethodNotAllowed { .. } => "This method is not allowed here.".into(),
             Refusal::UseHttps { .. } => "Requests are served by https only.".into(),
             Refusal::NoRoute => "No route takes this request.".into(),

@@ -9,6 +9,7 @@ mod targets;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use ipnet::IpNet;
 
 use self::before::{Before, RouteBefore};
@@ -29,6 +30,7 @@ use crate::plugin::headers::RequestEdits;
 use crate::plugin::ip_rules::IpRules;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
+use crate::routing::rewrite::Rewrite;
 use crate::routing::table::{Asked, Miss, Table};
 use crate::upstream::discovery::Lookout;
 use crate::upstream::discovery::source::Source;
@@ -77,6 +79,10 @@ pub struct Route {
     pub name: Arc<str>,
     /// Its path prefix.
     pub path: Arc<str>,
+    /// What becomes of the paths of its requests.
+    pub rewrite: Option<Rewrite>,
+    /// The prefix that is taken away from them, if one is.
+    pub stripped: Option<HeaderValue>,
     /// Its targets.
     pub split: Split,
     /// What keeps requests with the group that they had before.
@@ -213,6 +219,12 @@ fn compile(
     Route {
         name: route.name.as_str().into(),
         path: route.matcher.path.as_str().into(),
+        rewrite: route.rewrite.clone(),
+        stripped: match &route.rewrite {
+            // Its characters are those of a path.
+            Some(Rewrite::Strip) => HeaderValue::from_str(&route.matcher.path).ok(),
+            _ => None,
+        },
         split: targets.split(route, before),
         sticky: match &route.destinations {
             Destinations::Groups { sticky, .. } => sticky.clone(),

@@ -19,6 +19,7 @@ mod rate_limit;
 mod redis;
 mod resolve;
 mod retry;
+mod rewrite;
 mod route;
 mod security_headers;
 mod shutdown;

@@ -48,6 +48,7 @@ use super::file::LogFormat;
 use super::redis::Redis;
 use super::units::{Period, RouteName, Secret, Size};
 use crate::routing::matcher::Matcher;
+use crate::routing::rewrite::Rewrite;
 
 /// A whole gateway.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -121,6 +122,9 @@ pub struct Route {
     /// Which requests it takes.
     #[serde(flatten)]
     pub matcher: Matcher,
+    /// What becomes of their paths before they are sent on; `None`: nothing.
+    #[serde(flatten)]
+    pub rewrite: Option<Rewrite>,
     /// Where its requests go.
     #[serde(flatten)]
     pub destinations: Destinations,

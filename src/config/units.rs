@@ -41,6 +41,7 @@ pub use self::web_origin::WebOrigin;
 use crate::ratio::Ratio;
 use crate::routing::host::HostPattern;
 use crate::routing::methods::Methods;
+use crate::routing::pattern::Pattern;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
 fn from_word<'de, T, D>(deserializer: D) -> Result<T, D::Error>
@@ -79,7 +80,7 @@ word!(ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames
 word!(OpenerPolicy, ReferrerPolicy, ResourcePolicy);
 word!(WebOrigin, FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 word!(HostPattern);
-read!(Methods);
+read!(Methods, Pattern);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

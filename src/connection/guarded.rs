@@ -101,6 +101,7 @@ impl Guarded {
             method: "-",
             target: None,
             path: "-",
+            forwarded: None,
             route: None,
             status: failure.status(),
             elapsed: Duration::ZERO,

@@ -34,6 +34,8 @@ pub struct Entry<'e> {
     pub target: Option<&'e str>,
     /// The path in normal form where it has one; never the query, which may hold secrets.
     pub path: &'e str,
+    /// The path that the target was sent, where that is another.
+    pub forwarded: Option<&'e str>,
     /// The name of the route that took it.
     pub route: Option<&'e str>,
     /// The status that the client got; 499 if it left before.
@@ -207,7 +209,8 @@ fn text(line: &mut Vec<u8>, entry: &Entry<'_>) {
     add(entry.method);
     add("] ");
     add(entry.target.unwrap_or(""));
-    add(&escaped(entry.path));
+    let forwarded = entry.target.and(entry.forwarded);
+    add(&escaped(forwarded.unwrap_or(entry.path)));
     add(" → ");
     add(digits.format(entry.status));
     add(" (");
@@ -222,6 +225,10 @@ fn text(line: &mut Vec<u8>, entry: &Entry<'_>) {
     if entry.attempts > 1 {
         add(" attempts=");
         add(digits.format(entry.attempts));
+    }
+    if forwarded.is_some() {
+        add(" asked=");
+        add(&escaped(entry.path));
     }
     // A name that is a path says nothing that the line does not say.
     if let Some(route) = entry.route.filter(|route| !entry.path.starts_with(route)) {
@@ -239,6 +246,8 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
         method: &'l str,
         target: Option<&'l str>,
         path: &'l str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        forwarded_path: Option<&'l str>,
         route: Option<&'l str>,
         status: u16,
         duration_ms: f64,
@@ -252,6 +261,7 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
         method: entry.method,
         target: entry.target,
         path: entry.path,
+        forwarded_path: entry.forwarded,
         route: entry.route,
         status: entry.status,
         duration_ms: entry.elapsed.as_micros() as f64 / 1_000.0,
@@ -288,6 +298,7 @@ mod tests {
             method: "GET",
             target: Some("http://user-service-1:3001"),
             path: "/users",
+            forwarded: None,
             route: Some("/users"),
             status: 200,
             elapsed: Duration::from_micros(3_400),
@@ -311,6 +322,10 @@ mod tests {
         assert_eq!(line(text, &refused), "[GET] /users → 401 (3ms) [9b2e] token_missing\n");
         let named = Entry { route: Some("users"), ..entry() };
         assert_eq!(line(text, &named), "[GET] http://user-service-1:3001/users → 200 (3ms) [9b2e] route=users\n");
+        let rewritten = Entry { forwarded: Some("/v2"), ..entry() };
+        assert_eq!(line(text, &rewritten), "[GET] http://user-service-1:3001/v2 → 200 (3ms) [9b2e] asked=/users\n");
+        let unsent = Entry { target: None, ..rewritten };
+        assert_eq!(line(text, &unsent), "[GET] /users → 200 (3ms) [9b2e]\n");
         let retried = Entry { attempts: 2, ..entry() };
         assert_eq!(line(text, &retried), "[GET] http://user-service-1:3001/users → 200 (3ms) [9b2e] attempts=2\n");
     }

@@ -26,6 +26,7 @@ pub fn finish(session: &Session, error: Option<&Error>, ctx: &RequestCtx, log: &
         method: header.method.as_str(),
         target: ctx.member.as_ref().map(|member| member.target.url.as_str()),
         path: header.uri.path(),
+        forwarded: ctx.rewritten.as_deref(),
         route: ctx.route.as_ref().map(|route| &*route.name),
         status,
         elapsed: now.duration_since(ctx.started),

@@ -1,5 +1,5 @@
 //! Which route a request takes: its path and host made plain ([`path`], [`host`]), then looked up ([`table`]) by what routes
-//! take ([`matcher`]).
+//! take ([`matcher`]); and the path that its target sees ([`rewrite`]).
 
 pub mod fields;
 pub mod host;
@@ -8,4 +8,5 @@ pub mod methods;
 pub mod path;
 mod paths;
 pub mod pattern;
+pub mod rewrite;
 pub mod table;

@@ -49,6 +49,7 @@ impl Compiler<'_> {
                 None => RouteName::derived(matcher.text()),
             },
             matcher,
+            rewrite: self.rewrite(written),
             mirror: self.mirror(
                 written.mirror.as_ref().or(defaults.mirror.as_ref()),
                 &place(written.mirror.is_some(), "mirror"),

@@ -1,9 +1,27 @@
-//! `matchHeaders:`
+//! `matchHeaders:`, `rewrite:`
 
 use serde::de::{Deserialize, Deserializer, Error};
 
 use super::words::Word;
+use crate::config::located::Located;
+use crate::config::units::RoutePath;
 use crate::routing::fields::Test;
+use crate::routing::pattern::Pattern;
+
+/// `rewrite:`
+#[derive(Debug, serde::Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a block such as { prefix: /v2 } or { regex: ^/old/(.*), replacement: /new/$$1 }"
+)]
+pub struct Rewrite {
+    /// What takes the place of the route's path.
+    pub prefix: Option<RoutePath>,
+    /// What is looked for in the whole path.
+    pub regex: Option<Pattern>,
+    /// And what takes its place: text, and `$1` or `${name}` for what groups of it have found.
+    pub replacement: Option<Located<String>>,
+}
 
 /// What a header field has to be: a value, `"*"`, or a block with one key.
 #[derive(Clone, Debug, PartialEq, Eq)]

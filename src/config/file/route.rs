@@ -6,7 +6,7 @@ use super::balance::{Balance, Concurrency};
 use super::breaker::Breaker;
 use super::health::HealthCheck;
 use super::limits::RouteLimits;
-use super::matching::FieldTest;
+use super::matching::{FieldTest, Rewrite};
 use super::plugins::Plugins;
 use super::retry::Retry;
 use super::split::{Group, Mirror, Sticky};
@@ -69,6 +69,10 @@ pub struct Route {
     pub methods: Option<Located<OneOrMany<Located<Methods>>>>,
     /// Header fields that a request has to have: a value each, `"*"` for any, `{ prefix: … }` or `{ regex: … }`.
     pub match_headers: Option<Located<BTreeMap<String, Located<FieldTest>>>>,
+    /// Whether the prefix is taken away before requests are sent on. Default: no.
+    pub strip_prefix: Option<Located<bool>>,
+    /// In place of that: what becomes of the path.
+    pub rewrite: Option<Located<Rewrite>>,
     /// Where its requests go; one URL or a list.
     pub targets: Option<Targets>,
     /// The same.
@@ -104,8 +108,6 @@ pub struct Route {
     pub plugins: Plugins,
     #[serde(rename = "(later)")]
     later: Later,
-    strip_prefix: Later,
-    rewrite: Later,
     redirect: Later,
     compress: Later,
 }
