@@ -7,15 +7,26 @@ use http::{HeaderMap, HeaderValue, header};
 use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
-use crate::plugin::Request;
+use crate::plugin::{Request, cors};
 use crate::refusal::Refusal;
 use crate::routing::path;
 use crate::routing::table::{Asked, Miss};
-use crate::snapshot::Route;
+use crate::snapshot::{Route, Snapshot};
 
 /// How long a body is said to be.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// The route of a request. A preflight belongs to the request that it is about, where that one's route answers it.
+fn find<'s>(snapshot: &'s Snapshot, asked: &Asked<'_>) -> Result<&'s Arc<Route>, Miss> {
+    if let Some(method) = cors::announced(asked.method, asked.headers)
+        && let Ok(route) = snapshot.route(&Asked { method: &method, ..*asked })
+        && route.answers_preflights
+    {
+        return Ok(route);
+    }
+    snapshot.route(asked)
 }
 
 /// What a request is told that no route takes.
@@ -32,10 +43,10 @@ pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusa
     let path = header.uri.path();
     let authority = header.headers.get(header::HOST).map(HeaderValue::as_bytes);
     let asked = Asked { authority, path, method: &header.method, headers: &header.headers };
-    let route = ctx.snapshot.route(&asked);
+    let route = find(&ctx.snapshot, &asked);
     // A server that decodes separators or cuts off parameters must not end up behind another route's rules.
     if let Some(other) = path::other_reading(path)
-        && ctx.snapshot.route(&Asked { path: &other, ..asked }).map(Arc::as_ptr) != route.map(Arc::as_ptr)
+        && find(&ctx.snapshot, &Asked { path: &other, ..asked }).map(Arc::as_ptr) != route.map(Arc::as_ptr)
     {
         return Err(Refusal::PathInvalid(path::Reject::Ambiguous));
     }

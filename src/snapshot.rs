@@ -95,6 +95,8 @@ pub struct Route {
     pub limits: Option<Arc<Limits>>,
     /// How its requests ended.
     pub tally: Arc<Tally>,
+    /// Whether it answers a browser that asks if it may send a request.
+    pub answers_preflights: bool,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
     /// What is changed in requests as they are sent, if anything.
@@ -234,6 +236,7 @@ fn compile(
         hash_key: hashed.then(|| route.balance.key.clone()),
         limits,
         tally: before.map(|before| before.route.tally.clone()).unwrap_or_default(),
+        answers_preflights: route.plugins.cors.is_some(),
         plugins,
         edits: route.plugins.headers.as_ref().and_then(|rules| RequestEdits::new(&rules.request)),
         answers: Answers::new(&route.plugins),

@@ -115,6 +115,12 @@ pub fn is_preflight(method: &Method, asked: &HeaderMap) -> bool {
         && asked.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
+/// The method of the request that a preflight is about.
+pub fn announced(method: &Method, asked: &HeaderMap) -> Option<Method> {
+    let announced = is_preflight(method, asked).then(|| asked_method(asked)).flatten();
+    announced.and_then(|method| Method::from_bytes(method.as_bytes()).ok())
+}
+
 /// A field that there is exactly one of.
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
     let mut values = headers.get_all(name).iter();

@@ -317,3 +317,40 @@ fn no_rewrite_can_be_talked_into_a_path_that_is_refused() {
     }
     assert!(gateway.get("/cut/.x").json()["detail"].as_str().unwrap().contains("as this route rewrites it"));
 }
+
+#[test]
+fn a_preflight_is_answered_by_the_route_of_the_request_that_it_is_about() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!(
+        "auth: {{ jwt: {{ secret: '${{JWT_SECRET}}' }} }}
+routes:
+  - path: /api
+    methods: [PUT, GET]
+    target: {0}
+    plugins: {{ auth: true, cors: {{ origins: https://a.example }} }}
+  - {{ path: /api, methods: DELETE, target: {0} }}
+  - {{ path: /all, target: {0}, plugins: {{ cors: {{ origins: https://b.example }} }} }}
+  - {{ path: /all, methods: OPTIONS, target: {0} }}
+",
+        upstream.url()
+    ));
+    let ask = |method: &str, path: &str, announced: &str| {
+        let fields = [("Origin", "https://a.example"), ("Access-Control-Request-Method", announced)];
+        gateway.request(method, path, &fields)
+    };
+    let answer = ask("OPTIONS", "/api/x", "PUT");
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, Some("https://a.example")));
+    for (method, path, announced, status) in [
+        ("OPTIONS", "/api/x", "HEAD", 204),
+        ("OPTIONS", "/api/x", "DELETE", 405),
+        ("OPTIONS", "/api/x", "PATCH", 405),
+        ("OPTIONS", "/api/x", "TRACE", 405),
+        ("OPTIONS", "/api/x", "", 405),
+        ("PUT", "/api/x", "DELETE", 401),
+        ("OPTIONS", "/all", "GET", 204),
+    ] {
+        assert_eq!(ask(method, path, announced).status, status, "{method} {path} about {announced}");
+    }
+    assert!(upstream.received().is_empty());
+    assert_eq!(gateway.request("OPTIONS", "/all", &[]).status, 200, "which is about nothing");
+}
