@@ -3,49 +3,78 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
-use crate::plugin::Request;
+use crate::plugin::{Request, cors};
 use crate::refusal::Refusal;
 use crate::routing::path;
+use crate::routing::table::{Asked, Miss};
+use crate::snapshot::{Route, Snapshot};
 
 /// How long a body is said to be.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
+/// The route of a request. A preflight belongs to the request that it is about, where that one's route answers it.
+fn find<'s>(snapshot: &'s Snapshot, asked: &Asked<'_>) -> Result<&'s Arc<Route>, Miss> {
+    if let Some(method) = cors::announced(asked.method, asked.headers)
+        && let Ok(route) = snapshot.route(&Asked { method: &method, ..*asked })
+        && route.answers_preflights
+    {
+        return Ok(route);
+    }
+    snapshot.route(asked)
+}
+
+/// What a request is told that no route takes.
+fn missed(Miss { allow }: Miss) -> Refusal {
+    if allow.is_empty() { Refusal::NoRoute } else { Refusal::MethodNotAllowed { allow } }
+}
+
 /// Finds the route of a request that is clean, and asks its plugins.
 ///
 /// # Errors
-/// There is no route, or a plugin refuses.
+/// There is no route, a plugin refuses, or there is no path to be sent on.
 pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusal> {
     let header = session.req_header();
     let path = header.uri.path();
-    let route = ctx.snapshot.route(path);
+    let authority = header.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let asked = Asked { authority, path, method: &header.method, headers: &header.headers };
+    let route = find(&ctx.snapshot, &asked);
     // A server that decodes separators or cuts off parameters must not end up behind another route's rules.
     if let Some(other) = path::other_reading(path)
-        && ctx.snapshot.route(&other).map(Arc::as_ptr) != route.map(Arc::as_ptr)
+        && find(&ctx.snapshot, &Asked { path: &other, ..asked }).map(Arc::as_ptr) != route.map(Arc::as_ptr)
     {
         return Err(Refusal::PathInvalid(path::Reject::Ambiguous));
     }
-    let route = route.ok_or(Refusal::NoRoute)?.clone();
+    let route = route.map_err(missed)?.clone();
     ctx.route = Some(route.clone());
     if let (Some(most), Some(length)) = (route.max_body, content_length(&header.headers))
         && length > most
     {
         return Err(Refusal::BodyTooLarge { most });
     }
-    if route.plugins.is_empty() {
-        return Ok(());
+    if !route.plugins.is_empty() {
+        ask_plugins(&route, session, ctx).await?;
     }
+    if let Some(rewrite) = &route.rewrite {
+        let path = session.req_header().uri.path();
+        ctx.rewritten = Some(rewrite.apply(path, &route.path).map_err(Refusal::RewriteInvalid)?);
+    }
+    Ok(())
+}
+
+async fn ask_plugins(route: &Route, session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusal> {
+    let header = session.req_header();
     let entrance = ctx.link.as_ref().map(|link| link.entrance.clone());
     let mut request = Request {
         id: &ctx.request_id,
         scheme: entrance.as_ref().map_or("http", |entrance| entrance.scheme()),
         method: &header.method,
-        path,
+        path: header.uri.path(),
         query: header.uri.query(),
         headers: &header.headers,
         certificate: entrance.as_ref().and_then(|entrance| entrance.certificate.as_ref()),

@@ -35,6 +35,8 @@ pub struct RequestCtx {
     pub from_trusted: bool,
     /// The route that takes it.
     pub route: Option<Arc<Route>>,
+    /// The path that its target sees, where that is another than it asked for.
+    pub rewritten: Option<String>,
     /// What plugins found out.
     pub notes: Notes,
     /// The attempt that is under way.
@@ -80,6 +82,7 @@ impl RequestCtx {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             from_trusted: false,
             route: None,
+            rewritten: None,
             notes: Notes::default(),
             attempt: None,
             hash: 0,

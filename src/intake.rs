@@ -13,8 +13,9 @@ use crate::context::RequestCtx;
 use crate::downstream::entrance::Door;
 use crate::downstream::link::Link;
 use crate::downstream::{client_ip, hop_by_hop, http2, request_id};
-use crate::refusal::{Refusal, is_forwardable};
-use crate::routing::path;
+use crate::refusal::Refusal;
+use crate::routing::methods::{Methods, is_forwardable};
+use crate::routing::{host, path};
 
 /// How long a client may take to read what it is sent, a piece at a time.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,7 +53,7 @@ pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
     }
     hop_by_hop::check_length(&request.headers)?;
     if !is_forwardable(&request.method) {
-        return Err(Refusal::MethodNotAllowed { allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" });
+        return Err(Refusal::MethodNotAllowed { allow: Methods::COMMON });
     }
     check_host(request)?;
     if request.headers.get(header::EXPECT).is_some_and(|it| !it.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
@@ -102,8 +103,8 @@ fn to_origin_form(request: &mut RequestHeader) -> Result<(), Refusal> {
     if ![&b"http"[..], b"https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(invalid());
     }
-    let host =
-        HeaderValue::from_bytes(authority).map_err(|_| Refusal::HostInvalid("The target's host is not valid."))?;
+    let host = HeaderValue::from_bytes(authority).ok().filter(|_| host::of(authority).is_some());
+    let host = host.ok_or(Refusal::HostInvalid("The target's host is not valid."))?;
     let target = match path_and_query.first() {
         Some(b'/') => path_and_query.to_vec(),
         _ => [b"/", path_and_query].concat(),
@@ -129,17 +130,11 @@ fn check_host(request: &RequestHeader) -> Result<(), Refusal> {
         // RFC 9112, section 3.2: 400 for a request without Host; only HTTP/1.0 knows such requests.
         None if request.version == Version::HTTP_11 => Err(Refusal::HostInvalid("The Host header is missing.")),
         None => Ok(()),
-        Some(host) => match http::uri::Authority::try_from(host.as_bytes()) {
-            Ok(host) if has_good_port(&host) => Ok(()),
-            _ => Err(Refusal::HostInvalid("The Host header is not valid.")),
-        },
+        Some(authority) if host::of(authority.as_bytes()).is_none() => {
+            Err(Refusal::HostInvalid("The Host header is not valid."))
+        }
+        Some(_) => Ok(()),
     }
-}
-
-/// Whether the port, if there is one, is a number that a port can have.
-fn has_good_port(host: &http::uri::Authority) -> bool {
-    let after = host.as_str().strip_prefix(host.host()).unwrap_or_default();
-    after.is_empty() || after.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 fn normalise(request: &mut RequestHeader) -> Result<(), Refusal> {
@@ -181,7 +176,7 @@ mod tests {
             assert_eq!(request.raw_path(), path.as_bytes());
             assert_eq!(request.headers[header::HOST], "a.example");
         }
-        for target in ["*", "ftp://a.example/x", "a.example:443"] {
+        for target in ["*", "ftp://a.example/x", "a.example:443", "http://a:99999/x", "http://a..b/x", "http:///x"] {
             assert!(to_origin_form(&mut request(target, None)).is_err(), "{target}");
         }
     }

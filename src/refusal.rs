@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::failure::Failure;
+use crate::routing::methods::Methods;
 use crate::routing::path;
 
 /// Why a request is not forwarded.
@@ -36,6 +37,8 @@ pub enum Refusal {
     TransferCodingUnsupported,
     /// A path that servers would disagree about.
     PathInvalid(path::Reject),
+    /// A path that the route rewrites to one that could not be asked for.
+    RewriteInvalid(path::Reject),
     /// A request that has to come by https.
     UseHttps {
         /// Where to.
@@ -43,10 +46,10 @@ pub enum Refusal {
     },
     /// A method that is none, or that no proxy should forward.
     MethodNotAllowed {
-        /// What `Allow` says.
-        allow: &'static str,
+        /// Those that are.
+        allow: Methods,
     },
-    /// No route has a prefix of the path.
+    /// No route takes the request.
     NoRoute,
     /// A browser asks whether it may send a request, and is told so.
     Preflight,
@@ -139,7 +142,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Refusal::HostInvalid(_) | Refusal::HeaderInvalid(_) | Refusal::PathInvalid(_) => StatusCode::BAD_REQUEST,
-            Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+            Refusal::Malformed(_) | Refusal::RewriteInvalid(_) => StatusCode::BAD_REQUEST,
             Refusal::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::UriTooLong => StatusCode::URI_TOO_LONG,
             Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -178,7 +181,7 @@ impl Refusal {
             Refusal::BodyTooLarge { .. } => "body_too_large",
             Refusal::ExpectationFailed => "expectation_failed",
             Refusal::TransferCodingUnsupported => "transfer_coding_unsupported",
-            Refusal::PathInvalid(_) => "path_invalid",
+            Refusal::PathInvalid(_) | Refusal::RewriteInvalid(_) => "path_invalid",
             Refusal::MethodNotAllowed { .. } => "method_not_allowed",
             Refusal::UseHttps { .. } => "use_https",
             Refusal::NoRoute => "no_route",
@@ -211,9 +214,12 @@ impl Refusal {
             Refusal::ExpectationFailed => "The only expectation that is met is 100-continue.".into(),
             Refusal::TransferCodingUnsupported => "The only transfer coding that is taken is chunked.".into(),
             Refusal::PathInvalid(why) => why.to_string().into(),
+            Refusal::RewriteInvalid(why) => {
+                format!("The path cannot be sent on as this route rewrites it: {why}.").into()
+            }
             Refusal::MethodNotAllowed { .. } => "This method is not allowed here.".into(),
             Refusal::UseHttps { .. } => "Requests are served by https only.".into(),
-            Refusal::NoRoute => "No route takes this path.".into(),
+            Refusal::NoRoute => "No route takes this request.".into(),
             Refusal::Preflight => "".into(),
             Refusal::IpDenied => "Requests from this address are not served on this path.".into(),
             Refusal::TokenMissing => "This path needs a token: send Authorization: Bearer <JWT>.".into(),
@@ -252,7 +258,9 @@ impl Refusal {
     pub fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Refusal::UseHttps { location } => Some((header::LOCATION, location.clone())),
-            Refusal::MethodNotAllowed { allow } => Some((header::ALLOW, HeaderValue::from_static(allow))),
+            Refusal::MethodNotAllowed { allow } => {
+                HeaderValue::try_from(allow.to_string()).ok().map(|allow| (header::ALLOW, allow))
+            }
             // RFC 6750, section 3: no error code where no token was sent.
             Refusal::TokenMissing => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"aegis\"")))
@@ -290,50 +298,6 @@ pub fn whole_seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX).max(1)
 }
 
-/// The methods of RFC 9110 and the IANA registry that a gateway forwards: all but `CONNECT`, which wants
-/// a tunnel, and `TRACE`, which echoes credentials.
-pub fn is_forwardable(method: &Method) -> bool {
-    const REGISTERED: [&str; 30] = [
-        "ACL",
-        "BASELINE-CONTROL",
-        "BIND",
-        "CHECKIN",
-        "CHECKOUT",
-        "COPY",
-        "LABEL",
-        "LINK",
-        "LOCK",
-        "MERGE",
-        "MKACTIVITY",
-        "MKCALENDAR",
-        "MKCOL",
-        "MKREDIRECTREF",
-        "MKWORKSPACE",
-        "MOVE",
-        "ORDERPATCH",
-        "PROPFIND",
-        "PROPPATCH",
-        "QUERY",
-        "REBIND",
-        "REPORT",
-        "SEARCH",
-        "UNBIND",
-        "UNCHECKOUT",
-        "UNLINK",
-        "UNLOCK",
-        "UPDATE",
-        "UPDATEREDIRECTREF",
-        "VERSION-CONTROL",
-    ];
-    match *method {
-        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::OPTIONS => {
-            true
-        }
-        Method::CONNECT | Method::TRACE => false,
-        ref other => REGISTERED.contains(&other.as_str()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,22 +325,5 @@ mod tests {
         assert_eq!(value(Refusal::TokenExpired), Some(HeaderValue::from_static(expired)));
         let invalid = value(Refusal::TokenInvalid("The signature does not match.")).expect("a challenge");
         assert!(invalid.to_str().is_ok_and(|v| v.ends_with("error_description=\"The signature does not match\"")));
-    }
-
-    #[test]
-    fn odd_methods_are_not_forwarded() {
-        for (method, forwarded) in [
-            ("GET", true),
-            ("PROPFIND", true),
-            ("QUERY", true),
-            ("TRACE", false),
-            ("CONNECT", false),
-            ("FOO", false),
-            ("get", false),
-            ("PRI", false),
-        ] {
-            let method = Method::from_bytes(method.as_bytes()).expect("a token");
-            assert_eq!(is_forwardable(&method), forwarded, "{method}");
-        }
     }
 }

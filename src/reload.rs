@@ -258,7 +258,7 @@ impl Reloader {
             *keeper = tokio::spawn(tls.keeper(terminator.clone()).keep()).abort_handle();
         }
         let store = current.store.with(redis);
-        let before = Before { config: &self.current, snapshot: &current };
+        let before = Before::new(&self.current, &current);
         let snapshot = Arc::new(Snapshot::after(before, &config, store, Instant::now()));
         snapshot.settle_in(&self.lookout).await;
         let generation = snapshot.generation;

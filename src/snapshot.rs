@@ -9,6 +9,7 @@ mod targets;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use ipnet::IpNet;
 
 use self::before::{Before, RouteBefore};
@@ -29,7 +30,8 @@ use crate::plugin::headers::RequestEdits;
 use crate::plugin::ip_rules::IpRules;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
-use crate::routing::table::Table;
+use crate::routing::rewrite::Rewrite;
+use crate::routing::table::{Asked, Miss, Table};
 use crate::upstream::discovery::Lookout;
 use crate::upstream::discovery::source::Source;
 use crate::upstream::mirror::Mirror;
@@ -73,8 +75,14 @@ pub struct Snapshot {
 
 /// One route.
 pub struct Route {
+    /// What it is known by.
+    pub name: Arc<str>,
     /// Its path prefix.
     pub path: Arc<str>,
+    /// What becomes of the paths of its requests.
+    pub rewrite: Option<Rewrite>,
+    /// The prefix that is taken away from them, if one is.
+    pub stripped: Option<HeaderValue>,
     /// Its targets.
     pub split: Split,
     /// What keeps requests with the group that they had before.
@@ -87,6 +95,8 @@ pub struct Route {
     pub limits: Option<Arc<Limits>>,
     /// How its requests ended.
     pub tally: Arc<Tally>,
+    /// Whether it answers a browser that asks if it may send a request.
+    pub answers_preflights: bool,
     /// What runs before a request is forwarded, in this order.
     pub plugins: Vec<Box<dyn Plugin>>,
     /// What is changed in requests as they are sent, if anything.
@@ -129,7 +139,7 @@ impl Snapshot {
         let routes: Vec<Arc<Route>> = config.routes.iter().map(&mut compile).collect();
         Snapshot {
             generation,
-            table: Table::new(routes.iter().map(|route| (route.path.to_string(), route.clone()))),
+            table: Table::new(config.routes.iter().map(|route| route.matcher.clone()).zip(routes.iter().cloned())),
             routes,
             sources: targets.sources(),
             registry: targets.registry,
@@ -168,9 +178,12 @@ impl Snapshot {
         self.verifier.iter().flat_map(|verifier| verifier.remotes())
     }
 
-    /// The route that takes `path`, which is in normal form.
-    pub fn route(&self, path: &str) -> Option<&Arc<Route>> {
-        self.table.find(path)
+    /// The route that takes a request.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn route(&self, asked: &Asked<'_>) -> Result<&Arc<Route>, Miss> {
+        self.table.find(asked)
     }
 }
 
@@ -183,7 +196,6 @@ fn compile(
     store: &Arc<Store>,
     now: Instant,
 ) -> Route {
-    let path: Arc<str> = route.path.as_str().into();
     let mut plugins: Vec<Box<dyn Plugin>> = Vec::new();
     let config::Plugins { ip_allow, ip_deny, .. } = &route.plugins;
     if !(ip_allow.is_empty() && ip_deny.is_empty()) {
@@ -209,7 +221,14 @@ fn compile(
     });
     let hashed = route.balance.algorithm == BalanceAlgorithm::ConsistentHash;
     Route {
-        path,
+        name: route.name.as_str().into(),
+        path: route.matcher.path.as_str().into(),
+        rewrite: route.rewrite.clone(),
+        stripped: match &route.rewrite {
+            // Its characters are those of a path.
+            Some(Rewrite::Strip) => HeaderValue::from_str(&route.matcher.path).ok(),
+            _ => None,
+        },
         split: targets.split(route, before),
         sticky: match &route.destinations {
             Destinations::Groups { sticky, .. } => sticky.clone(),
@@ -219,6 +238,7 @@ fn compile(
         hash_key: hashed.then(|| route.balance.key.clone()),
         limits,
         tally: before.map(|before| before.route.tally.clone()).unwrap_or_default(),
+        answers_preflights: route.plugins.cors.is_some(),
         plugins,
         edits: route.plugins.headers.as_ref().and_then(|rules| RequestEdits::new(&rules.request)),
         compression: route.plugins.compression.clone().map(Arc::new),
@@ -253,7 +273,9 @@ mod tests {
         assert!(Arc::ptr_eq(&member(0, 1).target, &member(1, 0).target));
         let guarded = |route: usize| member(route, 0).guarded;
         assert_eq!((guarded(0), guarded(1)), (true, false));
-        assert_eq!(snapshot.route("/b/7").map(|route| &*route.path), Some("/b"));
+        let (method, headers) = (http::Method::GET, http::HeaderMap::new());
+        let asked = Asked { authority: None, path: "/b/7", method: &method, headers: &headers };
+        assert_eq!(snapshot.route(&asked).map(|route| &*route.path), Ok("/b"));
     }
 
     #[test]

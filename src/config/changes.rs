@@ -1,9 +1,10 @@
 //! In what two configs differ, in the words of the file.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::units::Secret;
-use super::{Config, Redirect, Tls};
+use super::{Config, Redirect, Route, Tls};
 
 /// What `after` has that `before` has not, and the other way round, for people: `routes: /users changed`.
 pub fn changes(before: &Config, after: &Config) -> Vec<String> {
@@ -29,20 +30,22 @@ fn handshakes(tls: &Tls) -> Tls {
 }
 
 fn routes<'c>(before: &'c Config, after: &'c Config) -> impl Iterator<Item = String> + 'c {
-    let find = |config: &'c Config, path: &str| config.routes.iter().find(|route| route.path == path);
-    let there = after.routes.iter().filter_map(move |route| match find(before, &route.path) {
-        None => Some(format!("routes: {} added", route.path)),
-        Some(known) if known != route => Some(format!("routes: {} changed", route.path)),
+    let by_name = |config: &'c Config| -> HashMap<&'c str, &'c Route> {
+        config.routes.iter().map(|route| (route.name.as_str(), route)).collect()
+    };
+    let (old, new) = (by_name(before), by_name(after));
+    let names = |config: &'c Config, others: &HashMap<&str, &Route>| -> Vec<&'c str> {
+        config.routes.iter().map(|route| route.name.as_str()).filter(|name| others.contains_key(name)).collect()
+    };
+    let is_shuffled = names(before, &new) != names(after, &old);
+    let there = after.routes.iter().filter_map(move |route| match old.get(route.name.as_str()) {
+        None => Some(format!("routes: {} added", route.name)),
+        Some(known) if *known != route => Some(format!("routes: {} changed", route.name)),
         Some(_) => None,
     });
-    let gone = before.routes.iter().filter(move |route| find(after, &route.path).is_none());
-    let both = |config: &'c Config, other: &'c Config| {
-        let common = config.routes.iter().filter(move |route| find(other, &route.path).is_some());
-        common.map(|route| route.path.as_str()).collect::<Vec<_>>()
-    };
-    let is_shuffled = both(before, after) != both(after, before);
+    let gone = before.routes.iter().filter(move |route| !new.contains_key(route.name.as_str()));
     let shuffled = is_shuffled.then(|| "routes: in another order".to_owned());
-    there.chain(gone.map(|route| format!("routes: {} removed", route.path))).chain(shuffled)
+    there.chain(gone.map(|route| format!("routes: {} removed", route.name))).chain(shuffled)
 }
 
 /// The settings in `after` that only a new process goes by, where they are not those that this one has `begun` with.
@@ -132,6 +135,16 @@ routes:
         let needing = needing_restart(&before, &after);
         assert!(needing.starts_with(&["listen"]) && needing.ends_with(&["admin.listen"]), "{needing:?}");
         assert_eq!(needing_restart(&before, &before), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_route_is_known_by_its_name_wherever_it_is() {
+        let config = |path: &str| {
+            config(&format!(
+                "routes: [{{ path: /b, targets: http://b:1 }}, {{ name: a, path: {path}, targets: http://a:1 }}]\n"
+            ))
+        };
+        assert_eq!(changes(&config("/a"), &config("/v2/a")), ["routes: a changed"]);
     }
 
     #[test]

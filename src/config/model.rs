@@ -48,7 +48,9 @@ pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
 pub use self::upstream_tls::UpstreamTls;
 use super::file::LogFormat;
 use super::redis::Redis;
-use super::units::{Period, Secret, Size};
+use super::units::{Period, RouteName, Secret, Size};
+use crate::routing::matcher::Matcher;
+use crate::routing::rewrite::Rewrite;
 
 /// A whole gateway.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -116,8 +118,15 @@ pub struct AccessLog {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Route {
-    /// The path prefix, `/` or without a trailing slash.
-    pub path: String,
+    /// What it is known by; no other has the same.
+    #[serde(skip_serializing_if = "RouteName::is_derived")]
+    pub name: RouteName,
+    /// Which requests it takes.
+    #[serde(flatten)]
+    pub matcher: Matcher,
+    /// What becomes of their paths before they are sent on; `None`: nothing.
+    #[serde(flatten)]
+    pub rewrite: Option<Rewrite>,
     /// Where its requests go.
     #[serde(flatten)]
     pub destinations: Destinations,

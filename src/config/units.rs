@@ -27,7 +27,7 @@ pub use self::credential::{Sha256, UserId};
 pub use self::factor::Factor;
 pub use self::grpc::GrpcStatus;
 pub use self::media::MediaRange;
-pub use self::name::{CookieName, FieldName, ScopeName};
+pub use self::name::{CookieName, FieldName, RouteName, ScopeName};
 pub use self::number::{Count, Port, Prefix, Threads, Weight};
 pub use self::policy::{
     ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames, OpenerPolicy, ReferrerPolicy,
@@ -41,6 +41,9 @@ pub use self::size::Size;
 pub use self::source::{Origin, SourceKind, SourceUrl};
 pub use self::web_origin::WebOrigin;
 use crate::ratio::Ratio;
+use crate::routing::host::HostPattern;
+use crate::routing::methods::Methods;
+use crate::routing::pattern::Pattern;
 
 /// Reads a `T` from a word of the file by its `FromStr`, whose error is the message.
 fn from_word<'de, T, D>(deserializer: D) -> Result<T, D::Error>
@@ -51,13 +54,18 @@ where
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-macro_rules! word {
+macro_rules! read {
     ($($type:ty),*) => {$(
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 from_word(deserializer)
             }
         }
+    )*};
+}
+macro_rules! word {
+    ($($type:ty),*) => {$(
+        read!($type);
 
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -73,6 +81,8 @@ word!(Sha256, UserId);
 word!(ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames);
 word!(OpenerPolicy, ReferrerPolicy, ResourcePolicy);
 word!(MediaRange, WebOrigin, FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
+word!(HostPattern);
+read!(Methods, Pattern);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

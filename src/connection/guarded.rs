@@ -101,6 +101,8 @@ impl Guarded {
             method: "-",
             target: None,
             path: "-",
+            forwarded: None,
+            route: None,
             status: failure.status(),
             elapsed: Duration::ZERO,
             request_id: id,

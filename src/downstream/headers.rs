@@ -13,6 +13,7 @@ use super::client_ip::X_FORWARDED_FOR;
 pub static X_USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 static X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Names by which something is decided here, and which nobody may say in another spelling.
@@ -102,6 +103,17 @@ pub fn scheme(headers: &HeaderMap, from_trusted: bool, connection: &'static str)
     }
 }
 
+/// Writes `X-Forwarded-Prefix`, by which whoever makes links knows what was taken away; after what a trusted proxy has taken
+/// away before.
+///
+/// # Errors
+/// Should the header map refuse a field, which it does at tens of thousands.
+pub fn tell_prefix(request: &mut RequestHeader, prefix: &HeaderValue) -> pingora::Result<()> {
+    let known = request.headers.get_all(&X_FORWARDED_PREFIX).iter().map(HeaderValue::as_bytes);
+    let list: Vec<&[u8]> = known.chain([prefix.as_bytes()]).collect();
+    request.insert_header(X_FORWARDED_PREFIX.as_str(), list.join(&b", "[..]))
+}
+
 fn hops(headers: &HeaderMap, peer: IpAddr) -> HeaderValue {
     let mut list = Vec::new();
     for field in headers.get_all(&X_FORWARDED_FOR) {
@@ -187,6 +199,16 @@ mod tests {
             let headers = request(&told).headers.clone();
             assert_eq!(scheme(&headers, true, connection), scheme_by_trusted, "{told:?}");
             assert_eq!(scheme(&headers, false, connection), connection, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn prefixes_that_were_taken_away_are_told_in_their_order() {
+        let prefix = HeaderValue::from_static("/users");
+        for (known, told) in [(&[][..], "/users"), (&[("x-forwarded-prefix", "/api")], "/api, /users")] {
+            let mut request = request(known);
+            tell_prefix(&mut request, &prefix).expect("room");
+            assert_eq!(request.headers.get_all("x-forwarded-prefix").iter().collect::<Vec<_>>(), [told]);
         }
     }
 

@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 use crate::context::RequestCtx;
 use crate::refusal::Refusal;
 use crate::respond;
+use crate::routing::methods::Methods;
 use crate::shared::Shared;
 
 /// Whether `path`, in normal form, belongs to the gateway itself.
@@ -24,7 +25,8 @@ pub fn is_ours(path: &str) -> bool {
 pub async fn answer(session: &mut Session, ctx: &mut RequestCtx, shared: &Shared) -> Result<()> {
     let (status, content_type, body) = match session.req_header().uri.path() {
         _ if !matches!(session.req_header().method, Method::GET | Method::HEAD) => {
-            return respond::refuse(session, ctx, &Refusal::MethodNotAllowed { allow: "GET, HEAD" }).await;
+            let allow = Methods::GET.or(Methods::HEAD);
+            return respond::refuse(session, ctx, &Refusal::MethodNotAllowed { allow }).await;
         }
         "/gateway/stats" => (StatusCode::OK, "application/json", stats::json(&ctx.snapshot, shared.reloads.rejected())),
         "/gateway/livez" => (StatusCode::OK, "text/plain", Bytes::from_static(b"ok\n")),

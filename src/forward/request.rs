@@ -38,6 +38,10 @@ pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut Reque
 /// Writes what the upstream is told by the gateway: who the user is, what the request is called, and
 /// where it comes from. Pingora has taken out what the client's `Connection` names, so it cannot strip this.
 fn decorate(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) -> Result<()> {
+    if let Some(path) = &ctx.rewritten {
+        let (_, query) = parts(request.raw_path());
+        request.set_raw_path(&[path.as_bytes(), query].concat())?;
+    }
     ctx.notes.hidden.iter().try_for_each(|from| hide(request, from))?;
     if let Some(edits) = ctx.route.as_ref().and_then(|route| route.edits.as_ref()) {
         edit(request, edits)?;
@@ -58,6 +62,9 @@ fn decorate(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) ->
     }
     for (name, value) in &ctx.notes.upstream {
         request.insert_header(name.to_bytes(), value.clone())?;
+    }
+    if let Some(prefix) = ctx.route.as_ref().and_then(|route| route.stripped.as_ref()) {
+        headers::tell_prefix(request, prefix)?;
     }
     headers::forward(request, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))
 }
@@ -86,6 +93,11 @@ fn takes_trailers(session: &Session) -> bool {
     })
 }
 
+/// The path of a target, and its query with the question mark.
+fn parts(target: &[u8]) -> (&[u8], &[u8]) {
+    target.split_at(target.iter().position(|byte| *byte == b'?').unwrap_or(target.len()))
+}
+
 /// Takes out a token.
 fn hide(request: &mut RequestHeader, from: &TokenFrom) -> Result<()> {
     match from {
@@ -100,8 +112,7 @@ fn hide(request: &mut RequestHeader, from: &TokenFrom) -> Result<()> {
             }
         }
         TokenFrom::Query(name) => {
-            let raw = request.raw_path();
-            let (path, query) = raw.split_at(raw.iter().position(|byte| *byte == b'?').unwrap_or(raw.len()));
+            let (path, query) = parts(request.raw_path());
             let left = query.get(1..).and_then(|query| place::without(query, b'&', name));
             let target = left.map_or_else(|| path.to_vec(), |left| [path, b"?", &left].concat());
             request.set_raw_path(&target)?;

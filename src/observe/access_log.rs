@@ -34,6 +34,10 @@ pub struct Entry<'e> {
     pub target: Option<&'e str>,
     /// The path in normal form where it has one; never the query, which may hold secrets.
     pub path: &'e str,
+    /// The path that the target was sent, where that is another.
+    pub forwarded: Option<&'e str>,
+    /// The name of the route that took it.
+    pub route: Option<&'e str>,
     /// The status that the client got; 499 if it left before.
     pub status: u16,
     /// From the request's head to the end of the answer.
@@ -213,7 +217,8 @@ fn text(line: &mut Vec<u8>, entry: &Entry<'_>) {
     add(entry.method);
     add("] ");
     add(entry.target.unwrap_or(""));
-    add(&escaped(entry.path));
+    let forwarded = entry.target.and(entry.forwarded);
+    add(&escaped(forwarded.unwrap_or(entry.path)));
     add(" → ");
     add(digits.format(entry.status));
     add(" (");
@@ -229,6 +234,15 @@ fn text(line: &mut Vec<u8>, entry: &Entry<'_>) {
         add(" attempts=");
         add(digits.format(entry.attempts));
     }
+    if forwarded.is_some() {
+        add(" asked=");
+        add(&escaped(entry.path));
+    }
+    // A name that is a path says nothing that the line does not say.
+    if let Some(route) = entry.route.filter(|route| !entry.path.starts_with(route)) {
+        add(" route=");
+        add(&escaped(route));
+    }
     add("\n");
 }
 
@@ -240,6 +254,9 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
         method: &'l str,
         target: Option<&'l str>,
         path: &'l str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        forwarded_path: Option<&'l str>,
+        route: Option<&'l str>,
         status: u16,
         duration_ms: f64,
         request_id: &'l str,
@@ -252,6 +269,8 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
         method: entry.method,
         target: entry.target,
         path: entry.path,
+        forwarded_path: entry.forwarded,
+        route: entry.route,
         status: entry.status,
         duration_ms: entry.elapsed.as_micros() as f64 / 1_000.0,
         request_id: entry.request_id,
@@ -287,6 +306,8 @@ mod tests {
             method: "GET",
             target: Some("http://user-service-1:3001"),
             path: "/users",
+            forwarded: None,
+            route: Some("/users"),
             status: 200,
             elapsed: Duration::from_micros(3_400),
             request_id: "9b2e",
@@ -307,6 +328,12 @@ mod tests {
         assert_eq!(line(text, &entry()), "[GET] http://user-service-1:3001/users → 200 (3ms) [9b2e]\n");
         let refused = Entry { target: None, status: 401, code: Some("token_missing"), ..entry() };
         assert_eq!(line(text, &refused), "[GET] /users → 401 (3ms) [9b2e] token_missing\n");
+        let named = Entry { route: Some("users"), ..entry() };
+        assert_eq!(line(text, &named), "[GET] http://user-service-1:3001/users → 200 (3ms) [9b2e] route=users\n");
+        let rewritten = Entry { forwarded: Some("/v2"), ..entry() };
+        assert_eq!(line(text, &rewritten), "[GET] http://user-service-1:3001/v2 → 200 (3ms) [9b2e] asked=/users\n");
+        let unsent = Entry { target: None, ..rewritten };
+        assert_eq!(line(text, &unsent), "[GET] /users → 200 (3ms) [9b2e]\n");
         let retried = Entry { attempts: 2, ..entry() };
         assert_eq!(line(text, &retried), "[GET] http://user-service-1:3001/users → 200 (3ms) [9b2e] attempts=2\n");
     }
@@ -334,6 +361,7 @@ mod tests {
             (&"/a\n\"b".into(), &200.into(), &3.4.into())
         );
         assert_eq!((&value["target"], &value["requestId"]), (&"http://user-service-1:3001".into(), &"9b2e".into()));
+        assert_eq!(value["route"], "/users");
     }
 
     /// An output that takes nothing until it is told to.

@@ -41,6 +41,8 @@ pub fn finish(
         method: header.method.as_str(),
         target: ctx.member.as_ref().map(|member| member.target.url.as_str()),
         path: header.uri.path(),
+        forwarded: ctx.rewritten.as_deref(),
+        route: ctx.route.as_ref().map(|route| &*route.name),
         status,
         elapsed,
         request_id: ctx.request_id.to_str().unwrap_or("-"),

@@ -14,7 +14,8 @@ use crate::config;
 use crate::config::Among;
 use crate::config::units::WebOrigin;
 use crate::downstream::answer::vary;
-use crate::refusal::{Refusal, is_forwardable};
+use crate::refusal::Refusal;
+use crate::routing::methods::is_forwardable;
 
 /// What only the gateway says.
 const OWN: [HeaderName; 6] = [
@@ -112,6 +113,12 @@ pub fn is_preflight(method: &Method, asked: &HeaderMap) -> bool {
     *method == Method::OPTIONS
         && asked.contains_key(header::ORIGIN)
         && asked.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The method of the request that a preflight is about.
+pub fn announced(method: &Method, asked: &HeaderMap) -> Option<Method> {
+    let announced = is_preflight(method, asked).then(|| asked_method(asked)).flatten();
+    announced.and_then(|method| Method::from_bytes(method.as_bytes()).ok())
 }
 
 /// A field that there is exactly one of.

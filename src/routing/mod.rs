@@ -1,4 +1,12 @@
-//! Which route a request takes: its path made plain ([`path`]), then looked up ([`table`]).
+//! Which route a request takes: its path and host made plain ([`path`], [`host`]), then looked up ([`table`]) by what routes
+//! take ([`matcher`]); and the path that its target sees ([`rewrite`]).
 
+pub mod fields;
+pub mod host;
+pub mod matcher;
+pub mod methods;
 pub mod path;
+mod paths;
+pub mod pattern;
+pub mod rewrite;
 pub mod table;

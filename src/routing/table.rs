@@ -1,86 +1,120 @@
-//! Finding the route of a path: the longest prefix on whole segments wins.
+//! Finding the route of a request.
+//!
+//! | first | then | why not the other way round |
+//! |---|---|---|
+//! | the host: itself, then the longest wildcard, then routes for all hosts | | who names a host means it |
+//! | the longest path | shorter ones | |
+//! | routes with methods | those without | |
+//! | more header fields | fewer | |
+//! | the order of the config | | |
+//!
+//! A route that is first and does not take the request for its method or fields is passed over for the next.
 
 use std::collections::HashMap;
 
-/// Path prefixes and what they lead to.
+use http::{HeaderMap, Method};
+
+use super::host::{self, HostPattern};
+use super::matcher::Matcher;
+use super::methods::Methods;
+use super::paths::{Candidate, Paths};
+
+/// What of a request its route depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'r> {
+    /// `Host`, or what stands for it.
+    pub authority: Option<&'r [u8]>,
+    /// The path in normal form.
+    pub path: &'r str,
+    /// The method.
+    pub method: &'r Method,
+    /// All fields that decisions may go by.
+    pub headers: &'r HeaderMap,
+}
+
+/// No route takes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// With one of these in place of its own method, one would.
+    pub allow: Methods,
+}
+
+/// Which requests lead where.
 ///
-/// A lookup costs one hash for each segment that the path has, never more than the deepest prefix of the
-/// table has, and does not depend on the number of routes.
+/// A lookup costs one hash for each host that may be meant and each segment of the path, never more than the longest in the table
+/// have, and does not depend on the number of routes; only those for one host and path are looked at one by one.
 #[derive(Debug)]
 pub struct Table<T> {
-    routes: HashMap<Box<str>, T>,
-    /// Segments of the deepest prefix.
+    hosts: Option<Hosts<T>>,
+    any: Paths<T>,
+}
+
+#[derive(Debug)]
+struct Hosts<T> {
+    exact: HashMap<Box<str>, Paths<T>>,
+    below: HashMap<Box<str>, Paths<T>>,
+    /// Labels of the longest in `below`.
     depth: usize,
 }
 
-impl<T> Table<T> {
-    /// A table of the given prefixes, each in normal form and without a trailing slash (`/` stands for all).
-    /// Of equal prefixes, the last remains.
-    pub fn new(routes: impl IntoIterator<Item = (String, T)>) -> Self {
-        let routes: HashMap<Box<str>, T> = routes
-            .into_iter()
-            .map(|(path, route)| (path.trim_end_matches('/').to_owned().into_boxed_str(), route))
-            .collect();
-        let depth = routes.keys().map(|path| path.matches('/').count()).max().unwrap_or(0);
-        Table { routes, depth }
+impl<T: Clone> Table<T> {
+    /// A table of these routes in their order, whose paths are in normal form.
+    pub fn new(routes: impl IntoIterator<Item = (Matcher, T)>) -> Self {
+        let mut by_host: HashMap<Option<HostPattern>, Vec<(String, Candidate<T>)>> = HashMap::new();
+        for (matcher, route) in routes {
+            for host in matcher.each_host() {
+                let candidate = Candidate::new(matcher.methods, matcher.fields.clone(), route.clone());
+                by_host.entry(host.cloned()).or_default().push((matcher.path.clone(), candidate));
+            }
+        }
+        let any = Paths::new(by_host.remove(&None).unwrap_or_default());
+        Table { hosts: (!by_host.is_empty()).then(|| Hosts::new(by_host)), any }
     }
 
-    /// The route with the longest prefix of `path`, which must be in normal form.
-    pub fn find(&self, path: &str) -> Option<&T> {
-        // The end of every whole-segment prefix that can be in the table, the longest first.
-        let mut end = path.match_indices('/').nth(self.depth).map_or(path.len(), |(slash, _)| slash);
-        loop {
-            let prefix = path[..end].trim_end_matches('/');
-            if let Some(route) = self.routes.get(prefix) {
-                return Some(route);
-            }
-            end = prefix.rfind('/')?;
+    /// The route that takes a request.
+    ///
+    /// # Errors
+    /// None does, and what would have to be another for that.
+    pub fn find(&self, asked: &Asked<'_>) -> Result<&T, Miss> {
+        let mut miss = Miss { allow: Methods::NONE };
+        if let Some(hosts) = &self.hosts
+            && let Some(host) = asked.authority.and_then(host::of)
+            && let Some(found) = hosts.find(&host, asked, &mut miss.allow)
+        {
+            return Ok(found);
         }
+        self.any.find(asked, &mut miss.allow).ok_or(miss)
+    }
+}
+
+impl<T: Clone> Hosts<T> {
+    fn new(by_host: HashMap<Option<HostPattern>, Vec<(String, Candidate<T>)>>) -> Self {
+        let mut hosts = Hosts { exact: HashMap::new(), below: HashMap::new(), depth: 0 };
+        for (host, routes) in by_host {
+            match host {
+                Some(HostPattern::Exact(host)) => drop(hosts.exact.insert(host.into(), Paths::new(routes))),
+                Some(HostPattern::Below(host)) => {
+                    hosts.depth = hosts.depth.max(host.split('.').count());
+                    hosts.below.insert(host.into(), Paths::new(routes));
+                }
+                None => {}
+            }
+        }
+        hosts
+    }
+
+    /// What there is for `host`, in normal form: for itself, then for what is behind its dots, the longest first.
+    fn find(&self, host: &str, asked: &Asked<'_>, allow: &mut Methods) -> Option<&T> {
+        let mut found = self.exact.get(host).and_then(|paths| paths.find(asked, allow));
+        let longest = host.rmatch_indices('.').take(self.depth).last();
+        let mut rest = longest.map(|(dot, _)| &host[dot + 1..]);
+        while let (None, Some(above)) = (&found, rest) {
+            found = self.below.get(above).and_then(|paths| paths.find(asked, allow));
+            rest = above.split_once('.').map(|(_, rest)| rest);
+        }
+        found
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(paths: &[&str]) -> Table<String> {
-        Table::new(paths.iter().map(|path| ((*path).to_owned(), (*path).to_owned())))
-    }
-
-    #[test]
-    fn the_longest_prefix_on_whole_segments_wins() {
-        let table = table(&["/users", "/users/admin", "/v1/a/b"]);
-        for (path, route) in [
-            ("/users", Some("/users")),
-            ("/users/", Some("/users")),
-            ("/users/7", Some("/users")),
-            ("/users/7/8/9/10", Some("/users")),
-            ("/users-old", None),
-            ("/usersx/7", None),
-            ("/users/admin", Some("/users/admin")),
-            ("/users/admin/x", Some("/users/admin")),
-            ("/users/administrator", Some("/users")),
-            ("/v1/a", None),
-            ("/v1/a/b/c", Some("/v1/a/b")),
-            ("/", None),
-            ("/Users", None),
-        ] {
-            assert_eq!(table.find(path).map(String::as_str), route, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_route_for_the_root_takes_the_rest() {
-        let table = table(&["/", "/users"]);
-        assert_eq!(table.find("/").map(String::as_str), Some("/"));
-        assert_eq!(table.find("/anything/else").map(String::as_str), Some("/"));
-        assert_eq!(table.find("/users/7").map(String::as_str), Some("/users"));
-        assert_eq!(Table::<()>::new([]).find("/x"), None);
-    }
-
-    #[test]
-    fn a_path_of_a_thousand_segments_costs_no_more_than_the_table_is_deep() {
-        let table = table(&["/a/a"]);
-        assert_eq!(table.find(&"/a".repeat(30_000)).map(String::as_str), Some("/a/a"));
-    }
-}
+mod tests;

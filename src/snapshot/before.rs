@@ -1,16 +1,18 @@
 //! What there was before a config took the place of another: what did not change goes on.
 
+use std::collections::HashMap;
+
 use super::{Route, Snapshot};
 use crate::config::{self, Config, Destinations};
 use crate::upstream::split::Group;
 
 /// The config of before, as it serves requests.
-#[derive(Clone, Copy)]
 pub struct Before<'b> {
     /// As it was written.
     pub config: &'b Config,
     /// As it runs.
     pub snapshot: &'b Snapshot,
+    by_name: HashMap<&'b str, RouteBefore<'b>>,
 }
 
 /// One of its routes.
@@ -23,11 +25,16 @@ pub struct RouteBefore<'b> {
 }
 
 impl<'b> Before<'b> {
-    /// The route for the same requests as `route`, if there was one.
+    /// `config` as it runs in `snapshot`.
+    pub fn new(config: &'b Config, snapshot: &'b Snapshot) -> Self {
+        let both = config.routes.iter().zip(&snapshot.routes);
+        let by_name = both.map(|(config, route)| (config.name.as_str(), RouteBefore { config, route })).collect();
+        Before { config, snapshot, by_name }
+    }
+
+    /// The route of the same name as `route`, if there was one.
     pub fn route(&self, route: &config::Route) -> Option<RouteBefore<'b>> {
-        let both = self.config.routes.iter().zip(&self.snapshot.routes);
-        let mut same = both.filter(|(config, _)| config.path == route.path);
-        same.next().map(|(config, route)| RouteBefore { config, route })
+        self.by_name.get(route.name.as_str()).copied()
     }
 }
 

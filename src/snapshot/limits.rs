@@ -50,7 +50,7 @@ pub fn compile(route: &config::Route, before: Option<&RouteBefore<'_>>, ids: &mu
     let mut rules: Vec<Rule> = Vec::with_capacity(written.len());
     for limit in written {
         let label = if written.len() == 1 { "default".into() } else { label(limit, &rules) };
-        rules.push(rule(limit, &route.path, label, written.len() == 1, ids));
+        rules.push(rule(limit, route.name.as_str(), label, written.len() == 1, ids));
     }
     let leased = written.iter().any(|limit| limit.sync == LimitSync::Leased);
     (!rules.is_empty()).then(|| Arc::new(Limits { edition: ids.edition, ..Limits::new(rules, leased) }))
@@ -64,13 +64,13 @@ fn label(limit: &RateLimit, earlier: &[Rule]) -> Arc<str> {
     std::iter::once(window.clone()).chain(numbered).find(|label| !taken(label)).unwrap_or_default().into()
 }
 
-fn rule(limit: &RateLimit, path: &str, label: Arc<str>, alone: bool, ids: &mut Ids) -> Rule {
+fn rule(limit: &RateLimit, route: &str, label: Arc<str>, alone: bool, ids: &mut Ids) -> Rule {
     let scope: Arc<str> = match &limit.scope {
-        Scope::Route => path.into(),
+        Scope::Route => route.into(),
         Scope::Shared(name) => format!("shared={name}").into(),
     };
     let name = match limit.scope {
-        Scope::Route if !alone => format!("{path}:{label}").into(),
+        Scope::Route if !alone => format!("{route}:{label}").into(),
         _ => scope.clone(),
     };
     let leased_bucket = limit.sync == LimitSync::Leased && limit.algorithm == LimitAlgorithm::TokenBucket;

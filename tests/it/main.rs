@@ -49,6 +49,7 @@ mod reload;
 mod replicas;
 mod resets;
 mod retries;
+mod routing;
 mod rules;
 mod scripts;
 mod secure;

@@ -88,7 +88,7 @@ fn a_row_tells_how_requests_of_its_route_ended_and_how_long_its_target_took() {
         Some(gateway.stats().swap_remove(0)).filter(|row| row["route"]["requests"] == 29)
     });
     let expected = serde_json::json!({
-        "requests": 29, "ok": 20, "unauthorized": 1, "notFound": 3, "rateLimited": 1, "noTarget": 1,
+        "name": "/users", "requests": 29, "ok": 20, "unauthorized": 1, "notFound": 3, "rateLimited": 1, "noTarget": 1,
         "upstreamErrors": 2, "failed": 1, "retries": { "made": 0, "denied": 0 }
     });
     assert_eq!((&row["route"], &row["concurrencyLimit"]), (&expected, &7.into()));

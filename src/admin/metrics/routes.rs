@@ -11,7 +11,7 @@ use crate::snapshot::{Route, Snapshot};
 const NONE: &str = "none";
 
 pub(super) fn show(page: &mut Page, snapshot: &Snapshot, unrouted: &Tally) {
-    let routed = snapshot.routes.iter().map(|route| (&*route.path, &*route.tally));
+    let routed = snapshot.routes.iter().map(|route| (&*route.name, &*route.tally));
     let tallies: Vec<(&str, &Tally)> = routed.chain([(NONE, unrouted)]).collect();
     ended(page, &tallies);
     histograms(page, &tallies);
@@ -56,7 +56,7 @@ fn limits(page: &mut Page, routes: &[std::sync::Arc<Route>]) {
         for (decision, count) in
             [("allowed", &tally.allowed), ("refused", &tally.refused), ("uncounted", &tally.uncounted)]
         {
-            family.sample(&[("route", &route.path), ("decision", decision)], read(count));
+            family.sample(&[("route", &route.name), ("decision", decision)], read(count));
         }
     }
     let help = "Requests that one limit of a route refused, or would have but for dryRun.";
@@ -64,7 +64,7 @@ fn limits(page: &mut Page, routes: &[std::sync::Arc<Route>]) {
     for (route, limits) in limited() {
         for (rule, count) in limits.rules.iter().zip(&limits.tally.by_rule) {
             let dry_run = if rule.dry_run { "true" } else { "false" };
-            family.sample(&[("route", &route.path), ("limit", &rule.label), ("dry_run", dry_run)], read(count));
+            family.sample(&[("route", &route.name), ("limit", &rule.label), ("dry_run", dry_run)], read(count));
         }
     }
 }
@@ -75,7 +75,7 @@ fn retries(page: &mut Page, routes: &[std::sync::Arc<Route>]) {
     for (route, retries) in routes.iter().filter_map(|route| Some((route, route.retries.as_ref()?))) {
         let (made, denied) = retries.totals();
         for (outcome, count) in [("made", made), ("denied", denied)] {
-            family.sample(&[("route", &route.path), ("outcome", outcome)], count as f64);
+            family.sample(&[("route", &route.name), ("outcome", outcome)], count as f64);
         }
     }
 }
@@ -86,7 +86,7 @@ fn copies(page: &mut Page, routes: &[std::sync::Arc<Route>]) {
     for (route, mirror) in routes.iter().filter_map(|route| Some((route, route.mirror.as_ref()?))) {
         let totals = mirror.totals();
         for (outcome, count) in [("sent", totals.sent), ("failed", totals.failed), ("dropped", totals.dropped)] {
-            family.sample(&[("route", &route.path), ("outcome", outcome)], count as f64);
+            family.sample(&[("route", &route.name), ("outcome", outcome)], count as f64);
         }
     }
 }

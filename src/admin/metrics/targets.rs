@@ -14,7 +14,7 @@ pub(super) fn show(page: &mut Page, snapshot: &Snapshot, now: Instant) {
     for route in &snapshot.routes {
         for group in &route.split.groups {
             for member in group.roster.pool().members() {
-                let labels = [("route", &*route.path), ("target", member.target.url.as_str())];
+                let labels = [("route", &*route.name), ("target", member.target.url.as_str())];
                 family.histogram(&labels, &member.took.seen());
             }
         }

@@ -9,7 +9,7 @@ use crate::config::file::{self, OneOrMany, Switch};
 use crate::config::located::Located;
 use crate::config::model::{Among, Cors};
 use crate::config::units::{FieldName, WebOrigin};
-use crate::refusal::is_forwardable;
+use crate::routing::methods::is_forwardable;
 
 type Words = Located<OneOrMany<Located<String>>>;
 

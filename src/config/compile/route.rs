@@ -6,6 +6,7 @@ use super::{Compiler, at_route, split};
 use crate::config::file::{self, Policies};
 use crate::config::located::Located;
 use crate::config::model::{ForwardAuth, Limits, Plugins, Route, Target};
+use crate::config::units::RouteName;
 use crate::downstream::headers::X_USER_ID;
 
 impl Compiler<'_> {
@@ -41,8 +42,14 @@ impl Compiler<'_> {
             &place(written.upstream_tls.is_some(), "upstreamTls"),
         );
         self.certified(&mut upstream_tls, &destinations, written.at, &place(true, "upstreamTls"));
+        let matcher = self.matcher(written);
         Route {
-            path: written.path.as_str().to_owned(),
+            name: match &written.name {
+                Some(name) => RouteName::own(name),
+                None => RouteName::derived(matcher.text()),
+            },
+            matcher,
+            rewrite: self.rewrite(written),
             mirror: self.mirror(
                 written.mirror.as_ref().or(defaults.mirror.as_ref()),
                 &place(written.mirror.is_some(), "mirror"),
@@ -101,21 +108,6 @@ impl Compiler<'_> {
                 forward_auth,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),
             },
-        }
-    }
-
-    pub(super) fn unique_paths(&mut self, routes: &[Located<file::Route>]) {
-        let mut seen: HashMap<&str, String> = HashMap::new();
-        for route in routes {
-            let (path, at) = (route.path.as_str(), format!("{}.path", at_route(route)));
-            if path == "/gateway" || path.starts_with("/gateway/") {
-                self.error(route.path.at, &at, "/gateway is the gateway's own; choose another path");
-            }
-            if let Some(first) = seen.get(path) {
-                self.error(route.path.at, at, format!("{path} is the path of {first} already; choose another"));
-            } else {
-                seen.insert(path, at_route(route));
-            }
         }
     }
 

@@ -1,9 +1,12 @@
 //! `routes:` and `defaults:`, but for the plugins.
 
+use std::collections::BTreeMap;
+
 use super::balance::{Balance, Concurrency};
 use super::breaker::Breaker;
 use super::health::HealthCheck;
 use super::limits::RouteLimits;
+use super::matching::{FieldTest, Rewrite};
 use super::plugins::Plugins;
 use super::retry::Retry;
 use super::split::{Group, Mirror, Sticky};
@@ -11,9 +14,11 @@ use super::target::Targets;
 use super::timeouts::Timeouts;
 use super::upstream_tls::UpstreamTls;
 use super::words::{Later, PositiveOrOff, Switch};
-use crate::config::located::Located;
+use crate::config::located::{Located, OneOrMany};
 use crate::config::model::OnAllOpen;
-use crate::config::units::RoutePath;
+use crate::config::units::{RoutePath, ScopeName};
+use crate::routing::host::HostPattern;
+use crate::routing::methods::Methods;
 
 /// What a route does with a request. The same blocks may stand under `defaults`.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -54,8 +59,20 @@ pub struct Policies {
     expecting = "a block such as { path: /users, targets: [http://users:3001] }"
 )]
 pub struct Route {
+    /// What it is called in stats, logs and limits, and known by when the config is read again. Default: its path.
+    pub name: Option<Located<ScopeName>>,
     /// The path prefix, matched on whole segments; the longest wins.
     pub path: Located<RoutePath>,
+    /// The hosts: `api.example.com` or `*.example.com`; one or a list. Default: every host.
+    pub host: Option<Located<OneOrMany<Located<HostPattern>>>>,
+    /// The methods; one or a list. Default: every method.
+    pub methods: Option<Located<OneOrMany<Located<Methods>>>>,
+    /// Header fields that a request has to have: a value each, `"*"` for any, `{ prefix: … }` or `{ regex: … }`.
+    pub match_headers: Option<Located<BTreeMap<String, Located<FieldTest>>>>,
+    /// Whether the prefix is taken away before requests are sent on. Default: no.
+    pub strip_prefix: Option<Located<bool>>,
+    /// In place of that: what becomes of the path.
+    pub rewrite: Option<Located<Rewrite>>,
     /// Where its requests go; one URL or a list.
     pub targets: Option<Targets>,
     /// The same.
@@ -91,11 +108,5 @@ pub struct Route {
     pub plugins: Plugins,
     #[serde(rename = "(later)")]
     later: Later,
-    name: Later,
-    host: Later,
-    methods: Later,
-    headers: Later,
-    strip_prefix: Later,
-    rewrite: Later,
     redirect: Later,
 }

@@ -118,10 +118,6 @@ impl Word {
                 f.write_str(self.0)
             }
 
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Word, E> {
-                Ok(Word::Alone(number.to_string()))
-            }
-
             fn visit_str<E: Error>(self, word: &str) -> Result<Word, E> {
                 Ok(Word::Alone(word.to_owned()))
             }
@@ -135,7 +131,8 @@ impl Word {
             }
         }
 
-        deserializer.deserialize_any(Either(expected))
+        // As text, so that a number or a word for yes is what is written.
+        deserializer.deserialize_str(Either(expected))
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::HeaderName;
+use serde::{Serialize, Serializer};
 
 /// The name of a header field, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl fmt::Display for CookieName {
     }
 }
 
-/// The name of a quota that routes share: up to 64 letters, digits, `.`, `_` and `-`.
+/// The name of a route, a group or a quota that routes share: up to 64 letters, digits, `.`, `_` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeName(String);
 
@@ -72,6 +73,47 @@ impl FromStr for ScopeName {
 impl fmt::Display for ScopeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What a route is known by, here and in stats, logs and keys: its own name, or one that is made of what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteName {
+    text: String,
+    is_own: bool,
+}
+
+impl RouteName {
+    /// One that the config gives.
+    pub fn own(name: &ScopeName) -> Self {
+        RouteName { text: name.to_string(), is_own: true }
+    }
+
+    /// One that says what the route takes. It has a slash in it, which own names have not.
+    pub fn derived(text: String) -> Self {
+        RouteName { text, is_own: false }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the config does not give it.
+    pub fn is_derived(&self) -> bool {
+        !self.is_own
+    }
+}
+
+impl fmt::Display for RouteName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for RouteName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the requests of a route ended.
+//! What a route is called, and how its requests ended.
 
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use crate::upstream::mirror::{Mirror, Totals as Copies};
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Route {
+    name: String,
     /// All that have ended.
     requests: u64,
     /// With 2xx, 401, 404 and 429.
@@ -51,6 +52,7 @@ pub(super) fn route(route: &snapshot::Route) -> Route {
         route.tally.totals();
     let retries = |(made, denied)| Retries { made, denied };
     Route {
+        name: route.name.to_string(),
         requests,
         ok,
         unauthorized,

@@ -22,7 +22,7 @@ pub struct Rule {
     pub name: Arc<str>,
     /// What it is called among the limits of its route: `default`, `60s`.
     pub label: Arc<str>,
-    /// What it applies to: the path of its route, or `shared=NAME`.
+    /// What it applies to: the name of its route, or `shared=NAME`.
     pub scope: Arc<str>,
     /// Rules with the same number use the same counters; no others of this process do.
     pub id: u32,
