@@ -22,6 +22,8 @@ pub struct Drain {
     stage: watch::Sender<Stage>,
     /// The same for whoever looks at every request.
     is_begun: AtomicBool,
+    /// Whether another process serves in its place.
+    is_handed_on: AtomicBool,
 }
 
 impl Drain {
@@ -33,6 +35,16 @@ impl Drain {
             *current = stage.max(*current);
             is_later
         });
+    }
+
+    /// Another process serves in its place.
+    pub fn hand_on(&self) {
+        self.is_handed_on.store(true, Ordering::Release);
+    }
+
+    /// Whether whoever comes here is served, by this process or the one in its place.
+    pub fn is_ready(&self) -> bool {
+        !self.is_begun() || self.is_handed_on.load(Ordering::Acquire)
     }
 
     /// Whether clients are sent away.
@@ -54,7 +66,7 @@ mod tests {
     #[tokio::test]
     async fn it_goes_one_way_and_wakes_who_waits() {
         let drain = Drain::default();
-        assert!(!drain.is_begun());
+        assert!(!drain.is_begun() && drain.is_ready());
         drain.reached(Stage::Serving).await;
         let waiting = drain.reached(Stage::Draining);
         let (closing, ()) = tokio::join!(
@@ -69,6 +81,8 @@ mod tests {
             }
         );
         assert_eq!(closing, Stage::Closing);
-        assert!(drain.is_begun());
+        assert!(drain.is_begun() && !drain.is_ready());
+        drain.hand_on();
+        assert!(drain.is_ready());
     }
 }

@@ -16,9 +16,11 @@ use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownWatch};
 use pingora_core::services::Service;
 use pingora_core::services::listening;
 use pingora_proxy::http_proxy;
+use tokio::sync::Notify;
 
-use self::handover::Inheritance;
-pub use self::listen::{Holder, ListenError, Listening, holder, program};
+use self::handover::{Estate, Inheritance};
+pub use self::listen::{ListenError, Listening};
+use self::shutdown::Signals;
 use crate::admin::Admin;
 use crate::config::{Config, Redirect, Tls};
 use crate::connection::Connections;
@@ -36,6 +38,8 @@ use crate::upstream::discovery::Lookout;
 
 /// Pingora's own end, which comes never: ours comes before.
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+/// A process that is about to end has let its sockets go by then.
+const ENDING: Duration = Duration::from_secs(2);
 /// Connections that wait unused for the next request, over all targets.
 const KEPT_CONNECTIONS: usize = 1_024;
 /// Read buffers of connections. Pingora's default of 64 KiB costs memory for every idle connection and
@@ -76,6 +80,7 @@ pub struct Ready {
     admin: Option<(Listening, Admin)>,
     config: Config,
     start: Start,
+    signals: Signals,
 }
 
 /// From where a gateway begins.
@@ -93,10 +98,17 @@ impl Ready {
     /// # Errors
     /// Why it cannot run here.
     pub fn new(config: &Config, mut start: Start) -> Result<Self, StartError> {
+        let signals = Signals::catch()?;
+        let patience = match &start.inheritance {
+            Some(inheritance) if inheritance.is_ending => ENDING,
+            _ => Duration::ZERO,
+        };
         let mut open = |address: SocketAddr, setting| {
             let inherited = start.inheritance.as_mut().and_then(|sockets| sockets.take(address));
-            inherited
-                .map_or_else(|| Listening::open(address, setting), |socket| Ok(Listening::inherited(address, socket)))
+            inherited.map_or_else(
+                || Listening::open_within(patience, address, setting),
+                |socket| Ok(Listening::inherited(address, socket)),
+            )
         };
         let sockets = doors(config, &mut open)?;
         let terminator = config.tls.as_ref().map(Tls::terminator).transpose()?.map(Arc::new);
@@ -111,14 +123,19 @@ impl Ready {
             let listens = socket.address;
             Ok::<_, ListenError>((socket, Admin::new(shared.clone(), listens)))
         });
+        let admin = admin.transpose()?;
+        if let Some(inheritance) = &mut start.inheritance {
+            inheritance.leave_rest();
+        }
         Ok(Ready {
             shared,
             sockets,
             keeper: config.tls.as_ref().zip(terminator.clone()).map(|(tls, terminator)| tls.keeper(terminator)),
             terminator,
-            admin: admin.transpose()?,
+            admin,
             config: config.clone(),
             start,
+            signals,
         })
     }
 
@@ -140,7 +157,8 @@ impl Ready {
         let listening =
             self.sockets.iter().map(|(socket, _)| socket).chain(self.admin.iter().map(|(socket, _)| socket));
         let shared_out = listening.map(Listening::share).collect::<Result<Vec<_>, _>>()?;
-        let door = shutdown::listen(self.shared.clone(), shared_out)?;
+        let door = shutdown::listen(self.signals, self.shared.clone(), Estate::offer(shared_out))?;
+        let doors = Doors::new(self.sockets.iter().map(|(socket, door)| (socket.address, *door)));
         let conf = ServerConf {
             threads: self.config.threads,
             upstream_keepalive_pool_size: KEPT_CONNECTIONS,
@@ -160,19 +178,21 @@ impl Ready {
         let connections = Connections {
             proxy: Arc::new(proxy),
             shared: self.shared.clone(),
-            doors: Doors::new(self.addresses()),
+            doors,
             terminator: self.terminator.clone(),
         };
         let sockets = self.sockets.into_iter().map(|(socket, _)| socket).collect();
+        let settled = Arc::<Notify>::default();
         let tasks = Tasks {
             shared: self.shared.clone(),
             config: self.config,
             start: self.start,
             tls: self.terminator.zip(self.keeper),
+            settled: settled.clone(),
         };
-        server.add_service(Front::new("gateway", connections, sockets, Some(tasks)));
+        server.add_service(Front::new("gateway", connections, sockets, Before::Tasks(Box::new(tasks))));
         if let Some((socket, admin)) = self.admin {
-            let mut front = Front::new("admin", admin, vec![socket], None);
+            let mut front = Front::new("admin", admin, vec![socket], Before::Settled(settled));
             front.service.threads = Some(1);
             server.add_service(front);
         }
@@ -208,17 +228,25 @@ fn doors(
 struct Front<A> {
     service: listening::Service<A>,
     sockets: Vec<Listening>,
-    tasks: Option<Tasks>,
+    before: Option<Before>,
+}
+
+/// What comes before a service takes connections.
+enum Before {
+    /// Tasks are begun.
+    Tasks(Box<Tasks>),
+    /// Somebody else has begun them: two processes must not answer side by side.
+    Settled(Arc<Notify>),
 }
 
 impl<A> Front<A> {
-    fn new(name: &str, app: A, sockets: Vec<Listening>, tasks: Option<Tasks>) -> Self {
+    fn new(name: &str, app: A, sockets: Vec<Listening>, before: Before) -> Self {
         let mut service = listening::Service::new(name.to_owned(), app);
         for socket in &sockets {
             let buffers = L4BufferSettings::default().read(READ_BUFFER);
             service.add_listener(ListenerConfig::tcp(&socket.name).l4_buffer(buffers));
         }
-        Front { service, sockets, tasks }
+        Front { service, sockets, before: Some(before) }
     }
 }
 
@@ -228,8 +256,10 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Front<A> {
         if let Some(fds) = &fds {
             self.sockets.drain(..).for_each(|socket| socket.hand_over(&mut fds.lock()));
         }
-        if let Some(tasks) = self.tasks.take() {
-            tasks.start().await;
+        match self.before.take() {
+            Some(Before::Tasks(tasks)) => tasks.start().await,
+            Some(Before::Settled(settled)) => settled.notified().await,
+            None => {}
         }
         Service::start_service(&mut self.service, fds, shutdown, listeners_per_fd).await;
     }
@@ -254,6 +284,7 @@ struct Tasks {
     config: Config,
     start: Start,
     tls: Option<(Arc<Terminator>, Keeper)>,
+    settled: Arc<Notify>,
 }
 
 impl Tasks {
@@ -263,10 +294,15 @@ impl Tasks {
         let tls = self.tls.map(|(terminator, keeper)| (terminator, tokio::spawn(keeper.keep()).abort_handle()));
         self.shared.snapshot.load_full().settle_in(&lookout).await;
         let Start { origin, inheritance } = self.start;
-        tokio::spawn(Reloader::new(self.shared, lookout, (self.config, origin), tls).run());
-        // From here on requests are served, and whoever connects waits for a moment at most.
-        if let Some(inheritance) = inheritance {
-            inheritance.relieve();
+        // Told to end already, it takes nobody's place.
+        if let Some(inheritance) = inheritance.filter(|_| !self.shared.drain.is_begun())
+            && let Ok(Err(error)) = tokio::task::spawn_blocking(move || inheritance.relieve()).await
+        {
+            log::error!("this process ends: {error}");
+            std::process::exit(1);
         }
+        // From here on requests are served, and whoever connects waits for a moment at most.
+        tokio::spawn(Reloader::new(self.shared, lookout, (self.config, origin), tls).run());
+        self.settled.notify_one();
     }
 }

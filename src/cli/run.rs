@@ -4,8 +4,8 @@ use super::{ConfigFile, Exit};
 use crate::config::{self, Config, LoadError, error::list};
 use crate::downstream::entrance::Door;
 use crate::reload::Origin;
-use crate::server::handover::Inheritance;
-use crate::server::{self, Ready, Start};
+use crate::server::handover::{HandoverError, Inheritance};
+use crate::server::{Ready, Start};
 
 /// The command's arguments.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub fn run(args: &Args) -> Exit {
         Err(exit) => return exit,
     };
     let inheritance = match args.upgrade.then(|| claim(&config)).transpose() {
-        Ok(inheritance) => inheritance.flatten(),
+        Ok(inheritance) => inheritance,
         Err(error) => {
             eprintln!("aegis: {error}");
             return Exit::Bad;
@@ -35,21 +35,13 @@ pub fn run(args: &Args) -> Exit {
 }
 
 /// The sockets of the gateway that listens where this one is to.
-fn claim(config: &Config) -> Result<Option<Inheritance>, String> {
+fn claim(config: &Config) -> Result<Inheritance, HandoverError> {
     let addresses = config.listen.iter().chain(config.tls.iter().flat_map(|tls| &tls.listen));
-    let held = addresses.filter_map(|address| Some((address, server::holder(address.port())?))).next();
-    let Some((address, holder)) = held else {
-        log::warn!("no process listens where this one is to, so there is none to take over from");
-        return Ok(None);
-    };
-    // SIGQUIT would end what is no gateway.
-    if holder.name != server::program("self") {
-        return Err(format!("cannot take over from {holder}, which listens on {address} and is no gateway"));
+    let inheritance = Inheritance::claim(&addresses.copied().collect::<Vec<_>>())?;
+    if !inheritance.is_from_somebody() {
+        log::warn!("no gateway of this user listens where this one is to, so there is none to take over from");
     }
-    let pid = i32::try_from(holder.pid).map_err(|error| error.to_string())?;
-    let taken = Inheritance::claim(pid).map_err(|error| format!("cannot take over from {holder}: {error}"))?;
-    log::info!("the sockets of {holder} are taken over");
-    Ok(Some(taken))
+    Ok(inheritance)
 }
 
 /// The config, its warnings told; or how to exit, the reason told.

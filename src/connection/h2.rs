@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::Reason;
@@ -39,6 +39,8 @@ const FREE_RESETS: u32 = 100;
 /// Requests of one connection that are no requests, after which it is closed.
 const MAX_MALFORMED: u32 = 32;
 
+/// A client that still begins requests so long after it was told to begin none does not listen.
+const DEAF: Duration = Duration::from_secs(5);
 /// How long it may take to say that a connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -60,32 +62,31 @@ pub async fn serve(
         return;
     };
     let busy = Arc::new(Busy::default());
-    let (mut accepted, mut malformed, mut is_ending) = (0_u32, 0, false);
+    let (mut accepted, mut malformed, mut ending) = (0_u32, 0, None::<Instant>);
     // Clients that come while others are sent away would come again: they may stay until all are.
     let last = if shared.drain.is_begun() { Stage::Closing } else { Stage::Draining };
     loop {
         let next = tokio::select! {
             next = HttpSession::from_h2_conn(&mut connection, digest.clone()) => next,
-            () = shared.drain.reached(last), if !is_ending => {
-                connection.graceful_shutdown();
-                is_ending = true;
+            () = shared.drain.reached(last), if ending.is_none() => {
+                ending = end(&mut connection);
                 continue;
             }
-            () = busy.is_idle_for(limits.idle_timeout), if !is_ending => {
-                connection.graceful_shutdown();
-                is_ending = true;
+            () = busy.is_idle_for(limits.idle_timeout), if ending.is_none() => {
+                ending = end(&mut connection);
                 continue;
             }
+            // A client that has heard it says so, and that is the end; one that has not is not waited for.
+            () = busy.is_idle_for(FAREWELL), if ending.is_some() => return close(connection, Reason::NO_ERROR).await,
         };
         match next {
             Ok(Some(H2Accept::Session(session))) => {
                 accepted = accepted.saturating_add(1);
-                if busy.is_abused(accepted) {
-                    return calm_down(connection).await;
+                if busy.is_abused(accepted) || ending.is_some_and(|since| since.elapsed() > DEAF) {
+                    return close(connection, Reason::ENHANCE_YOUR_CALM).await;
                 }
-                if limits.max_requests_per_connection.is_some_and(|most| accepted >= most) && !is_ending {
-                    connection.graceful_shutdown();
-                    is_ending = true;
+                if limits.max_requests_per_connection.is_some_and(|most| accepted >= most) && ending.is_none() {
+                    ending = end(&mut connection);
                 }
                 let (proxy, shutdown, guard) = (proxy.clone(), shutdown.clone(), busy.enter());
                 let link = Arc::new(Link::new(entrance.clone()));
@@ -99,7 +100,7 @@ pub async fn serve(
             Ok(Some(H2Accept::Rejected)) => {
                 malformed += 1;
                 if malformed >= MAX_MALFORMED {
-                    return calm_down(connection).await;
+                    return close(connection, Reason::ENHANCE_YOUR_CALM).await;
                 }
             }
             Ok(None) | Err(_) => return,
@@ -107,9 +108,15 @@ pub async fn serve(
     }
 }
 
-/// Ends a connection whose client asks for too much (RFC 9113, section 10.5), and says so.
-async fn calm_down(mut connection: Connection<Stream, Bytes>) {
-    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+/// Tells the client to send nothing more (RFC 9113, section 6.8). When that was.
+fn end(connection: &mut Connection<Stream, Bytes>) -> Option<Instant> {
+    connection.graceful_shutdown();
+    Some(Instant::now())
+}
+
+/// Closes a connection: at once, since its client asks for too much (RFC 9113, section 10.5) or does not listen.
+async fn close(mut connection: Connection<Stream, Bytes>, why: Reason) {
+    connection.abrupt_shutdown(why);
     // Whoever does not listen need not be told.
     let _ = timeout(FAREWELL, poll_fn(|cx| connection.poll_closed(cx))).await;
 }

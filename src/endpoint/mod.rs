@@ -30,7 +30,7 @@ pub async fn answer(session: &mut Session, ctx: &mut RequestCtx, shared: &Shared
         }
         "/gateway/stats" => (StatusCode::OK, "application/json", stats::json(&ctx.snapshot, shared.reloads.rejected())),
         "/gateway/livez" => (StatusCode::OK, "text/plain", Bytes::from_static(b"ok\n")),
-        "/gateway/readyz" if shared.drain.is_begun() => {
+        "/gateway/readyz" if !shared.drain.is_ready() => {
             (StatusCode::SERVICE_UNAVAILABLE, "text/plain", Bytes::from_static(b"draining\n"))
         }
         "/gateway/readyz" => (StatusCode::OK, "text/plain", Bytes::from_static(b"ok\n")),

@@ -1,199 +1,208 @@
 //! Sockets that go from a process to the one that takes its place, so that nobody who connects meanwhile is turned away.
 //!
-//! The new process waits on a socket of the machine that is named after the old one, and sends that SIGQUIT. The old one
-//! connects there and sends its listening sockets along (`SCM_RIGHTS`, unix(7)). From then on both take connections. When the
-//! new one says that it is ready, the old one begins to drain; if it ends before, the old one goes on as if nothing had been.
-//!
-//! Anybody on the machine can wait on such a socket, so each side looks at whom it speaks with (`SO_PEERCRED`).
+//! ```text
+//! new: connects                            old: sockets (or: ended)
+//! new: take, if one of them is its own     old: given (or: busy)
+//! new: ready, when it has settled in       old: yours; drains
+//! ```
+//! Until it says "yours", the old process goes on as if nothing had been, whatever becomes of the new one; and unless it has heard that, the
+//! new one does not serve. So there is always one, and there are never two.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
-use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+mod meeting;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg, sockopt,
-};
-use rustix::process::{Pid, Signal, Uid, geteuid, kill_process};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
-/// The old process is to come by then.
-const COMING: Duration = Duration::from_secs(5);
-/// How often somebody looks whether it has.
-const LOOK: Duration = Duration::from_millis(5);
-/// The new process is to be ready by then.
-const SETTLING: Duration = Duration::from_secs(60);
-/// So many sockets go along at most (`SCM_MAX_FD` of the kernel).
-const MOST: usize = 253;
-/// The words of the new process, once it can do without the old one.
-const READY: &[u8] = b"ready";
-/// Those of the old one, beside its sockets.
+/// A word of the other side comes by then.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The old one's: its sockets come with it.
 const SOCKETS: &[u8] = b"sockets";
+/// They are the new one's as well.
+const GIVEN: &[u8] = b"given";
+/// Another one has taken them, and is not ready yet.
+const BUSY: &[u8] = b"busy";
+/// It has closed its sockets, and is about to end.
+const ENDED: &[u8] = b"ended";
+/// The place is the new one's.
+const YOURS: &[u8] = b"yours";
+/// The new one's: these are the sockets that it wants.
+const TAKE: &[u8] = b"take";
+/// It can do without the old one.
+const READY: &[u8] = b"ready";
 
-/// Why nothing was handed over.
+/// Why sockets are not taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverError {
-    /// Nobody waits.
-    #[error("no process waits for the sockets; start one with `aegis run --upgrade`, which sends SIGQUIT by itself")]
-    Nobody,
-    /// Somebody else waits.
-    #[error("the sockets are not for a process of user {0}")]
-    Stranger(u32),
-    /// The old process did not come.
-    #[error("process {0} did not hand its sockets over within {within} s", within = COMING.as_secs())]
-    Late(i32),
-    /// The new process has ended.
-    #[error("the new process has ended before it was ready")]
-    Ended,
-    /// The system says no.
-    #[error("{0}")]
-    System(#[from] io::Error),
+    /// Another upgrade is under way.
+    #[error("another process takes over from process {0} already; wait for it, or end it")]
+    Busy(u32),
+    /// The old process is there, and does not say that the place is given.
+    #[error("process {0} goes on: it did not give its place away")]
+    Kept(u32),
 }
 
 /// What a new process has from the one before.
 pub struct Inheritance {
     sockets: Vec<TcpListener>,
-    predecessor: UnixStream,
+    from: Option<(u32, UnixStream)>,
+    /// Whether a process that had such sockets is about to end, so that they are free in a moment.
+    pub is_ending: bool,
 }
 
 impl Inheritance {
-    /// Has process `pid` hand its sockets over.
+    /// Asks the processes of this user for the sockets at `addresses`. Where nobody has one, it is empty.
     ///
     /// # Errors
-    /// Why it does not.
-    pub fn claim(pid: i32) -> Result<Self, HandoverError> {
-        let listener = UnixListener::bind_addr(&meeting(pid)?)?;
-        listener.set_nonblocking(true)?;
-        let process = Pid::from_raw(pid).ok_or(io::Error::from(io::ErrorKind::NotFound))?;
-        kill_process(process, Signal::QUIT).map_err(io::Error::from)?;
-        let until = Instant::now() + COMING;
-        let predecessor = loop {
-            match listener.accept() {
-                // Others may come; that one is told by its number.
-                Ok((stream, _)) if peer(&stream)?.pid == process => break stream,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOOK),
-                Err(error) => return Err(error.into()),
+    /// Somebody has, and does not give it.
+    pub fn claim(addresses: &[SocketAddr]) -> Result<Self, HandoverError> {
+        let mut is_ending = false;
+        for (pid, stream) in meeting::others() {
+            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let Ok((word, sockets)) = meeting::receive(&stream) else { continue };
+            match &word[..] {
+                ENDED => is_ending = true,
+                SOCKETS => {
+                    let listens: Vec<SocketAddr> = sockets.iter().filter_map(|it| it.local_addr().ok()).collect();
+                    if addresses.iter().any(|address| listens.contains(address)) {
+                        let given = meeting::send(&stream, TAKE, &[]).and_then(|()| meeting::receive(&stream));
+                        return match given {
+                            Ok((word, _)) if word == GIVEN => {
+                                log::info!("process {pid} hands over its sockets");
+                                Ok(Inheritance { sockets, from: Some((pid, stream)), is_ending: false })
+                            }
+                            Ok((word, _)) if word == BUSY => Err(HandoverError::Busy(pid)),
+                            _ => Err(HandoverError::Kept(pid)),
+                        };
+                    }
+                    let listens: Vec<String> = listens.iter().map(SocketAddr::to_string).collect();
+                    log::info!("process {pid} is another gateway, at {}", listens.join(" and "));
+                }
+                _ => {}
             }
-            if Instant::now() >= until {
-                return Err(HandoverError::Late(pid));
-            }
-        };
-        predecessor.set_nonblocking(false)?;
-        predecessor.set_read_timeout(Some(COMING))?;
-        let sockets = receive(&predecessor)?;
-        Ok(Inheritance { sockets, predecessor })
+        }
+        Ok(Inheritance { sockets: Vec::new(), from: None, is_ending })
+    }
+
+    /// Whether there is a process to take over from.
+    pub fn is_from_somebody(&self) -> bool {
+        self.from.is_some()
     }
 
     /// Takes out the socket that listens there, if there is one.
-    pub fn take(&mut self, address: std::net::SocketAddr) -> Option<TcpListener> {
+    pub fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
         let place = self.sockets.iter().position(|socket| socket.local_addr().is_ok_and(|local| local == address))?;
         Some(self.sockets.swap_remove(place))
     }
 
-    /// The old process is not needed any more.
-    pub fn relieve(mut self) {
-        // Should it be gone, all is well, too.
-        let _ = self.predecessor.write_all(READY);
+    /// Says of sockets that nobody has taken out that they are not listened on any more.
+    pub fn leave_rest(&mut self) {
+        for address in self.sockets.drain(..).filter_map(|socket| socket.local_addr().ok()) {
+            log::warn!("nobody listens at {address} any more once the process before has ended");
+        }
+    }
+
+    /// The place of the old process is taken.
+    ///
+    /// # Errors
+    /// It is there and does not give it. Then it serves on, and this one must not.
+    pub fn relieve(self) -> Result<(), HandoverError> {
+        let Some((pid, stream)) = self.from else { return Ok(()) };
+        let given = meeting::send(&stream, READY, &[]).and_then(|()| meeting::receive(&stream));
+        match given {
+            Ok((word, _)) if word == YOURS => Ok(()),
+            // Where it has ended, there is nobody to share the place with.
+            _ if !is_running(pid) => Ok(()),
+            _ => Err(HandoverError::Kept(pid)),
+        }
     }
 }
 
-/// Hands `sockets` to the process that waits for those of this one, and waits until it is ready.
-///
-/// # Errors
-/// Why all stays as it is.
-pub fn hand_over(sockets: &[TcpListener]) -> Result<(), HandoverError> {
-    let own = i32::try_from(std::process::id()).map_err(io::Error::other)?;
-    let mut successor = UnixStream::connect_addr(&meeting(own)?).map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => HandoverError::Nobody,
-        _ => error.into(),
-    })?;
-    let user = peer(&successor)?.uid;
-    if !may_have(user, geteuid()) {
-        return Err(HandoverError::Stranger(user.as_raw()));
-    }
-    send(&successor, sockets)?;
-    successor.set_read_timeout(Some(SETTLING))?;
-    let mut words = [0; READY.len()];
-    match successor.read_exact(&mut words) {
-        Ok(()) if words == READY => Ok(()),
-        _ => Err(HandoverError::Ended),
-    }
+fn is_running(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
-/// Whether a process of `user` may have the sockets of one that runs as `own`: who could take them anyhow.
-fn may_have(user: Uid, own: Uid) -> bool {
-    user == own || user.is_root()
+/// The sockets of this process, for whoever takes its place.
+pub struct Estate {
+    sockets: Mutex<Vec<TcpListener>>,
+    /// Whether somebody has them who is not ready yet.
+    is_claimed: AtomicBool,
+    /// Rung when somebody is.
+    pub relieved: Notify,
 }
 
-/// Where the successor of a process waits: in the abstract namespace (unix(7)), which leaves no file behind.
-fn meeting(pid: i32) -> io::Result<SocketAddr> {
-    SocketAddr::from_abstract_name(format!("aegis-gateway/upgrade/{pid}"))
-}
-
-fn peer(stream: &UnixStream) -> io::Result<rustix::net::UCred> {
-    Ok(sockopt::socket_peercred(stream)?)
-}
-
-fn send(stream: &UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
-    let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if fds.len() > MOST || !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(io::Error::other(format!("{} sockets are too many to be handed over", fds.len())));
-    }
-    sendmsg(stream, &[IoSlice::new(SOCKETS)], &mut ancillary, SendFlags::empty())?;
-    Ok(())
-}
-
-fn receive(stream: &UnixStream) -> io::Result<Vec<TcpListener>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut words = [0; SOCKETS.len()];
-    recvmsg(stream, &mut [IoSliceMut::new(&mut words)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-    let rights = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-        _ => None,
-    });
-    Ok(rights.flatten().map(TcpListener::from).collect())
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sockets_are_for_the_same_user_and_for_root() {
-        let user = |number| Uid::from_raw(number);
-        assert!(may_have(user(1_000), user(1_000)));
-        assert!(may_have(Uid::ROOT, user(1_000)));
-        assert!(!may_have(user(1_001), user(1_000)));
-        assert!(!may_have(user(1_000), Uid::ROOT));
+impl Estate {
+    /// Lets processes of this user ask for `sockets`, on a thread that waits for them.
+    pub fn offer(sockets: Vec<TcpListener>) -> Arc<Self> {
+        let estate = Arc::new(Estate {
+            sockets: Mutex::new(sockets),
+            is_claimed: AtomicBool::new(false),
+            relieved: Notify::new(),
+        });
+        if let Err(error) = estate.clone().wait() {
+            log::warn!("this process cannot be upgraded, it can be ended and started: {error}");
+        }
+        estate
     }
 
-    #[test]
-    fn sockets_pass_from_one_process_to_another() {
-        let (here, there) = UnixStream::pair().unwrap();
-        let sockets: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        send(&here, &sockets).unwrap();
-        let received = receive(&there).unwrap();
-        let addresses =
-            |sockets: &[TcpListener]| -> Vec<_> { sockets.iter().map(|s| s.local_addr().unwrap()).collect() };
-        assert_eq!(addresses(&received), addresses(&sockets));
-        drop(sockets);
-        std::net::TcpStream::connect(received[1].local_addr().unwrap()).unwrap();
+    fn wait(self: Arc<Self>) -> io::Result<()> {
+        let listener = meeting::listen()?;
+        thread::Builder::new().name("handover".into()).spawn(move || self.answer(&listener)).map(drop)
     }
 
-    #[test]
-    fn more_sockets_than_can_go_along_are_an_error() {
-        let (here, _there) = UnixStream::pair().unwrap();
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        let sockets: Vec<TcpListener> = (0..=MOST).map(|_| socket.try_clone().unwrap()).collect();
-        assert!(send(&here, &sockets).unwrap_err().to_string().contains("254 sockets are too many"));
+    /// The sockets are closed: there is nothing to be handed over any more.
+    pub fn close(&self) {
+        self.sockets.lock().clear();
+    }
+
+    /// Whether somebody has asked for them.
+    pub fn is_claimed(&self) -> bool {
+        self.is_claimed.load(Ordering::Acquire)
+    }
+
+    fn answer(self: &Arc<Self>, listener: &UnixListener) {
+        for stream in listener.incoming().flatten() {
+            // Whoever it is, it is not kept waiting by another one.
+            if meeting::peer(&stream).is_some() {
+                let estate = self.clone();
+                let spawned = thread::Builder::new().name("successor".into()).spawn(move || estate.hand_over(&stream));
+                spawned.err().iter().for_each(|error| log::error!("no sockets can be handed over: {error}"));
+            }
+        }
+    }
+
+    /// Hands the sockets to whoever is there, and waits until that one is ready or gone.
+    fn hand_over(&self, stream: &UnixStream) {
+        let say = |word: &[u8]| meeting::send(stream, word, &[]).is_ok();
+        let hears = |word: &[u8]| meeting::receive(stream).is_ok_and(|(heard, _)| heard == word);
+        let offered = {
+            let sockets = self.sockets.lock();
+            if sockets.is_empty() { None } else { Some(meeting::send(stream, SOCKETS, &sockets)) }
+        };
+        match offered {
+            None => return drop(say(ENDED)),
+            Some(Err(error)) => return log::error!("no sockets can be handed over: {error}"),
+            Some(Ok(())) => {}
+        }
+        // Gateways elsewhere look at us, too, and go.
+        if !hears(TAKE) {
+            return;
+        }
+        if self.is_claimed.swap(true, Ordering::AcqRel) {
+            return drop(say(BUSY));
+        }
+        if say(GIVEN) && hears(READY) && say(YOURS) {
+            return self.relieved.notify_one();
+        }
+        log::warn!("this process goes on: the new one has ended before it was ready");
+        self.is_claimed.store(false, Ordering::Release);
     }
 }

@@ -1,16 +1,20 @@
 //! Sockets that are opened before anything is served, so that a port that is taken is one clear line and
 //! not thirty seconds of retries.
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use pingora_core::server::Fds;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
+
+/// How often a socket is tried for that is about to be free.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -71,15 +75,26 @@ impl Listening {
     /// Why that cannot be.
     pub fn open(address: SocketAddr, setting: &'static str) -> Result<Self, ListenError> {
         let socket = bind(address).map_err(|reason| match reason.kind() {
-            io::ErrorKind::AddrInUse => {
-                let holder = holder(address.port()).map(|holder| holder.to_string());
-                ListenError::Taken { address, holder, setting }
-            }
+            io::ErrorKind::AddrInUse => ListenError::Taken { address, holder: holder(address.port()), setting },
             io::ErrorKind::PermissionDenied => ListenError::NotPermitted { address },
             _ => ListenError::Other { address, reason },
         })?;
         let actual = socket.local_addr().map_err(|reason| ListenError::Other { address, reason })?;
         Ok(Listening { name: actual.to_string(), address: actual, socket })
+    }
+
+    /// The same, where whoever has it is about to leave: tries again until then.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    pub fn open_within(patience: Duration, address: SocketAddr, setting: &'static str) -> Result<Self, ListenError> {
+        let until = Instant::now() + patience;
+        loop {
+            match Listening::open(address, setting) {
+                Err(ListenError::Taken { .. }) if Instant::now() < until => thread::sleep(RETRY),
+                opened => return opened,
+            }
+        }
     }
 
     /// The socket that listens at `address` already.
@@ -111,23 +126,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// A process, for people and for signals.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// The name of its program.
-    pub name: String,
-    /// Its number.
-    pub pid: u32,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (process {})", self.name, self.pid)
-    }
-}
-
 /// Who listens on a port: `nginx (process 4711)`, as far as this user may know.
-pub fn holder(port: u16) -> Option<Holder> {
+fn holder(port: u16) -> Option<String> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
@@ -135,12 +135,9 @@ pub fn holder(port: u16) -> Option<Holder> {
         .collect();
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.find(|pid| holds(*pid, &inodes)).map(|pid| Holder { name: program(&pid.to_string()), pid })
-}
-
-/// What a process runs; `self` is this one.
-pub fn program(pid: &str) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+    let pid = pids.find(|pid| holds(*pid, &inodes))?;
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(format!("{} (process {pid})", name.trim()))
 }
 
 /// The inode of the socket that a line of `/proc/net/tcp` tells of, if it listens on `port`.

@@ -1,7 +1,6 @@
-//! Signals: SIGTERM drains, a second one does not wait; SIGINT ends at once; SIGHUP has the config read again; SIGQUIT hands the
-//! sockets to a new process.
+//! Signals: SIGTERM drains, a second one does not wait; SIGINT ends at once; SIGHUP has the config read again; SIGQUIT says
+//! whether a new process has the sockets, which needs no signal.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -9,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
-use super::handover::{HandoverError, hand_over};
+use super::handover::Estate;
 use crate::drain::Stage;
 use crate::reload::report::Cause;
 use crate::shared::Shared;
@@ -46,6 +45,31 @@ enum End {
     Relieved,
 }
 
+/// Signals, which from here on end the process only when it says so.
+pub struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    quit: Signal,
+}
+
+impl Signals {
+    /// To be called before anybody can see that there is a process: one that is asked to read its config again must not end
+    /// for it.
+    ///
+    /// # Errors
+    /// The system gives no signals.
+    pub fn catch() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _within = runtime.enter();
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (hang_up, quit) = (signal(SignalKind::hangup())?, signal(SignalKind::quit())?);
+        drop(_within);
+        Ok(Signals { runtime, terminate, interrupt, hang_up, quit })
+    }
+}
+
 /// What hears signals, and ends the process.
 struct Ears {
     terminate: Signal,
@@ -54,29 +78,18 @@ struct Ears {
     quit: Signal,
     shared: Arc<Shared>,
     close: Arc<Notify>,
-    sockets: Arc<Vec<TcpListener>>,
+    estate: Arc<Estate>,
 }
 
 /// Listens to signals from now on, on a thread of its own: Pingora's blocks while it drains, and the
-/// second signal has to be heard then. The `sockets` are what another process is handed.
+/// second signal has to be heard then. The `estate` is what another process is handed.
 ///
 /// # Errors
-/// The system gives no thread, or no signals.
-pub fn listen(shared: Arc<Shared>, sockets: Vec<TcpListener>) -> std::io::Result<Door> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// The system gives no thread.
+pub fn listen(signals: Signals, shared: Arc<Shared>, estate: Arc<Estate>) -> std::io::Result<Door> {
     let close = Arc::new(Notify::new());
-    let ears = {
-        let _within = runtime.enter();
-        Ears {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            quit: signal(SignalKind::quit())?,
-            shared,
-            close: close.clone(),
-            sockets: Arc::new(sockets),
-        }
-    };
+    let Signals { runtime, terminate, interrupt, hang_up, quit } = signals;
+    let ears = Ears { terminate, interrupt, hang_up, quit, shared, close: close.clone(), estate };
     thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(ears.hear()))?;
     Ok(Door(close))
 }
@@ -86,10 +99,17 @@ impl Ears {
     async fn hear(mut self) {
         let end = self.serve().await;
         let shared = self.shared.clone();
-        let orderly = leave(end, self.shared, self.close, self.sockets);
+        let orderly = leave(end, self.shared, self.close, self.estate);
+        let told_again = async {
+            // Whoever was relieved has not been told yet.
+            if end == End::Relieved {
+                self.terminate.recv().await;
+            }
+            self.terminate.recv().await;
+        };
         tokio::select! {
             () = orderly => {}
-            _ = self.terminate.recv() => {}
+            () = told_again => {}
             _ = self.interrupt.recv() => {}
         }
         exit(&shared)
@@ -97,41 +117,24 @@ impl Ears {
 
     /// Serves until it is to end.
     async fn serve(&mut self) -> End {
-        let mut handing: Option<JoinHandle<Result<(), HandoverError>>> = None;
         loop {
-            let handed = async {
-                match &mut handing {
-                    Some(handing) => handing.await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 _ = self.terminate.recv() => return End::Told,
                 _ = self.interrupt.recv() => exit(&self.shared),
+                () = self.estate.relieved.notified() => return End::Relieved,
                 // What comes of it is told in the log.
                 _ = self.hang_up.recv() => drop(self.shared.reloads.request(Cause::Signal)),
-                handed = handed => match handed {
-                    Ok(Ok(())) => return End::Relieved,
-                    Ok(Err(error)) => {
-                        log::warn!("this process goes on: {error}");
-                        handing = None;
-                    }
-                    Err(error) => {
-                        log::error!("this process goes on: {error}");
-                        handing = None;
-                    }
+                _ = self.quit.recv() => match self.estate.is_claimed() {
+                    true => log::info!("a new process has the sockets, and is not ready yet"),
+                    false => log::warn!("this process goes on: no process asks for its sockets; start one with `aegis run --upgrade`"),
                 },
-                _ = self.quit.recv() => {
-                    let sockets = self.sockets.clone();
-                    handing.get_or_insert_with(|| spawn_blocking(move || hand_over(&sockets)));
-                }
             }
         }
     }
 }
 
 /// Sends clients away, closes the door, and waits for what is under way.
-async fn leave(end: End, shared: Arc<Shared>, close: Arc<Notify>, sockets: Arc<Vec<TcpListener>>) {
+async fn leave(end: End, shared: Arc<Shared>, close: Arc<Notify>, estate: Arc<Estate>) {
     let pace = shared.snapshot.load().shutdown;
     let under_way = || shared.in_flight.load(Ordering::Acquire);
     log::info!(
@@ -139,13 +142,16 @@ async fn leave(end: End, shared: Arc<Shared>, close: Arc<Notify>, sockets: Arc<V
         if end == End::Told { "draining" } else { "another process is ready, draining" },
         under_way()
     );
+    if end == End::Relieved {
+        shared.drain.hand_on();
+    }
     shared.drain.advance(Stage::Draining);
     // Those who are told by `readyz` need a while until they send nobody any more; when another process takes
     // connections, there is no need for ours.
     if end == End::Told {
         sleep(pace.drain).await;
     }
-    drop(sockets);
+    estate.close();
     close.notify_one();
     sleep(if end == End::Told { LATECOMERS } else { pace.drain }).await;
     shared.drain.advance(Stage::Closing);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use pingora_core::protocols::Stream;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{NoClientAuth, ProducesTickets, ServerConfig, WebPkiClientVerifier};
@@ -53,8 +54,15 @@ pub enum HandshakeError {
 /// Ends the TLS of clients.
 pub struct Terminator {
     config: ArcSwap<ServerConfig>,
-    /// One for all configs, so that clients can go on where they were (RFC 8446, section 2.2).
+    issued: Mutex<Issued>,
+}
+
+/// Tickets by which clients go on where they were (RFC 8446, section 2.2). They outlive certificates of ours, and not what was
+/// asked of clients when they were issued: whoever has one is not asked again.
+struct Issued {
     tickets: Arc<dyn ProducesTickets>,
+    clients: Option<ClientAuth>,
+    least: MinVersion,
 }
 
 impl Terminator {
@@ -69,7 +77,8 @@ impl Terminator {
     ) -> Result<Self, rustls::Error> {
         let tickets = aws_lc_rs::Ticketer::new()?;
         let config = config(certificates, clients, least, tickets.clone())?;
-        Ok(Terminator { config: ArcSwap::from_pointee(config), tickets })
+        let issued = Mutex::new(Issued { tickets, clients: clients.cloned(), least });
+        Ok(Terminator { config: ArcSwap::from_pointee(config), issued })
     }
 
     /// From now on with these.
@@ -82,7 +91,11 @@ impl Terminator {
         clients: Option<&ClientAuth>,
         least: MinVersion,
     ) -> Result<(), rustls::Error> {
-        self.config.store(Arc::new(config(certificates, clients, least, self.tickets.clone())?));
+        let mut issued = self.issued.lock();
+        let is_same = issued.clients.as_ref() == clients && issued.least == least;
+        let tickets = if is_same { issued.tickets.clone() } else { aws_lc_rs::Ticketer::new()? };
+        self.config.store(Arc::new(config(certificates, clients, least, tickets.clone())?));
+        *issued = Issued { tickets, clients: clients.cloned(), least };
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use crate::support::gateway::send_signal;
 use crate::support::{Gateway, Reply, SECRET, Upstream, aegis, eventually, nobody};
 
 /// A port of its own: one that the system would choose is not found again.
@@ -22,6 +23,28 @@ fn upgrade(old: &Gateway) -> Command {
     let mut command = aegis(&["run", "--upgrade", "-c", "aegis.yaml"]);
     command.current_dir(&old.directory).env("JWT_SECRET", SECRET);
     command
+}
+
+/// The same with another config, which the old one does not see.
+fn upgrade_to(old: &Gateway, address: SocketAddr, rest: &str) -> Command {
+    std::fs::write(old.directory.join("new.yaml"), format!("listen: {address}\n{rest}")).unwrap();
+    let mut command = aegis(&["run", "--upgrade", "-c", "new.yaml"]);
+    command.current_dir(&old.directory).env("JWT_SECRET", SECRET);
+    command
+}
+
+const NOWHERE: &str = "shutdown: { drain: 100ms }\nroutes: [{ path: /, target: 'http://127.0.0.1:1' }]\n";
+
+/// A config that takes its time to settle in: whoever knows the keys takes connections and says nothing.
+fn settling(silent: &TcpListener) -> String {
+    let keys = format!("auth: {{ jwt: {{ jwksUrl: 'http://{}/keys' }} }}\n", silent.local_addr().unwrap());
+    format!("{keys}routes: [{{ path: /, target: 'http://127.0.0.1:1', plugins: {{ auth: true }} }}]\n")
+}
+
+/// Waits until somebody asks for keys.
+fn asked(silent: &TcpListener) -> std::net::TcpStream {
+    silent.set_nonblocking(true).unwrap();
+    eventually("the new process to ask for keys", || silent.accept().ok()).0
 }
 
 /// What it said and how it ended.
@@ -65,20 +88,15 @@ fn an_upgrade_serves_the_same_port_and_the_old_process_ends_what_is_under_way() 
 
 #[test]
 fn a_new_process_that_is_never_ready_changes_nothing() {
-    // Takes connections and says nothing, so that settling in takes its time.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = Upstream::start();
     let routes = format!("shutdown: {{ drain: 100ms }}\nroutes:\n  - {{ path: /, target: {} }}\n", upstream.url());
     let mut old = gateway_at(nobody(), &routes);
-    let jwks = format!("auth: {{ jwt: {{ jwksUrl: 'http://{}/keys' }} }}\n", silent.local_addr().unwrap());
-    let asking = "  - { path: /users, target: 'http://127.0.0.1:1', plugins: { auth: true } }\n";
-    configure(&old.directory, old.address, &format!("{jwks}{routes}{asking}"));
-    let mut new = upgrade(&old).stderr(Stdio::null()).spawn().unwrap();
-    silent.set_nonblocking(true).unwrap();
-    let _asking = eventually("the new process to ask for keys", || silent.accept().ok());
+    let mut new = upgrade_to(&old, old.address, &settling(&silent)).stderr(Stdio::null()).spawn().unwrap();
+    let _asking = asked(&silent);
     new.kill().unwrap();
     new.wait().unwrap();
-    old.said("this process goes on: the new process has ended before it was ready");
+    old.said("this process goes on: the new one has ended before it was ready");
     assert_eq!(old.get("/still").status, 200);
     old.log_line("/still");
     assert_eq!(old.get("/gateway/readyz").status, 200);
@@ -94,17 +112,17 @@ fn a_new_process_that_is_never_ready_changes_nothing() {
 fn a_new_process_with_a_bad_config_or_a_taken_port_leaves_the_old_one_alone() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut old = gateway_at(nobody(), "routes: [{ path: /, target: 'http://127.0.0.1:1' }]\n");
-    configure(&old.directory, old.address, "routes: [{ path: users, target: 'http://127.0.0.1:1' }]\n");
-    let (code, said) = ended(&upgrade(&old).output().unwrap());
+    let bad = "routes: [{ path: users, target: 'http://127.0.0.1:1' }]\n";
+    let (code, said) = ended(&upgrade_to(&old, old.address, bad).output().unwrap());
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("routes[0].path"), "{said}");
 
     let admin = format!("admin: {{ listen: '{}' }}\n", taken.local_addr().unwrap());
-    configure(&old.directory, old.address, &format!("{admin}routes: [{{ path: /, target: 'http://127.0.0.1:1' }}]\n"));
-    let (code, said) = ended(&upgrade(&old).output().unwrap());
+    let bad = format!("{admin}routes: [{{ path: /, target: 'http://127.0.0.1:1' }}]\n");
+    let (code, said) = ended(&upgrade_to(&old, old.address, &bad).output().unwrap());
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("set admin.listen to another port"), "{said}");
-    old.said("this process goes on: the new process has ended before it was ready");
+    old.said("this process goes on: the new one has ended before it was ready");
     assert!(old.is_running());
     assert_eq!(old.get("/gateway/readyz").status, 200);
 }
@@ -114,8 +132,7 @@ fn an_upgrade_may_listen_elsewhere_as_well() {
     let routes = "shutdown: { drain: 100ms }\nroutes: [{ path: /, target: 'http://127.0.0.1:1' }]\n";
     let admin = nobody();
     let mut old = gateway_at(nobody(), routes);
-    configure(&old.directory, old.address, &format!("admin: {{ listen: '{admin}' }}\n{routes}"));
-    let new = Gateway::spawn(upgrade(&old));
+    let new = Gateway::spawn(upgrade_to(&old, old.address, &format!("admin: {{ listen: '{admin}' }}\n{routes}")));
     assert_eq!(old.wait().code(), Some(0));
     assert_eq!(new.operate("GET", "/config", &[]).status, 200);
     assert_eq!(new.get("/gateway/livez").status, 200);
@@ -126,28 +143,115 @@ fn an_upgrade_of_nobody_is_a_start() {
     let command = aegis(&["run", "--upgrade", "-c", "aegis.yaml"]);
     configure(command.get_current_dir().unwrap(), nobody(), "routes: [{ path: /, target: 'http://127.0.0.1:1' }]\n");
     let gateway = Gateway::spawn(command);
-    gateway.said("no process listens where this one is to, so there is none to take over from");
+    gateway.said("no gateway of this user listens where this one is to, so there is none to take over from");
 }
 
-/// SIGQUIT ends a program that does not expect it.
 #[test]
-fn a_program_that_is_no_gateway_is_sent_no_signal() {
+fn a_program_that_is_no_gateway_keeps_its_port() {
     let ours = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = aegis(&["run", "--upgrade", "-c", "aegis.yaml"]);
     let directory = command.get_current_dir().unwrap().to_owned();
-    configure(&directory, ours.local_addr().unwrap(), "routes: [{ path: /, target: 'http://127.0.0.1:1' }]\n");
+    configure(&directory, ours.local_addr().unwrap(), NOWHERE);
     let (code, said) = ended(&command.output().unwrap());
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("cannot take over from"), "{said}");
-    assert!(said.contains(&format!("(process {}), which listens on", std::process::id())), "{said}");
-    assert!(said.contains("and is no gateway"), "{said}");
+    assert!(said.contains("is taken by"), "{said}");
+    assert!(said.contains(&format!("(process {});", std::process::id())), "{said}");
 }
 
 #[test]
 fn sigquit_without_a_new_process_is_only_told() {
-    let mut old = gateway_at(nobody(), "routes: [{ path: /, target: 'http://127.0.0.1:1' }]\n");
+    let mut old = gateway_at(nobody(), NOWHERE);
     old.signal(libc::SIGQUIT);
-    old.said("this process goes on: no process waits for the sockets; start one with `aegis run --upgrade`");
+    old.said("this process goes on: no process asks for its sockets; start one with `aegis run --upgrade`");
     assert!(old.is_running());
     assert_eq!(old.get("/gateway/readyz").status, 200);
+}
+
+/// An upgrade took the sockets of whoever listened on the same port, used none, and had that one end.
+#[test]
+fn a_gateway_at_another_address_is_left_alone() {
+    let address = nobody();
+    let mut other = gateway_at(address, NOWHERE);
+    let elsewhere = SocketAddr::from(([127, 0, 0, 2], address.port()));
+    let new = Gateway::spawn(upgrade_to(&other, elsewhere, NOWHERE));
+    new.said(&format!("is another gateway, at {address}"));
+    new.said("there is none to take over from");
+    assert!(other.is_running());
+    assert_eq!(other.get("/gateway/readyz").status, 200);
+}
+
+/// It was relieved by a process that was about to end itself, and nobody was left.
+#[test]
+fn a_new_process_that_is_told_to_end_before_it_is_ready_takes_nobodys_place() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut old = gateway_at(nobody(), NOWHERE);
+    let mut new = upgrade_to(&old, old.address, &settling(&silent)).stderr(Stdio::null()).spawn().unwrap();
+    let _asking = asked(&silent);
+    send_signal(&new.id().to_string(), libc::SIGTERM);
+    assert_eq!(new.wait().unwrap().code(), Some(0));
+    old.said("this process goes on: the new one has ended before it was ready");
+    assert!(old.is_running());
+}
+
+#[test]
+fn there_is_one_upgrade_at_a_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let old = gateway_at(nobody(), NOWHERE);
+    let mut first = upgrade_to(&old, old.address, &settling(&silent)).stderr(Stdio::null()).spawn().unwrap();
+    let _asking = asked(&silent);
+    let (code, said) = ended(&upgrade(&old).output().unwrap());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("another process takes over from process"), "{said}");
+}
+
+/// After a minute the old process went on, and the new one served, too.
+#[test]
+fn a_new_process_that_does_not_hear_that_the_place_is_its_own_does_not_serve() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut old = gateway_at(nobody(), NOWHERE);
+    let new = upgrade_to(&old, old.address, &settling(&silent)).stderr(Stdio::piped()).spawn().unwrap();
+    let asking = asked(&silent);
+    old.signal(libc::SIGSTOP);
+    drop(asking);
+    let (code, said) = ended(&new.wait_with_output().unwrap());
+    old.signal(libc::SIGCONT);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("goes on: it did not give its place away"), "{said}");
+    assert!(old.is_running());
+}
+
+/// As a supervisor does it that stops one instance and starts the other.
+#[test]
+fn a_gateway_that_drains_already_still_hands_its_sockets_on() {
+    let routes = "shutdown: { drain: 3s }\nroutes: [{ path: /, target: 'http://127.0.0.1:1' }]\n";
+    let mut old = gateway_at(nobody(), routes);
+    old.signal(libc::SIGTERM);
+    old.said("draining");
+    let new = Gateway::spawn(upgrade(&old));
+    assert_eq!(old.wait().code(), Some(0));
+    assert_eq!(new.get("/gateway/readyz").status, 200);
+}
+
+/// A balancer that keeps its connection would have taken the gateway out of use, though another process serves.
+#[test]
+fn a_relieved_process_is_ready_and_ends_requests_when_it_is_told_to_end() {
+    let upstream = Upstream::with(|_| {
+        std::thread::sleep(Duration::from_millis(2_500));
+        Reply::ok()
+    });
+    let config = format!("shutdown: {{ drain: 2s }}\nroutes: [{{ path: /, target: {} }}]\n", upstream.url());
+    let mut old = gateway_at(nobody(), &config);
+    let (mut kept, mut under_way) = (old.connect(), old.connect());
+    assert_eq!(kept.request("GET", "/gateway/readyz", &[]).status, 200);
+    under_way.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+    eventually("the request to arrive", || upstream.received().first().map(drop));
+    let _new = Gateway::spawn(upgrade(&old));
+    old.said("another process is ready");
+    let ready = kept.request("GET", "/gateway/readyz", &[]);
+    assert_eq!((ready.status, ready.header("connection")), (200, Some("close")));
+    old.signal(libc::SIGTERM);
+    assert_eq!(under_way.answer(false).status, 200, "the request under way was cut");
+    assert_eq!(old.wait().code(), Some(0));
 }

@@ -150,3 +150,43 @@ fn a_client_that_has_its_streams_reset_is_told_to_be_calm_before_it_has_cost_muc
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A connection whose client says what it has to at its beginning, and from then on hears nothing.
+fn deaf(gateway: &Gateway) -> TcpStream {
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    let hello = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[]), &frame(4, 1, 0, &[])].concat();
+    stream.write_all(&hello).unwrap();
+    stream
+}
+
+/// The end of a connection was a question that nobody had to answer, and so its place was taken for ever.
+#[test]
+fn an_idle_connection_is_closed_though_its_client_does_not_answer() {
+    let gateway =
+        gateway("h2c: true\nlimits: { idleTimeout: 300ms }\nroutes: [{ path: /, target: 'http://127.0.0.1:1' }]\n");
+    let (begun, mut stream) = (Instant::now(), deaf(&gateway));
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(heard.windows(4).any(|head| head[3] == 7), "it was told nothing");
+}
+
+#[test]
+fn who_goes_on_asking_after_the_last_request_is_cut_off() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!(
+        "h2c: true\nlimits: {{ maxRequestsPerConnection: 3 }}\nroutes: [{{ path: /, target: {} }}]\n",
+        upstream.url()
+    ));
+    let (begun, mut stream) = (Instant::now(), deaf(&gateway));
+    let mut read = stream.try_clone().unwrap();
+    thread::spawn(move || while read.read(&mut [0; 4_096]).is_ok_and(|n| n > 0) {});
+    let mut number = 1;
+    while begun.elapsed() < Duration::from_secs(12) && stream.write_all(&get(number)).is_ok() {
+        number += 2;
+        thread::sleep(Duration::from_millis(100));
+    }
+    let lasted = begun.elapsed();
+    assert!(lasted > Duration::from_secs(4) && lasted < Duration::from_secs(10), "{lasted:?}");
+}

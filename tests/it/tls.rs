@@ -3,6 +3,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Arc;
+
+use rustls::HandshakeKind::{Full, Resumed};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::support::{Certificates, Gateway, Upstream, curl, eventually, gateway, token};
 
@@ -155,6 +160,63 @@ fn clients_show_who_they_are_where_that_is_required() {
         };
         assert_eq!(ask(Some(own(&certificates))), 200, "{auth}");
         assert_eq!((ask(None), ask(Some(own(&stranger)))), (without, 0), "{auth}");
+    }
+}
+
+/// Whoever had once shown a certificate went on as that user, whatever was asked of clients by then.
+#[test]
+fn a_session_is_not_taken_up_again_once_other_clients_are_believed() {
+    let (certificates, others, upstream) = (Certificates::make(), Certificates::make(), Upstream::start());
+    let config = |ca: &Path, more: &str| {
+        let Certificates { server_cert, server_key, .. } = &certificates;
+        format!(
+            "tls:\n  listen: 127.0.0.1:0\n  certificates: {{ certFile: {}, keyFile: {} }}\n  clientCaFile: {}\n{more}\
+             routes: [{{ path: /, target: {}, plugins: {{ auth: {{ by: clientCertificate }} }} }}]\n",
+            text(server_cert),
+            text(server_key),
+            text(ca),
+            upstream.url()
+        )
+    };
+    let gateway = gateway(config(&certificates.ca, ""));
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let mut client = Client::new(&certificates, version);
+        let address = gateway.https().replace("https://", "");
+        assert_eq!((client.ask(&address), client.ask(&address)), (Some(Full), Some(Resumed)), "{version:?}");
+        gateway.configure(config(&others.ca, ""));
+        eventually("the other clients to be believed", || {
+            Client::new(&certificates, version).ask(&address).is_none().then_some(())
+        });
+        assert_eq!(client.ask(&address), None, "{version:?}");
+        gateway.configure(config(&certificates.ca, ""));
+        eventually("the first ones again", || Client::new(&certificates, version).ask(&address).map(drop));
+    }
+}
+
+/// A client that goes on where it was, if it is let.
+struct Client(Arc<rustls::ClientConfig>);
+
+impl Client {
+    fn new(certificates: &Certificates, version: &'static rustls::SupportedProtocolVersion) -> Self {
+        let read = |path: &Path| fs::read(path).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&read(&certificates.ca)).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
+        let chain = vec![CertificateDer::from_pem_slice(&read(&certificates.client_cert)).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(&read(&certificates.client_key)).unwrap();
+        Client(Arc::new(builder.with_root_certificates(roots).with_client_auth_cert(chain, key).unwrap()))
+    }
+
+    /// By which handshake it was answered 200, if it was.
+    fn ask(&mut self, address: &str) -> Option<rustls::HandshakeKind> {
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let tls = rustls::ClientConnection::new(self.0.clone(), name).unwrap();
+        let mut stream = rustls::StreamOwned::new(tls, std::net::TcpStream::connect(address).unwrap());
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answer.starts_with(b"HTTP/1.1 200").then(|| stream.conn.handshake_kind()).flatten()
     }
 }
 

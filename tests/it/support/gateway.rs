@@ -116,7 +116,9 @@ impl Gateway {
             let (_, rest) = said.split_once("listening on http://")?;
             let (address, _) = rest.split_once('\n')?;
             let address: SocketAddr = address.parse().ok()?;
-            Some(SocketAddr::new([127, 0, 0, 1].into(), address.port()))
+            // One that is to be reached from elsewhere is reached here, too.
+            let ip = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
+            Some(SocketAddr::new(ip, address.port()))
         })
     }
 
