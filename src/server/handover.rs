@@ -188,7 +188,10 @@ impl Estate {
             if sockets.is_empty() { None } else { Some(meeting::send(stream, SOCKETS, &sockets)) }
         };
         match offered {
-            None => return drop(say(ENDED)),
+            None => {
+                say(ENDED);
+                return;
+            }
             Some(Err(error)) => return log::error!("no sockets can be handed over: {error}"),
             Some(Ok(())) => {}
         }
@@ -197,7 +200,8 @@ impl Estate {
             return;
         }
         if self.is_claimed.swap(true, Ordering::AcqRel) {
-            return drop(say(BUSY));
+            say(BUSY);
+            return;
         }
         if say(GIVEN) && hears(READY) && say(YOURS) {
             return self.relieved.notify_one();
