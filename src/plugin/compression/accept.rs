@@ -37,17 +37,17 @@ impl Wish {
 
     fn read(&mut self, item: &[u8]) {
         let mut parts = item.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let name = parts.next().unwrap_or_default();
         let weight = parts.find_map(|part| part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q=")));
         // What is no weight is no wish.
         let Some(weight) = weight.map_or(Some(1000), thousandths) else { return };
-        let place = match name.as_slice() {
-            b"zstd" => &mut self.codings[Coding::Zstd as usize],
-            b"br" => &mut self.codings[Coding::Br as usize],
-            b"gzip" | b"x-gzip" => &mut self.codings[Coding::Gzip as usize],
-            b"identity" => &mut self.identity,
-            b"*" => &mut self.any,
-            _ => return,
+        let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
+        let coding = Coding::ALL.into_iter().find(|coding| is(coding.as_str()));
+        let place = match coding.or(is("x-gzip").then_some(Coding::Gzip)) {
+            Some(coding) => &mut self.codings[coding as usize],
+            None if is("identity") => &mut self.identity,
+            None if is("*") => &mut self.any,
+            None => return,
         };
         place.get_or_insert(weight);
     }

@@ -111,7 +111,10 @@ impl HttpModule for Squeeze {
     }
 
     fn response_body_filter(&mut self, body: &mut Option<Bytes>, is_end: bool) -> Result<()> {
-        self.encode(body, is_end).or_err(ErrorType::InternalError, "compressing an answer")
+        self.encode(body, is_end).or_err(ErrorType::InternalError, "compressing an answer").inspect_err(|_| {
+            // What is answered instead, if there is still time, is sent as it is.
+            *self = Squeeze::Over;
+        })
     }
 
     fn response_trailer_filter(&mut self, _: &mut Option<Box<HeaderMap>>) -> Result<Option<Bytes>> {
