@@ -70,7 +70,7 @@ impl ProxyHttp for Gateway {
             respond::refuse(session, ctx, &refusal).await?;
             return Ok(true);
         }
-        Ok(false)
+        respond::in_place_of_target(session, ctx).await
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {

@@ -29,8 +29,8 @@ pub use model::{
     AccessLog, Admin, Among, ApiKey, ApiKeys, Auth, AuthPolicy, Backoff, Balance, BalanceAlgorithm, Basic, Breaker,
     CertificateFiles, CheckKind, Concurrency, Config, Cors, Destinations, ForwardAuth, Group, HeaderEdits, HeaderRules,
     HealthCheck, Hsts, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode, OnAllOpen,
-    OnRedisDown, Plugins, RateLimit, Redirect, Resolve, Retry, Route, SecurityHeaders, Shutdown, Target, Timeouts, Tls,
-    UpstreamTls,
+    OnRedisDown, Plugins, RateLimit, Redirect, Resolve, Respond, Retry, Route, SecurityHeaders, Shutdown, Target,
+    Timeouts, Tls, UpstreamTls,
 };
 pub use print::print;
 

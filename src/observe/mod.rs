@@ -20,7 +20,8 @@ pub fn finish(session: &Session, error: Option<&Error>, ctx: &RequestCtx, log: &
     let failure = || ctx.failure.or(error.map(Failure::of)).map_or(0, Failure::status);
     let status = ctx.meant.or_else(|| final_status(session)).unwrap_or_else(failure);
     if let Some(route) = &ctx.route {
-        route.tally.ended(status, ctx.code);
+        // What a route says by itself is nobody else's failure.
+        route.tally.ended(status, ctx.code.or(route.answer.as_ref().map(|_| "route")));
     }
     log.write(&Entry {
         method: header.method.as_str(),
