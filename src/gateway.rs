@@ -74,7 +74,7 @@ impl ProxyHttp for Gateway {
         if let Some(rules) = ctx.route.as_ref().and_then(|route| route.compression.as_ref()) {
             compression::prepare(session, rules);
         }
-        Ok(false)
+        respond::in_place_of_target(session, ctx).await
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {

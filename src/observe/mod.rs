@@ -29,11 +29,13 @@ pub fn finish(
     let failure = || ctx.failure.or(error.map(Failure::of)).map_or(0, Failure::status);
     let status = ctx.meant.or_else(|| final_status(session)).unwrap_or_else(failure);
     let elapsed = now.duration_since(ctx.started);
-    let tally = ctx.route.as_ref().map_or(unrouted, |route| &route.tally);
+    let route = ctx.route.as_ref();
+    let tally = route.map_or(unrouted, |route| &route.tally);
     tally.ended(&Ended {
         method: &header.method,
         status,
-        code: ctx.code,
+        // What a route says by itself is nobody else's failure.
+        code: ctx.code.or_else(|| route.and_then(|route| route.answer.as_ref()).map(|_| "route")),
         elapsed,
         within: elapsed.saturating_sub(ctx.away),
     });

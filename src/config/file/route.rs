@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::answer::{Redirect, Respond};
 use super::balance::{Balance, Concurrency};
 use super::breaker::Breaker;
 use super::health::HealthCheck;
@@ -79,6 +80,10 @@ pub struct Route {
     pub target: Option<Targets>,
     /// In place of that: groups of targets, each of which gets its share of the requests.
     pub groups: Option<Located<Vec<Located<Group>>>>,
+    /// In place of that: where its clients are to go.
+    pub redirect: Option<Located<Redirect>>,
+    /// In place of that: what they are answered.
+    pub respond: Option<Located<Respond>>,
     /// What keeps requests with the group that they had before: `header: NAME` or `cookie: NAME`.
     pub sticky: Option<Located<Sticky>>,
     /// How targets are chosen: `roundRobin` (default) or another.
@@ -108,5 +113,4 @@ pub struct Route {
     pub plugins: Plugins,
     #[serde(rename = "(later)")]
     later: Later,
-    redirect: Later,
 }
