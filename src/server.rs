@@ -27,6 +27,7 @@ use crate::connection::Connections;
 use crate::downstream::entrance::{Door, Doors};
 use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
+use crate::observe::diagnostics;
 use crate::plugin::rate_limit::Store;
 use crate::plugin::rate_limit::redis::Redis;
 use crate::reload::{Origin, Reloader};
@@ -299,6 +300,7 @@ impl Tasks {
             && let Ok(Err(error)) = tokio::task::spawn_blocking(move || inheritance.relieve()).await
         {
             log::error!("this process ends: {error}");
+            diagnostics::close();
             std::process::exit(1);
         }
         // From here on requests are served, and whoever connects waits for a moment at most.

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::observe::diagnostics;
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -88,7 +90,12 @@ pub fn read_dotenv() -> Result<(), String> {
 pub fn init_logging() {
     const DEFAULT: &str = "error,aegis=info,pingora_proxy=off,pingora_core::protocols=off,pingora_core::services=off,\
                            pingora_core::connectors=off";
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(DEFAULT))
+    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(DEFAULT));
+    // Without a thread there are worse troubles than waiting for a line to be written.
+    if let Ok(lines) = diagnostics::start() {
+        builder.target(env_logger::Target::Pipe(Box::new(lines)));
+    }
+    builder
         .format(|out, record| {
             let time = format!("{:.3}", jiff::Timestamp::now());
             writeln!(out, "{time} {:5} {}", record.level(), record.args())
@@ -98,6 +105,12 @@ pub fn init_logging() {
 
 /// Runs a command.
 pub fn run(command: Command) -> Exit {
+    let exit = carry_out(command);
+    diagnostics::close();
+    exit
+}
+
+fn carry_out(command: Command) -> Exit {
     match command {
         Command::Run(file) => run::run(&file),
         Command::Demo => demo::run(),

@@ -1,29 +1,17 @@
-//! One line a request, written without ever keeping a worker waiting.
-//!
-//! Workers append to a buffer in memory; a thread of its own swaps the buffer out and writes it, many
-//! lines with one system call. The buffer is bounded: while the file cannot keep up, lines are dropped
-//! and counted, and the count is written as soon as there is room.
+//! One line a request, through a [`Spool`], so that no worker ever waits for it.
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
+use super::spool::{Spool, Trouble};
 use crate::config::{self, LogFormat};
-
-/// Bytes that may wait to be written. At 100 bytes a line, some 40,000 lines.
-const CAPACITY: usize = 4 * 1024 * 1024;
-/// How long the end of the process waits for the last lines to be written.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Lines are gathered this long before they are written.
-const GATHER: Duration = Duration::from_millis(10);
 
 /// What a line tells.
 #[derive(Debug)]
@@ -55,7 +43,7 @@ pub struct Entry<'e> {
 /// The log of a process.
 pub struct AccessLog {
     format: ArcSwap<LogFormat>,
-    queue: Arc<Queue>,
+    spool: Spool,
 }
 
 /// What lines are written to.
@@ -74,27 +62,6 @@ impl Output {
     }
 }
 
-struct Queue {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    buffer: Vec<u8>,
-    /// Lines dropped since the last time that was said.
-    dropped: u64,
-    /// And in all.
-    lost: u64,
-    /// The writer sleeps until something comes.
-    idle: bool,
-    closed: bool,
-    /// The writer has written the last line.
-    ended: bool,
-    /// What the writer is to go on with.
-    next: Option<Output>,
-}
-
 impl AccessLog {
     /// Opens the file (`-` is standard output) and starts its writer.
     ///
@@ -104,24 +71,20 @@ impl AccessLog {
         AccessLog::new(config.format, Output::open(config)?)
     }
 
-    fn new(format: LogFormat, output: Output) -> io::Result<Self> {
-        let queue = Arc::new(Queue { state: Mutex::new(State::default()), changed: Condvar::new() });
-        let shared = queue.clone();
-        thread::Builder::new().name("access-log".into()).spawn(move || shared.drain(output))?;
-        Ok(AccessLog { format: ArcSwap::from_pointee(format), queue })
+    fn new(format: LogFormat, Output(output): Output) -> io::Result<Self> {
+        Ok(AccessLog { format: ArcSwap::from_pointee(format), spool: Spool::start("access-log", output, tell)? })
     }
 
     /// Lines have this format from now on, and what has not been written yet goes to `output`: a file that was renamed, to be
     /// put away, is left.
-    pub fn switch(&self, format: LogFormat, output: Output) {
+    pub fn switch(&self, format: LogFormat, Output(output): Output) {
         self.format.store(Arc::new(format));
-        self.queue.state.lock().next = Some(output);
-        self.queue.changed.notify_all();
+        self.spool.switch(output);
     }
 
     /// Lines that there was no room for.
     pub fn lost(&self) -> u64 {
-        self.queue.state.lock().lost
+        self.spool.lost()
     }
 
     /// Adds a line.
@@ -131,16 +94,13 @@ impl AccessLog {
             LogFormat::Text => text(&mut line, entry),
             LogFormat::Json => json(&mut line, entry),
         }
-        self.queue.push(&line);
+        self.spool.push(&line);
     }
 
     /// Writes what is waiting, and ends the writer. Later lines are dropped, and so is what an output that
     /// takes nothing has not taken in time.
     pub fn close(&self) {
-        let mut state = self.queue.state.lock();
-        state.closed = true;
-        self.queue.changed.notify_all();
-        self.queue.changed.wait_while_for(&mut state, |state| !state.ended, PATIENCE);
+        self.spool.close();
     }
 }
 
@@ -148,62 +108,16 @@ fn append_to(path: &str) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
 }
 
-impl Queue {
-    fn push(&self, line: &[u8]) {
-        let mut state = self.state.lock();
-        if state.closed {
-            return;
+/// Says in the program's own log what goes wrong with this one.
+fn tell(trouble: &Trouble) -> Option<String> {
+    match trouble {
+        Trouble::Dropped(lines) => log::warn!("access log: {lines} lines dropped, its file cannot keep up"),
+        Trouble::Failing(error) => {
+            log::error!("access log: cannot write: {error}; lines are lost until it works again");
         }
-        if state.buffer.len() + line.len() > CAPACITY {
-            state.dropped += 1;
-            state.lost += 1;
-            return;
-        }
-        state.buffer.extend_from_slice(line);
-        let wake = std::mem::take(&mut state.idle);
-        drop(state);
-        if wake {
-            self.changed.notify_one();
-        }
+        Trouble::Over => log::info!("access log: works again"),
     }
-
-    /// The writer's loop.
-    fn drain(&self, Output(mut output): Output) {
-        let mut lines = Vec::new();
-        let mut failing = false;
-        loop {
-            let (dropped, closed) = {
-                let mut state = self.state.lock();
-                while state.buffer.is_empty() && !state.closed && state.next.is_none() {
-                    state.idle = true;
-                    self.changed.wait(&mut state);
-                }
-                state.idle = false;
-                if let Some(Output(next)) = state.next.take() {
-                    output = next;
-                }
-                std::mem::swap(&mut lines, &mut state.buffer);
-                (std::mem::take(&mut state.dropped), state.closed)
-            };
-            if dropped > 0 {
-                log::warn!("access log: {dropped} lines dropped, its file cannot keep up");
-            }
-            let written = output.write_all(&lines).and_then(|()| output.flush());
-            match &written {
-                Err(e) if !failing => log::error!("access log: cannot write: {e}; lines are lost until it works again"),
-                Ok(()) if failing => log::info!("access log: works again"),
-                _ => {}
-            }
-            failing = written.is_err();
-            lines.clear();
-            if closed {
-                self.state.lock().ended = true;
-                self.changed.notify_all();
-                return;
-            }
-            thread::sleep(GATHER);
-        }
-    }
+    None
 }
 
 /// `[GET] http://user-service-1:3001/users → 200 (3ms) [9b2e…]`, then why the gateway answered itself and
@@ -297,8 +211,6 @@ fn escaped(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
     fn entry() -> Entry<'static> {
@@ -362,66 +274,5 @@ mod tests {
         );
         assert_eq!((&value["target"], &value["requestId"]), (&"http://user-service-1:3001".into(), &"9b2e".into()));
         assert_eq!(value["route"], "/users");
-    }
-
-    /// An output that takes nothing until it is told to.
-    struct Stuck(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // Ends when the sender is dropped: from then on everything is taken.
-            let _ = self.0.recv();
-            self.1.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_file_that_cannot_keep_up_costs_lines_and_never_a_worker() {
-        let (release, gate) = mpsc::channel();
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let log = AccessLog::new(LogFormat::Text, Output(Box::new(Stuck(gate, written.clone())))).expect("a thread");
-        let fit = CAPACITY / line(text, &entry()).len();
-        log.write(&entry());
-        while !log.queue.state.lock().buffer.is_empty() {
-            // The writer has not got stuck with it yet.
-            thread::yield_now();
-        }
-        let lines = 1 + 2 * fit;
-        for _ in 1..lines {
-            log.write(&entry());
-        }
-        let dropped = log.queue.state.lock().dropped;
-        assert_eq!(dropped as usize, fit);
-        drop(release);
-        log.close();
-        let kept = written.lock().iter().filter(|byte| **byte == b'\n').count();
-        assert_eq!(kept as u64 + dropped, lines as u64);
-    }
-
-    #[test]
-    fn close_writes_what_is_waiting() {
-        let (release, gate) = mpsc::channel();
-        drop(release);
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let log = AccessLog::new(LogFormat::Text, Output(Box::new(Stuck(gate, written.clone())))).expect("a thread");
-        for _ in 0..1_000 {
-            log.write(&entry());
-        }
-        log.close();
-        log.write(&entry());
-        assert_eq!(written.lock().iter().filter(|byte| **byte == b'\n').count(), 1_000);
-    }
-
-    #[test]
-    fn an_output_that_takes_nothing_does_not_keep_the_process_from_ending() {
-        let (_never, gate) = mpsc::channel();
-        let log = AccessLog::new(LogFormat::Text, Output(Box::new(Stuck(gate, Arc::default())))).expect("a thread");
-        log.write(&entry());
-        log.close();
     }
 }

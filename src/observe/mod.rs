@@ -2,7 +2,9 @@
 
 pub mod access_log;
 pub mod answers;
+pub mod diagnostics;
 pub mod exposition;
+pub mod spool;
 pub mod tally;
 
 use std::time::{Duration, Instant};

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use super::handover::Estate;
 use crate::drain::Stage;
+use crate::observe::diagnostics;
 use crate::reload::report::Cause;
 use crate::shared::Shared;
 
@@ -174,5 +175,6 @@ pub fn exit(shared: &Shared) -> ! {
         left => log::warn!("ended with {left} requests under way"),
     }
     shared.access_log.close();
+    diagnostics::close();
     std::process::exit(0)
 }

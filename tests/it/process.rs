@@ -95,6 +95,40 @@ fn a_log_that_nobody_reads_does_not_keep_it_from_ending() {
     drop(reader);
 }
 
+/// Whoever had a line for the log waited for that pipe, workers and the thread that hears signals among them.
+#[test]
+fn a_pipe_that_nobody_reads_keeps_nobody_waiting() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let address = nobody();
+    let mut command = aegis(&["run", "-c", "aegis.yaml"]);
+    let directory = command.get_current_dir().unwrap().to_owned();
+    let configure = |more: &str| {
+        let text = format!(
+            "listen: {address}\nshutdown: {{ drain: 0s }}\n{more}routes: [{{ path: /, target: 'http://{}' }}]\n",
+            nobody()
+        );
+        std::fs::write(directory.join("aegis.yaml"), text).unwrap();
+    };
+    configure("");
+    let mut child = command.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+    // The command would hold the pipe open.
+    drop(command);
+    eventually("it to listen", || std::net::TcpStream::connect(address).ok());
+    let path = format!("/{}", "x".repeat(4_000));
+    let get = || crate::support::Connection::open(address).request("GET", &path, &[]).status;
+    (0..40).for_each(|_| _ = get());
+    // Each is a line.
+    for nth in 0..5 {
+        configure(&format!("trustedProxies: [10.0.0.{nth}]\n"));
+        crate::support::gateway::send_signal(&child.id().to_string(), libc::SIGHUP);
+        assert!(get() >= 500);
+    }
+    crate::support::gateway::send_signal(&child.id().to_string(), libc::SIGTERM);
+    let ended = eventually("it to end", || child.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0));
+    drop(reader);
+}
+
 #[test]
 fn a_taken_port_is_one_line_that_names_it_and_its_holder() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,0 +1,259 @@
+//! Lines that are written without ever keeping whoever has them waiting.
+//!
+//! They are appended to a buffer in memory; a thread of its own swaps the buffer out and writes it, many
+//! lines with one system call. The buffer is bounded: while the output does not keep up, lines are dropped
+//! and counted, and the count is told as soon as there is room.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+/// Bytes that may wait to be written. At 100 bytes a line, some 40,000 lines.
+const CAPACITY: usize = 4 * 1024 * 1024;
+/// How long the end of the process waits for the last lines to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Lines are gathered this long before they are written.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// What is wrong with an output, or not any more.
+#[derive(Debug)]
+pub enum Trouble {
+    /// So many lines were dropped.
+    Dropped(u64),
+    /// It takes nothing, for this reason.
+    Failing(io::Error),
+    /// It does again.
+    Over,
+}
+
+/// What makes a trouble known. A line that it gives is written to the output itself.
+pub type Tell = fn(&Trouble) -> Option<String>;
+
+type Output = Box<dyn Write + Send>;
+
+/// A buffer and the thread that writes it out.
+pub struct Spool(Arc<Queue>);
+
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    buffer: Vec<u8>,
+    /// Lines dropped since the last time that was said.
+    dropped: u64,
+    /// And in all.
+    lost: u64,
+    /// The writer sleeps until something comes.
+    idle: bool,
+    closed: bool,
+    /// The writer has written the last line.
+    ended: bool,
+    /// What the writer is to go on with.
+    next: Option<Output>,
+}
+
+impl Spool {
+    /// One that writes to `output`, from a thread of this name.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(name: &str, output: Output, tell: Tell) -> io::Result<Self> {
+        let queue = Arc::new(Queue { state: Mutex::new(State::default()), changed: Condvar::new() });
+        let shared = queue.clone();
+        thread::Builder::new().name(name.to_owned()).spawn(move || shared.drain(output, tell))?;
+        Ok(Spool(queue))
+    }
+
+    /// What has not been written yet goes to `output`.
+    pub fn switch(&self, output: Output) {
+        self.0.state.lock().next = Some(output);
+        self.0.changed.notify_all();
+    }
+
+    /// Lines that there was no room for.
+    pub fn lost(&self) -> u64 {
+        self.0.state.lock().lost
+    }
+
+    /// Adds a line, or several.
+    pub fn push(&self, line: &[u8]) {
+        let mut state = self.0.state.lock();
+        if state.closed {
+            return;
+        }
+        if state.buffer.len() + line.len() > CAPACITY {
+            state.dropped += 1;
+            state.lost += 1;
+            return;
+        }
+        state.buffer.extend_from_slice(line);
+        let wake = std::mem::take(&mut state.idle);
+        drop(state);
+        if wake {
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// Writes what is waiting, and ends the writer. Later lines are dropped, and so is what an output that
+    /// takes nothing has not taken in time.
+    pub fn close(&self) {
+        let mut state = self.0.state.lock();
+        state.closed = true;
+        self.0.changed.notify_all();
+        self.0.changed.wait_while_for(&mut state, |state| !state.ended, PATIENCE);
+    }
+}
+
+impl Queue {
+    /// The writer's loop.
+    fn drain(&self, mut output: Output, tell: Tell) {
+        let mut lines = Vec::new();
+        let mut failing = false;
+        loop {
+            let (dropped, closed) = {
+                let mut state = self.state.lock();
+                while state.buffer.is_empty() && !state.closed && state.next.is_none() {
+                    state.idle = true;
+                    self.changed.wait(&mut state);
+                }
+                state.idle = false;
+                if let Some(next) = state.next.take() {
+                    output = next;
+                }
+                std::mem::swap(&mut lines, &mut state.buffer);
+                (std::mem::take(&mut state.dropped), state.closed)
+            };
+            let told = (dropped > 0).then(|| tell(&Trouble::Dropped(dropped))).flatten();
+            lines.extend_from_slice(told.unwrap_or_default().as_bytes());
+            let written = output.write_all(&lines).and_then(|()| output.flush());
+            let is_written = written.is_ok();
+            let trouble = match written {
+                Err(error) if !failing => Some(Trouble::Failing(error)),
+                Ok(()) if failing => Some(Trouble::Over),
+                _ => None,
+            };
+            lines.clear();
+            lines.extend_from_slice(trouble.as_ref().and_then(tell).unwrap_or_default().as_bytes());
+            failing = !is_written;
+            if closed {
+                self.state.lock().ended = true;
+                self.changed.notify_all();
+                return;
+            }
+            thread::sleep(GATHER);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const LINE: &[u8] = b"[GET] /users 200 (3ms) [9b2e]\n";
+
+    /// An output that takes nothing until it is told to, and what it has taken.
+    struct Stuck(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Ends when the sender is dropped: from then on everything is taken.
+            let _ = self.0.recv();
+            self.1.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// One that fails as often as it says.
+    struct Failing(u32, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if let Some(left) = self.0.checked_sub(1) {
+                self.0 = left;
+                return Err(io::Error::other("full"));
+            }
+            self.1.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn tell(trouble: &Trouble) -> Option<String> {
+        Some(match trouble {
+            Trouble::Dropped(_) => "dropped\n".to_owned(),
+            Trouble::Failing(error) => format!("failing: {error}\n"),
+            Trouble::Over => "over\n".to_owned(),
+        })
+    }
+
+    fn stuck() -> (mpsc::Sender<()>, Arc<Mutex<Vec<u8>>>, Spool) {
+        let (release, gate) = mpsc::channel();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let spool = Spool::start("test", Box::new(Stuck(gate, written.clone())), tell).expect("a thread");
+        (release, written, spool)
+    }
+
+    fn count(written: &Mutex<Vec<u8>>, line: &[u8]) -> usize {
+        written.lock().split_inclusive(|byte| *byte == b'\n').filter(|other| *other == line).count()
+    }
+
+    #[test]
+    fn an_output_that_cannot_keep_up_costs_lines_and_never_a_worker() {
+        let (release, written, spool) = stuck();
+        let fit = CAPACITY / LINE.len();
+        spool.push(LINE);
+        while !spool.0.state.lock().buffer.is_empty() {
+            // The writer has not got stuck with it yet.
+            thread::yield_now();
+        }
+        (0..2 * fit).for_each(|_| spool.push(LINE));
+        assert_eq!(spool.lost() as usize, fit);
+        drop(release);
+        spool.close();
+        assert_eq!((count(&written, LINE), count(&written, b"dropped\n")), (1 + fit, 1));
+    }
+
+    #[test]
+    fn close_writes_what_is_waiting() {
+        let (release, written, spool) = stuck();
+        drop(release);
+        (0..1_000).for_each(|_| spool.push(LINE));
+        spool.close();
+        spool.push(LINE);
+        assert_eq!(count(&written, LINE), 1_000);
+    }
+
+    #[test]
+    fn an_output_that_takes_nothing_does_not_keep_the_process_from_ending() {
+        let (_never, _written, spool) = stuck();
+        spool.push(LINE);
+        spool.close();
+    }
+
+    #[test]
+    fn failures_are_told_once_and_so_is_their_end() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let spool = Spool::start("test", Box::new(Failing(2, written.clone())), tell).expect("a thread");
+        while count(&written, b"over\n") == 0 {
+            spool.push(LINE);
+            thread::yield_now();
+        }
+        spool.close();
+        assert_eq!((count(&written, b"failing: full\n"), count(&written, b"over\n")), (0, 1));
+    }
+}
