@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
@@ -116,20 +116,32 @@ impl Connections {
         // Whole seconds is what Pingora takes.
         let idle = limits.idle_timeout.as_secs_f64().ceil() as u64;
         let link = Arc::new(Link::new(entrance));
-        let stream = Box::new(Guarded::new(stream, link.clone(), self.shared.clone(), peer));
-        let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive((!self.shared.drain.is_begun()).then_some(idle));
-        session.set_keepalive_reuses_remaining(limits.max_requests_per_connection.map(|most| most - 1));
+        let mut guarded = Box::new(Guarded::new(stream, link.clone(), self.shared.clone(), peer));
+        let mut settings: Option<HttpPersistentSettings> = None;
         loop {
             link.next_request();
-            session.set_connection_user_context(Some(Box::new(link.clone())));
-            let (stream, settings) = self.proxy.process_new_http(session, shutdown).await?.consume();
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
+            // What Pingora needs for a request is made when there is one: most connections wait, most of the time.
+            tokio::select! {
+                biased;
+                has_come = guarded.request(limits.idle_timeout) => has_come.then_some(())?,
+                () = self.shared.drain.reached(Stage::Closing) => return None,
             }
-            // Pingora would wait for the next request for ever, and for the rest of its head as well.
-            session.set_keepalive(Some(idle));
+            let mut session = ServerSession::new_http1(guarded);
+            match settings.take() {
+                Some(settings) => {
+                    settings.apply_to_session(&mut session);
+                    // Pingora would wait for the rest of a head for ever.
+                    session.set_keepalive(Some(idle));
+                }
+                None => {
+                    session.set_keepalive((!self.shared.drain.is_begun()).then_some(idle));
+                    session.set_keepalive_reuses_remaining(limits.max_requests_per_connection.map(|most| most - 1));
+                }
+            }
+            session.set_connection_user_context(Some(Box::new(link.clone())));
+            let stream;
+            (stream, settings) = self.proxy.process_new_http(session, shutdown).await?.consume();
+            guarded = stream.into_any().downcast().ok()?;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! id or a log line. So every connection is wrapped: as long as no request has been handed to the hooks,
 //! whatever is written to it is Pingora's own answer, and ours takes its place.
 
+use std::future::poll_fn;
 use std::io::{self, Cursor};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -61,6 +62,16 @@ impl Guarded {
             peer,
             answer: None,
         }
+    }
+
+    /// Waits for a request to begin, for `span` at most. Whether it has.
+    pub async fn request(&mut self, span: Duration) -> bool {
+        let end = Instant::now() + span;
+        poll_fn(|cx| match self.reader.begins(&mut self.stream, cx) {
+            Poll::Pending => self.alarm.poll(end, cx).map(|()| false),
+            begins => begins,
+        })
+        .await
     }
 
     /// Remembers when the client stopped taking what it is sent, and for how long.
