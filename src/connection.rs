@@ -140,7 +140,8 @@ impl Connections {
             }
             session.set_connection_user_context(Some(Box::new(link.clone())));
             let stream;
-            (stream, settings) = self.proxy.process_new_http(session, shutdown).await?.consume();
+            let answered = link.pause.rest_in(self.proxy.process_new_http(session, shutdown)).await;
+            (stream, settings) = answered?.consume();
             guarded = stream.into_any().downcast().ok()?;
         }
     }

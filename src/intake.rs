@@ -2,7 +2,6 @@
 //! it in the same way. What comes out of here can be decided upon.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
@@ -17,9 +16,6 @@ use crate::refusal::Refusal;
 use crate::routing::methods::{Methods, is_forwardable};
 use crate::routing::{host, path};
 
-/// How long a client may take to read what it is sent, a piece at a time.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Names the request and its sender. Cannot fail, so that every answer and log line has an id.
 pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
     // A stream of HTTP/2 brings its link with its request, a connection of HTTP/1.1 has given it before.
@@ -33,7 +29,6 @@ pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
     }
     ctx.from_trusted = client_ip::is_trusted(ctx.peer, &ctx.snapshot.trusted_proxies);
     ctx.client = client_ip::of(ctx.peer, &session.req_header().headers, &ctx.snapshot.trusted_proxies);
-    session.set_write_timeout(Some(CLIENT_TIMEOUT));
     // Requests that were sent ahead are answered in order instead of being dropped.
     session.set_pipelining_enabled(true);
 }
