@@ -31,7 +31,7 @@ use crate::downstream::link::Link;
 use crate::drain::Stage;
 use crate::gateway::Gateway;
 use crate::shared::Shared;
-use crate::tls::terminator::Terminator;
+use crate::tls::terminator::{HandshakeError, Terminator};
 
 /// Serves connections.
 pub struct Connections {
@@ -89,20 +89,24 @@ impl Connections {
         if let (Door::Tls, Some(terminator)) = (door, &self.terminator) {
             let secured = match terminator.accept(stream).await {
                 Ok(stream) => Secured::new(stream),
+                Err(HandshakeError::Plain(stream)) => {
+                    let entrance = Entrance { door, is_plain: true, certificate: None };
+                    return Some((stream, Arc::new(entrance), Protocol::Http1));
+                }
                 Err(error) => {
                     log::debug!("{error}");
                     return None;
                 }
             };
             let protocol = if secured.is_h2() { Protocol::Http2 } else { Protocol::Http1 };
-            let entrance = Entrance { door, certificate: secured.client() };
+            let entrance = Entrance { door, is_plain: false, certificate: secured.client() };
             return Some((Box::new(secured), Arc::new(entrance), protocol));
         }
         let protocol = match h2c && door == Door::Plain {
             true => first_words(&mut stream, limits.idle_timeout).await?,
             false => Protocol::Http1,
         };
-        Some((stream, Arc::new(Entrance { door, certificate: None }), protocol))
+        Some((stream, Arc::new(Entrance { door, ..Entrance::default() }), protocol))
     }
 
     /// Serves requests one after another.
