@@ -10,6 +10,7 @@ mod reader;
 mod secured;
 mod stream;
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,23 +49,10 @@ pub struct Connections {
 #[async_trait]
 impl ServerApp for Connections {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let (limits, h2c) = {
-            let snapshot = self.shared.snapshot.load();
-            (snapshot.limits, snapshot.h2c)
-        };
-        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let Some(_place) = self.shared.crowd.enter(peer, &limits) else {
-            crowd::is_full(peer, Instant::now());
-            return None;
-        };
-        match self.enter(stream, &limits, h2c).await? {
-            (stream, entrance, Protocol::Http1) => self.one_by_one(stream, entrance, (peer, &limits), shutdown).await,
-            (stream, entrance, Protocol::Http2) => {
-                h2::serve(stream, entrance, (self.proxy.clone(), &self.shared), limits, shutdown).await;
-                None
-            }
-        }
+        // In a task of its own: the one that it came in has room for all that Pingora could have done with it.
+        let (connections, shutdown) = (self.clone(), shutdown.clone());
+        tokio::spawn(async move { connections.serve(stream, &shutdown).await });
+        None
     }
 
     /// The door is closed. Connections that wait for their next request may still get it, until they are closed as well.
@@ -82,6 +70,29 @@ enum Protocol {
 }
 
 impl Connections {
+    /// Serves a connection until it ends.
+    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let (limits, h2c) = {
+            let snapshot = self.shared.snapshot.load();
+            (snapshot.limits, snapshot.h2c)
+        };
+        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let Some(_place) = self.shared.crowd.enter(peer, &limits) else {
+            return crowd::is_full(peer, Instant::now());
+        };
+        // What is large is boxed: a task has room for the largest thing that it does, for as long as it lives.
+        match Box::pin(self.enter(stream, &limits, h2c)).await {
+            Some((stream, entrance, Protocol::Http1)) => {
+                self.one_by_one(stream, entrance, (peer, &limits), shutdown).await;
+            }
+            Some((stream, entrance, Protocol::Http2)) => {
+                Box::pin(h2::serve(stream, entrance, (self.proxy.clone(), &self.shared), limits, shutdown)).await;
+            }
+            None => {}
+        }
+    }
+
     /// Finds out how a client comes in. `None`: it does not.
     async fn enter(&self, mut stream: Stream, limits: &Limits, h2c: bool) -> Option<(Stream, Arc<Entrance>, Protocol)> {
         let local = stream.get_socket_digest().and_then(|digest| digest.local_addr()?.as_inet().copied());
@@ -109,14 +120,14 @@ impl Connections {
         Some((stream, Arc::new(Entrance { door, ..Entrance::default() }), protocol))
     }
 
-    /// Serves requests one after another.
+    /// Serves requests one after another. `None`: for as long as there may be one.
     async fn one_by_one(
         &self,
         stream: Stream,
         entrance: Arc<Entrance>,
         (peer, limits): (IpAddr, &Limits),
         shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
+    ) -> Option<Infallible> {
         // Whole seconds is what Pingora takes.
         let idle = limits.idle_timeout.as_secs_f64().ceil() as u64;
         let link = Arc::new(Link::new(entrance));
