@@ -45,9 +45,10 @@ pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusa
     let asked = Asked { authority, path, method: &header.method, headers: &header.headers };
     let route = find(&ctx.snapshot, &asked);
     // A server that decodes separators or cuts off parameters must not end up behind another route's rules.
-    if let Some(other) = path::other_reading(path)
-        && find(&ctx.snapshot, &Asked { path: &other, ..asked }).map(Arc::as_ptr) != route.map(Arc::as_ptr)
-    {
+    let leads_elsewhere = |other: &String| {
+        find(&ctx.snapshot, &Asked { path: other, ..asked }).map(Arc::as_ptr) != route.map(Arc::as_ptr)
+    };
+    if path::other_readings(path).iter().any(leads_elsewhere) {
         return Err(Refusal::PathInvalid(path::Reject::Ambiguous));
     }
     let route = route.map_err(missed)?.clone();

@@ -10,12 +10,13 @@ mod reader;
 mod secured;
 mod stream;
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
@@ -31,7 +32,7 @@ use crate::downstream::link::Link;
 use crate::drain::Stage;
 use crate::gateway::Gateway;
 use crate::shared::Shared;
-use crate::tls::terminator::Terminator;
+use crate::tls::terminator::{HandshakeError, Terminator};
 
 /// Serves connections.
 pub struct Connections {
@@ -48,23 +49,10 @@ pub struct Connections {
 #[async_trait]
 impl ServerApp for Connections {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let (limits, h2c) = {
-            let snapshot = self.shared.snapshot.load();
-            (snapshot.limits, snapshot.h2c)
-        };
-        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let Some(_place) = self.shared.crowd.enter(peer, &limits) else {
-            crowd::is_full(peer, Instant::now());
-            return None;
-        };
-        match self.enter(stream, &limits, h2c).await? {
-            (stream, entrance, Protocol::Http1) => self.one_by_one(stream, entrance, (peer, &limits), shutdown).await,
-            (stream, entrance, Protocol::Http2) => {
-                h2::serve(stream, entrance, (self.proxy.clone(), &self.shared), limits, shutdown).await;
-                None
-            }
-        }
+        // In a task of its own: the one that it came in has room for all that Pingora could have done with it.
+        let (connections, shutdown) = (self.clone(), shutdown.clone());
+        tokio::spawn(async move { connections.serve(stream, &shutdown).await });
+        None
     }
 
     /// The door is closed. Connections that wait for their next request may still get it, until they are closed as well.
@@ -82,6 +70,29 @@ enum Protocol {
 }
 
 impl Connections {
+    /// Serves a connection until it ends.
+    async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
+        let (limits, h2c) = {
+            let snapshot = self.shared.snapshot.load();
+            (snapshot.limits, snapshot.h2c)
+        };
+        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let Some(_place) = self.shared.crowd.enter(peer, &limits) else {
+            return crowd::is_full(peer, Instant::now());
+        };
+        // What is large is boxed: a task has room for the largest thing that it does, for as long as it lives.
+        match Box::pin(self.enter(stream, &limits, h2c)).await {
+            Some((stream, entrance, Protocol::Http1)) => {
+                self.one_by_one(stream, entrance, (peer, &limits), shutdown).await;
+            }
+            Some((stream, entrance, Protocol::Http2)) => {
+                Box::pin(h2::serve(stream, entrance, (self.proxy.clone(), &self.shared), limits, shutdown)).await;
+            }
+            None => {}
+        }
+    }
+
     /// Finds out how a client comes in. `None`: it does not.
     async fn enter(&self, mut stream: Stream, limits: &Limits, h2c: bool) -> Option<(Stream, Arc<Entrance>, Protocol)> {
         let local = stream.get_socket_digest().and_then(|digest| digest.local_addr()?.as_inet().copied());
@@ -89,47 +100,64 @@ impl Connections {
         if let (Door::Tls, Some(terminator)) = (door, &self.terminator) {
             let secured = match terminator.accept(stream).await {
                 Ok(stream) => Secured::new(stream),
+                Err(HandshakeError::Plain(stream)) => {
+                    let entrance = Entrance { door, is_plain: true, certificate: None };
+                    return Some((stream, Arc::new(entrance), Protocol::Http1));
+                }
                 Err(error) => {
                     log::debug!("{error}");
                     return None;
                 }
             };
             let protocol = if secured.is_h2() { Protocol::Http2 } else { Protocol::Http1 };
-            let entrance = Entrance { door, certificate: secured.client() };
+            let entrance = Entrance { door, is_plain: false, certificate: secured.client() };
             return Some((Box::new(secured), Arc::new(entrance), protocol));
         }
         let protocol = match h2c && door == Door::Plain {
             true => first_words(&mut stream, limits.idle_timeout).await?,
             false => Protocol::Http1,
         };
-        Some((stream, Arc::new(Entrance { door, certificate: None }), protocol))
+        Some((stream, Arc::new(Entrance { door, ..Entrance::default() }), protocol))
     }
 
-    /// Serves requests one after another.
+    /// Serves requests one after another. `None`: for as long as there may be one.
     async fn one_by_one(
         &self,
         stream: Stream,
         entrance: Arc<Entrance>,
         (peer, limits): (IpAddr, &Limits),
         shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
+    ) -> Option<Infallible> {
         // Whole seconds is what Pingora takes.
         let idle = limits.idle_timeout.as_secs_f64().ceil() as u64;
         let link = Arc::new(Link::new(entrance));
-        let stream = Box::new(Guarded::new(stream, link.clone(), self.shared.clone(), peer));
-        let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive((!self.shared.drain.is_begun()).then_some(idle));
-        session.set_keepalive_reuses_remaining(limits.max_requests_per_connection.map(|most| most - 1));
+        let mut guarded = Box::new(Guarded::new(stream, link.clone(), self.shared.clone(), peer));
+        let mut settings: Option<HttpPersistentSettings> = None;
         loop {
             link.next_request();
-            session.set_connection_user_context(Some(Box::new(link.clone())));
-            let (stream, settings) = self.proxy.process_new_http(session, shutdown).await?.consume();
-            session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
+            // What Pingora needs for a request is made when there is one: most connections wait, most of the time.
+            tokio::select! {
+                biased;
+                has_come = guarded.request(limits.idle_timeout) => has_come.then_some(())?,
+                () = self.shared.drain.reached(Stage::Closing) => return None,
             }
-            // Pingora would wait for the next request for ever, and for the rest of its head as well.
-            session.set_keepalive(Some(idle));
+            let mut session = ServerSession::new_http1(guarded);
+            match settings.take() {
+                Some(settings) => {
+                    settings.apply_to_session(&mut session);
+                    // Pingora would wait for the rest of a head for ever.
+                    session.set_keepalive(Some(idle));
+                }
+                None => {
+                    session.set_keepalive((!self.shared.drain.is_begun()).then_some(idle));
+                    session.set_keepalive_reuses_remaining(limits.max_requests_per_connection.map(|most| most - 1));
+                }
+            }
+            session.set_connection_user_context(Some(Box::new(link.clone())));
+            let stream;
+            let answered = link.pause.rest_in(self.proxy.process_new_http(session, shutdown)).await;
+            (stream, settings) = answered?.consume();
+            guarded = stream.into_any().downcast().ok()?;
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::config::units::TargetUrl;
 use crate::context::RequestCtx;
 use crate::failure::Failure;
 use crate::refusal::{Away, Refusal};
+use crate::respond;
 use crate::snapshot::Route;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::pool::Unavailable;
@@ -94,7 +95,9 @@ fn peer(
     ctx.tries += 1;
     let end = route.timeouts.total.map(|total| ctx.started + total);
     if let Some(link) = &ctx.link {
-        link.patience().with_client(route.timeouts.read, end);
+        // Calls of gRPC are silent for as long as there is nothing to be said.
+        let pace = route.pace.filter(|_| !respond::is_grpc(session.req_header()));
+        link.patience().with_client(route.timeouts.read, pace, end);
     }
     let left = end.map(|end| end.saturating_duration_since(now));
     let per_try = retry::per_try_timeout(Trouble::Connect, session, ctx, now);

@@ -2,7 +2,6 @@
 //! it in the same way. What comes out of here can be decided upon.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
@@ -10,15 +9,15 @@ use pingora_core::protocols::http::authority::{RawTargetAuthority, raw_target_au
 use pingora_proxy::Session;
 
 use crate::context::RequestCtx;
-use crate::downstream::entrance::Door;
+use crate::downstream::entrance::{Door, Entrance};
 use crate::downstream::link::Link;
 use crate::downstream::{client_ip, hop_by_hop, http2, request_id};
 use crate::refusal::Refusal;
 use crate::routing::methods::{Methods, is_forwardable};
 use crate::routing::{host, path};
 
-/// How long a client may take to read what it is sent, a piece at a time.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is said to a plain request on a port of TLS. nginx says the same.
+const NO_HANDSHAKE: Refusal = Refusal::Malformed("This port speaks TLS: write https:// in place of http://.");
 
 /// Names the request and its sender. Cannot fail, so that every answer and log line has an id.
 pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
@@ -33,7 +32,6 @@ pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
     }
     ctx.from_trusted = client_ip::is_trusted(ctx.peer, &ctx.snapshot.trusted_proxies);
     ctx.client = client_ip::of(ctx.peer, &session.req_header().headers, &ctx.snapshot.trusted_proxies);
-    session.set_write_timeout(Some(CLIENT_TIMEOUT));
     // Requests that were sent ahead are answered in order instead of being dropped.
     session.set_pipelining_enabled(true);
 }
@@ -62,8 +60,10 @@ pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
     hop_by_hop::check(&request.headers)?;
     to_origin_form(request)?;
     normalise(request)?;
-    if let Some(Door::ToHttps(port)) = ctx.link.as_ref().map(|link| link.entrance.door) {
-        return Err(to_https(request, port));
+    match ctx.link.as_ref().map(|link| link.entrance.as_ref()) {
+        Some(Entrance { door: Door::ToHttps(port), .. }) => return Err(to_https(request, *port)),
+        Some(Entrance { is_plain: true, .. }) => return Err(NO_HANDSHAKE),
+        _ => {}
     }
     ctx.snapshot.reserved.strip(request, ctx.from_trusted);
     Ok(())

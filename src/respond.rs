@@ -22,6 +22,7 @@ use crate::plugin::answers::Asked;
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::refusal::{Refusal, Verdict};
 
+pub use self::grpc::is_spoken as is_grpc;
 pub use self::route::in_place_of_target;
 
 static X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");

@@ -43,9 +43,9 @@ const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 const ENDING: Duration = Duration::from_secs(2);
 /// Connections that wait unused for the next request, over all targets.
 const KEPT_CONNECTIONS: usize = 1_024;
-/// Read buffers of connections. Pingora's default of 64 KiB costs memory for every idle connection and
-/// gains nothing measurable: bodies that are larger than the buffer bypass it.
-const READ_BUFFER: usize = 4 * 1_024;
+/// Read buffers of connections: none, since whoever reads has one of its own. Pingora's default of 64 KiB is kept for every
+/// connection that waits.
+const READ_BUFFER: usize = 0;
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]

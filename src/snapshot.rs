@@ -18,6 +18,7 @@ use self::targets::Targets;
 use crate::config::units::Secret;
 use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Sticky};
 use crate::downstream::headers::Reserved;
+use crate::downstream::pace::Pace;
 use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
 use crate::plugin::answers::Answers;
@@ -114,6 +115,8 @@ pub struct Route {
     pub timeouts: config::Timeouts,
     /// Bytes that the body of a request may have, if that matters.
     pub max_body: Option<u64>,
+    /// How fast its clients have to be, if that matters.
+    pub pace: Option<Pace>,
     /// How targets are connected to.
     pub peers: Peers,
 }
@@ -249,7 +252,8 @@ fn compile(
         answers: Answers::new(&route.plugins),
         retries,
         timeouts: route.timeouts,
-        max_body: route.max_body,
+        max_body: route.limits.max_body,
+        pace: route.limits.pace,
         peers: Peers::new(route.timeouts, &route.upstream_tls),
     }
 }

@@ -179,7 +179,8 @@ fn request_line(line: &str) -> Result<(), &'static str> {
         && !path.contains("//")
         && path.split('/').all(|segment| !matches!(segment, "." | ".."))
         && path.bytes().all(|byte| byte.is_ascii_graphic());
-    let is_known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].contains(&method);
+    let is_known = method.bytes().all(|byte| byte.is_ascii_uppercase() || b"-_".contains(&byte));
+    let is_known = is_known && !["", "CONNECT", "TRACE", "TRACK", "PRI"].contains(&method);
     let is_printed = target.bytes().all(|byte| byte > 0x20 && byte != 0x7f);
     if is_normal && is_known && is_printed { Ok(()) } else { Err("a request line that should not pass") }
 }

@@ -43,7 +43,7 @@ pub use self::forward_auth::ForwardAuth;
 pub use self::headers::{HeaderEdits, HeaderRules};
 pub use self::health::HealthCheck;
 pub use self::ip_rules::Networks;
-pub use self::limits::Limits;
+pub use self::limits::{Limits, RouteLimits};
 pub use self::matching::Rewrite;
 pub use self::plugins::Plugins;
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};

@@ -36,7 +36,7 @@ pub use self::cors::{Among, Cors};
 pub use self::forward_auth::ForwardAuth;
 pub use self::headers::{HeaderEdits, HeaderRules};
 pub use self::health::{CheckKind, HealthCheck};
-pub use self::limits::Limits;
+pub use self::limits::{Limits, RouteLimits};
 pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
 pub use self::resolve::Resolve;
 pub use self::retry::Retry;
@@ -48,7 +48,7 @@ pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
 pub use self::upstream_tls::UpstreamTls;
 use super::file::LogFormat;
 use super::redis::Redis;
-use super::units::{Period, RouteName, Secret, Size};
+use super::units::{Period, RouteName, Secret};
 use crate::routing::matcher::Matcher;
 use crate::routing::rewrite::Rewrite;
 
@@ -154,9 +154,8 @@ pub struct Route {
     /// How targets are asked whether they are well; `None`: they are not.
     #[serde(serialize_with = "or_off")]
     pub health_check: Option<HealthCheck>,
-    /// Bytes of a body; `None`: any number.
-    #[serde(rename = "limits", serialize_with = "under_max_body")]
-    pub max_body: Option<u64>,
+    /// What its clients may ask for.
+    pub limits: RouteLimits,
     /// Where copies of requests go; `None`: nowhere.
     #[serde(serialize_with = "or_off")]
     pub mirror: Option<Mirror>,
@@ -214,8 +213,4 @@ fn period_or_off<S: Serializer>(duration: &Option<Duration>, serializer: S) -> R
 
 fn list_or_off<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     if list.is_empty() { serializer.serialize_str("off") } else { list.serialize(serializer) }
-}
-fn under_max_body<S: Serializer>(bytes: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
-    let shown = bytes.map_or_else(|| "off".to_owned(), |bytes| Size(bytes).to_string());
-    serializer.collect_map([("maxBody", shown)])
 }

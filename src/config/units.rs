@@ -37,7 +37,7 @@ pub use self::retry::{Repeatable, RetryOn};
 pub use self::scheme::Scheme;
 pub use self::secret::Secret;
 pub use self::sentinel::SentinelUrl;
-pub use self::size::Size;
+pub use self::size::{Rate, Size};
 pub use self::source::{Origin, SourceKind, SourceUrl};
 pub use self::web_origin::WebOrigin;
 use crate::ratio::Ratio;

@@ -4,6 +4,7 @@
 //! id or a log line. So every connection is wrapped: as long as no request has been handed to the hooks,
 //! whatever is written to it is Pingora's own answer, and ours takes its place.
 
+use std::future::poll_fn;
 use std::io::{self, Cursor};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -33,6 +34,8 @@ use crate::shared::Shared;
 pub struct Guarded {
     stream: Stream,
     link: Arc<Link>,
+    /// What has been written of an answer.
+    taken: u64,
     /// Whether a write is waiting for the client.
     stalled: bool,
     /// Whether a read is waiting for the client.
@@ -53,6 +56,7 @@ impl Guarded {
         Guarded {
             stream,
             link,
+            taken: 0,
             stalled: false,
             silent: false,
             reader,
@@ -63,19 +67,50 @@ impl Guarded {
         }
     }
 
-    /// Remembers when the client stopped taking what it is sent, and for how long.
-    fn watch<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if written.is_pending() != self.stalled {
-            self.stalled = written.is_pending();
-            match self.stalled {
-                true => self.link.stalls(Instant::now()),
-                false => self.link.goes_on(Instant::now()),
+    /// Waits for a request to begin, for `span` at most. Whether it has.
+    pub async fn request(&mut self, span: Duration) -> bool {
+        (self.taken, self.stalled) = (0, false);
+        let end = Instant::now() + span;
+        poll_fn(|cx| match self.reader.begins(&mut self.stream, cx) {
+            Poll::Pending => self.alarm.poll(end, cx).map(|()| false),
+            begins => begins,
+        })
+        .await
+    }
+
+    /// Writes. While that waits for the client, so does the request, and not for ever.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut write: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Guarded { stream, link, alarm, taken, stalled, .. } = self;
+        let written = link.pause.watch(cx, |cx| {
+            let written = write(Pin::new(stream), cx);
+            if written.is_pending() {
+                *stalled = true;
+                let due = link.stalls(*taken, Instant::now());
+                ready!(alarm.poll(due, cx));
+                link.is_not_taken(Instant::now());
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
+            written
+        });
+        if written.is_ready() && std::mem::take(stalled) {
+            link.goes_on(Instant::now());
         }
-        if written.is_pending() {
-            let end = self.link.patience().end();
-            ready!(self.lasts_until(end, true, cx));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        written
+    }
+
+    /// The same for what is counted.
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = self.watch(cx, write);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.taken += bytes as u64;
         }
         written
     }
@@ -117,8 +152,7 @@ impl Guarded {
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
-            let written = self.as_mut().inner().poll_write(cx, bytes);
-            return self.watch(written, cx);
+            return self.send(cx, |stream, cx| stream.poll_write(cx, bytes));
         }
         if self.answer.is_none() {
             self.answer = Some((self.bad_request(), 0));
@@ -138,8 +172,7 @@ impl AsyncWrite for Guarded {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
-            let written = self.as_mut().inner().poll_write_vectored(cx, slices);
-            return self.watch(written, cx);
+            return self.send(cx, |stream, cx| stream.poll_write_vectored(cx, slices));
         }
         let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
         self.poll_write(cx, first)
@@ -149,8 +182,8 @@ impl AsyncWrite for Guarded {
         self.stream.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_flush(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.watch(cx, Stream::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -62,6 +62,19 @@ impl Reader {
         self.refuse(Failure::SlowRequest, buffer);
     }
 
+    /// Whether a request begins, or the connection has ended. Meanwhile nothing is kept for it.
+    pub fn begins(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.ahead.is_empty() {
+            self.ahead = Vec::new();
+            let mut chunk = [MaybeUninit::uninit(); MAX_AHEAD];
+            let mut chunk = ReadBuf::uninit(&mut chunk);
+            if ready!(Pin::new(stream).poll_read(cx, &mut chunk)).is_ok() {
+                self.ahead.extend_from_slice(chunk.filled());
+            }
+        }
+        Poll::Ready(!self.ahead.is_empty())
+    }
+
     /// Reads what belongs to the request. When all of it has been read, Pingora only looks whether the client is still
     /// there.
     pub fn read(

@@ -28,6 +28,9 @@ use crate::downstream::link::Link;
 const LINGER: Duration = Duration::from_secs(1);
 const MOST_DRAINED: usize = 16 << 20;
 
+/// As much of an answer is handed on at a time, and counts as taken when it is: a frame (RFC 9113, section 4.2).
+const SLICE: usize = 16 * 1_024;
+
 /// The session of one stream.
 pub struct H2Stream {
     inner: HttpSession,
@@ -69,28 +72,40 @@ impl H2Stream {
         .await
     }
 
-    /// What `write` gives; meanwhile the client may keep us waiting, until the end of all waiting.
-    async fn watched<T>(write: impl Future<Output = Result<T>>, (link, alarm): (&Link, &mut Alarm)) -> Result<T> {
-        let mut write = pin!(write);
-        let mut stalled = false;
+    /// What `write` gives. While that waits for the client, so does the request, and not for ever.
+    async fn watched<T>(
+        write: impl Future<Output = Result<T>>,
+        taken: usize,
+        (link, alarm): (&Link, &mut Alarm),
+    ) -> Result<T> {
+        let (mut write, mut stalled, _given_up) = (pin!(write), false, GivenUp(link));
         poll_fn(|cx| {
-            let written = write.as_mut().poll(cx);
-            if written.is_pending() != stalled {
-                stalled = written.is_pending();
-                match stalled {
-                    true => link.stalls(Instant::now()),
-                    false => link.goes_on(Instant::now()),
+            let written = link.pause.watch(cx, |cx| {
+                let written = write.as_mut().poll(cx);
+                if written.is_pending() {
+                    stalled = true;
+                    let due = link.stalls(taken as u64, Instant::now());
+                    ready!(alarm.poll(due, cx));
+                    link.is_not_taken(Instant::now());
+                    return Poll::Ready(late());
                 }
+                written
+            });
+            if written.is_ready() && std::mem::take(&mut stalled) {
+                link.goes_on(Instant::now());
             }
-            if written.is_ready() {
-                return written;
-            }
-            let Some(end) = link.patience().end() else { return Poll::Pending };
-            ready!(alarm.poll(end, cx));
-            link.patience().run_out(true, Instant::now());
-            Poll::Ready(late())
+            written
         })
         .await
+    }
+}
+
+/// A write that is over, or is waited for no more.
+struct GivenUp<'l>(&'l Link);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        self.0.pause.is_over();
     }
 }
 
@@ -150,9 +165,16 @@ impl Session for H2Stream {
         self.inner.write_response_header_ref(response, end)
     }
 
-    async fn write_body(&mut self, data: Bytes, end: bool) -> Result<()> {
-        let H2Stream { inner, link, alarm, .. } = self;
-        H2Stream::watched(inner.write_body(data, end), (link, alarm)).await
+    async fn write_body(&mut self, mut data: Bytes, end: bool) -> Result<()> {
+        loop {
+            let slice = data.split_to(data.len().min(SLICE));
+            let (is_last, taken) = (data.is_empty(), self.inner.body_bytes_sent());
+            let H2Stream { inner, link, alarm, .. } = self;
+            H2Stream::watched(inner.write_body(slice, end && is_last), taken, (link, alarm)).await?;
+            if is_last {
+                return Ok(());
+            }
+        }
     }
 
     async fn write_trailers(&mut self, trailers: HeaderMap) -> Result<()> {
@@ -160,8 +182,18 @@ impl Session for H2Stream {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let H2Stream { inner, link, alarm, .. } = self;
-        H2Stream::watched(inner.response_duplex_vec(tasks), (link, alarm)).await
+        let mut is_over = false;
+        for task in tasks {
+            is_over |= match task {
+                HttpTask::Body(Some(data), end) if !data.is_empty() => {
+                    self.write_body(data, end).await.map_err(|error| error.into_down())?;
+                    end
+                }
+                // Of these none waits.
+                task => self.inner.response_duplex_vec(vec![task]).await?,
+            };
+        }
+        Ok(is_over)
     }
 
     fn set_read_timeout(&mut self, _: Option<Duration>) {}

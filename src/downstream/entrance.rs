@@ -42,6 +42,8 @@ impl Doors {
 pub struct Entrance {
     /// By which door.
     pub door: Door,
+    /// Whether it sends requests without the handshake that the door asks for.
+    pub is_plain: bool,
     /// The certificate that it has shown.
     pub certificate: Option<ClientCertificate>,
 }
@@ -49,7 +51,7 @@ pub struct Entrance {
 impl Entrance {
     /// How the client wrote its URL: `https` or `http`.
     pub fn scheme(&self) -> &'static str {
-        if self.door == Door::Tls { "https" } else { "http" }
+        if self.door == Door::Tls && !self.is_plain { "https" } else { "http" }
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::entrance::Entrance;
+use super::pace::Waiting;
 use super::patience::Patience;
+use super::pause::Pause;
 
 /// A client that takes nothing for so long is a slow reader.
 const STALL: Duration = Duration::from_secs(1);
@@ -23,11 +25,14 @@ pub struct Link {
     unread: AtomicBool,
     /// The client has kept us waiting with what it is sent.
     slow: AtomicBool,
-    /// Since when it does so.
-    stalled: Mutex<Option<Instant>>,
+    /// How long it has done so.
+    taking: Mutex<Waiting>,
+    /// The request rests meanwhile.
+    pub pause: Pause,
     /// All of the request has been read: what else comes belongs to the next one.
     whole: AtomicBool,
-    silence: Mutex<Silence>,
+    /// How long the client has kept its own request waiting.
+    silence: Mutex<Waiting>,
     /// The body of the request comes in chunks.
     chunked: AtomicBool,
     /// And they are none.
@@ -35,13 +40,6 @@ pub struct Link {
     /// The client has broken its request off.
     gone: AtomicBool,
     patience: Mutex<Patience>,
-}
-
-/// How long a client has kept its own request waiting.
-#[derive(Debug, Default)]
-struct Silence {
-    since: Option<Instant>,
-    before: Duration,
 }
 
 // One task reads, decides and writes: the flags order nothing.
@@ -64,8 +62,7 @@ impl Link {
     /// Whether the client was, during this request, a second or more late to take what it was sent: who
     /// sent it may by then have lost patience.
     pub fn is_slow(&self, now: Instant) -> bool {
-        self.slow.load(Ordering::Relaxed)
-            || self.stalled.lock().is_some_and(|since| now.saturating_duration_since(since) >= STALL)
+        self.slow.load(Ordering::Relaxed) || self.taking.lock().present(now) >= STALL
     }
 
     /// The request is over; the next one may come.
@@ -75,7 +72,11 @@ impl Link {
         self.slow.store(false, Ordering::Relaxed);
         self.whole.store(false, Ordering::Relaxed);
         self.chunked.store(false, Ordering::Relaxed);
-        *self.silence.lock() = Silence::default();
+        *self.patience.lock() = Patience::default();
+        *self.silence.lock() = Waiting::default();
+        *self.taking.lock() = Waiting::default();
+        self.pause.is_over();
+        self.pause.set_tunnel(false);
     }
 
     /// The body of the request comes in chunks.
@@ -120,7 +121,7 @@ impl Link {
 
     /// When the request has waited for too long, nothing having come from its client.
     pub fn due(&self) -> Option<Instant> {
-        self.patience.lock().due(|| *self.silence.lock().since.get_or_insert_with(Instant::now))
+        self.patience.lock().due(&mut self.silence.lock(), Instant::now)
     }
 
     /// Whether the request has come to the end of all waiting although something came from its client; says so to
@@ -139,18 +140,13 @@ impl Link {
 
     /// Something has come.
     pub fn hears(&self, now: Instant) {
-        let mut silence = self.silence.lock();
-        if let Some(since) = silence.since.take() {
-            silence.before += now.saturating_duration_since(since);
-        }
+        self.silence.lock().end(now);
     }
 
     /// Whether the client has kept its request waiting for a second or more in all: who waited for it may by then
     /// have lost patience.
     pub fn has_kept_waiting(&self, now: Instant) -> bool {
-        let silence = self.silence.lock();
-        let present = silence.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        silence.before + present >= STALL
+        self.silence.lock().total(now) >= STALL
     }
 
     /// How long the request still waits.
@@ -168,15 +164,19 @@ impl Link {
         self.unread.load(Ordering::Relaxed)
     }
 
-    /// The client does not take what it is sent.
-    pub fn stalls(&self, now: Instant) {
-        self.stalled.lock().get_or_insert(now);
+    /// The client does not take what it is sent, and has taken so many bytes. When it should have gone on.
+    pub fn stalls(&self, taken: u64, now: Instant) -> Instant {
+        self.patience.lock().taken_by(&mut self.taking.lock(), taken, now)
+    }
+
+    /// It has not, by `now`.
+    pub fn is_not_taken(&self, now: Instant) {
+        self.patience.lock().is_not_taken(now);
     }
 
     /// It does again.
     pub fn goes_on(&self, now: Instant) {
-        let since = self.stalled.lock().take();
-        if since.is_some_and(|since| now.saturating_duration_since(since) >= STALL) {
+        if self.taking.lock().end(now) >= STALL {
             self.slow.store(true, Ordering::Relaxed);
         }
         // Meanwhile nobody could hear the target.
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn silences_add_up() {
         let (link, start) = (Link::default(), Instant::now());
-        link.patience().with_client(Duration::from_secs(9), None);
+        link.patience().with_client(Duration::from_secs(9), None, None);
         let since = link.due().expect("due") - Duration::from_secs(9);
         link.hears(since + Duration::from_millis(600));
         assert!(!link.has_kept_waiting(since + Duration::from_secs(5)));
@@ -206,11 +206,11 @@ mod tests {
     fn a_client_that_stalls_for_a_second_is_slow_until_the_next_request() {
         let (link, start) = (Link::default(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
-        link.stalls(at(0));
+        link.stalls(0, at(0));
         link.goes_on(at(999));
         assert!(!link.is_slow(at(999)));
-        link.stalls(at(2_000));
-        link.stalls(at(2_900));
+        link.stalls(0, at(2_000));
+        link.stalls(0, at(2_900));
         assert!(!link.is_slow(at(2_999)));
         assert!(link.is_slow(at(3_000)), "it counts while it lasts");
         link.goes_on(at(3_000));

@@ -12,5 +12,7 @@ pub mod headers;
 pub mod hop_by_hop;
 pub mod http2;
 pub mod link;
+pub mod pace;
 pub mod patience;
+pub mod pause;
 pub mod request_id;

@@ -128,9 +128,9 @@ fn trouble(error: &Error) -> Option<Trouble> {
 
 /// The connection had nothing to say but that it has waited for too long.
 fn is_late(late: Late, begun: bool, ctx: &RequestCtx, error: &mut Error) {
-    error.etype = ErrorType::ReadTimedout;
+    error.etype = if late == Late::Taker { ErrorType::WriteTimedout } else { ErrorType::ReadTimedout };
     match late {
-        Late::Client => error.as_down(),
+        Late::Client | Late::Taker => error.as_down(),
         // Whoever answers as it should and is cut off for that has done nothing wrong.
         Late::All if begun => error.as_in(),
         Late::All | Late::Target(_) => error.as_up(),
@@ -140,7 +140,8 @@ fn is_late(late: Late, begun: bool, ctx: &RequestCtx, error: &mut Error) {
         Late::All => ("no end of its answer", timeouts.total.unwrap_or_default()),
         Late::Target(span) if begun => ("no more of its answer", span),
         Late::Target(span) => ("no answer", span),
-        Late::Client => ("no more of the request", timeouts.read),
+        // What is told of it is that it is gone.
+        Late::Client | Late::Taker => return,
     };
     error.set_context(format!("{what} within {} ms", within.as_millis()));
 }

@@ -163,7 +163,7 @@ pub fn sending(session: &Session, data: Option<&Bytes>, end: bool, ctx: &mut Req
             let span = per_try.map_or(route.timeouts.first_byte, |per_try| per_try.min(route.timeouts.first_byte));
             patience.with_target(span, route.timeouts.read, now);
         }
-        true => {}
+        true => patience.received(session.body_bytes_read() as u64),
         // Tunnels, and requests that are answered before they have been sent.
         false => patience.alive(now),
     }

@@ -47,6 +47,7 @@ pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut Requ
         if switching {
             patience.endless();
             link.set_whole(false);
+            link.pause.set_tunnel(true);
         }
     }
     if !switching {
@@ -67,7 +68,7 @@ pub fn receiving(session: &mut Session, ctx: &mut RequestCtx, end: bool, now: In
         // The answer is complete and its request is not. Nobody needs the rest of it, but who is not listened to may
         // not hear the answer.
         let end = patience.end().into_iter().chain([now + REST_OF_UPLOAD]).min();
-        patience.with_client(route.timeouts.read, end);
+        patience.with_client(route.timeouts.read, route.pace, end);
         drop(patience);
         if let Some(attempt) = &mut ctx.attempt {
             attempt.finish(now);

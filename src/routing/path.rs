@@ -144,23 +144,35 @@ pub fn below<'p>(path: &'p str, prefix: &str) -> &'p str {
     path.strip_prefix(prefix.trim_end_matches('/')).unwrap_or(path)
 }
 
-/// How the loosest of servers would read a normal path: encoded separators decoded, `;parameters` cut off. `None`
-/// where that is no other reading.
+/// How the loosest of servers would read a normal path: encoded separators decoded, `;parameters` cut off, in this order
+/// or the other (as Tomcat has it). Nothing where these are no other readings.
 ///
 /// `/a%2Fb` is a fine path as long as it leads to the same route as `/a/b`.
-pub fn other_reading(path: &str) -> Option<String> {
+pub fn other_readings(path: &str) -> Vec<String> {
     if !path.contains(['%', ';']) {
-        return None;
+        return Vec::new();
     }
-    let decoded = path.replace("%2F", "/").replace("%5C", "/").replace("%3B", ";");
-    let mut loose = String::with_capacity(decoded.len());
-    for segment in decoded.split('/').map(|segment| segment.split(';').next().unwrap_or("")) {
-        if !segment.is_empty() {
-            loose.push('/');
-            loose.push_str(segment);
-        }
-    }
-    (loose != path).then_some(if loose.is_empty() { "/".to_owned() } else { loose })
+    let decode = |path: &str| path.replace("%2F", "/").replace("%5C", "/").replace("%3B", ";");
+    let mut readings = vec![cut(&decode(path)), merge(&decode(&cut(path)))];
+    readings.retain(|reading| reading != path);
+    readings.dedup();
+    readings
+}
+
+/// A path without the parameters of its segments.
+fn cut(path: &str) -> String {
+    join(path.split('/').map(|segment| segment.split(';').next().unwrap_or("")))
+}
+
+/// A path with one slash where there are several.
+fn merge(path: &str) -> String {
+    join(path.split('/'))
+}
+
+fn join<'p>(segments: impl Iterator<Item = &'p str>) -> String {
+    let joined =
+        segments.filter(|segment| !segment.is_empty()).fold(String::new(), |path, segment| path + "/" + segment);
+    if joined.is_empty() { "/".to_owned() } else { joined }
 }
 
 #[cfg(test)]
@@ -240,18 +252,21 @@ mod tests {
     }
 
     #[test]
-    fn the_loosest_reading_decodes_separators_and_cuts_parameters() {
-        for (path, other) in [
-            ("/users/7", None),
-            ("/caf%C3%A9", None),
-            ("/adm%2Fx", Some("/adm/x")),
-            ("/adm%5Cx", Some("/adm/x")),
-            ("/adm;a=1/x", Some("/adm/x")),
-            ("/adm%3Ba/x", Some("/adm/x")),
-            ("/%2Fadm", Some("/adm")),
-            ("/;x", Some("/")),
+    fn the_loosest_readings_decode_separators_and_cut_parameters() {
+        for (path, others) in [
+            ("/users/7", &[][..]),
+            ("/caf%C3%A9", &[]),
+            ("/adm%2Fx", &["/adm/x"]),
+            ("/adm%5Cx", &["/adm/x"]),
+            ("/adm;a=1/x", &["/adm/x"]),
+            ("/adm%3Ba/x", &["/adm/x", "/adm;a/x"]),
+            ("/%2Fadm", &["/adm"]),
+            ("/;x", &["/"]),
+            // What is cut off first takes the encoded separator with it.
+            ("/;a%2Fb/adm/x", &["/b/adm/x", "/adm/x"]),
+            ("/adm;a%2Fb", &["/adm/b", "/adm"]),
         ] {
-            assert_eq!(other_reading(path).as_deref(), other, "{path}");
+            assert_eq!(other_readings(path), others, "{path}");
         }
     }
 

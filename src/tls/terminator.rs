@@ -49,6 +49,9 @@ pub enum HandshakeError {
     /// The client wants something else, or is no client of TLS.
     #[error("{0}")]
     Failed(std::io::Error),
+    /// The client begins with a word, as requests do.
+    #[error("a request without a handshake")]
+    Plain(Stream),
 }
 
 /// Ends the TLS of clients.
@@ -104,11 +107,20 @@ impl Terminator {
     /// # Errors
     /// Why not.
     pub async fn accept(&self, stream: Stream) -> Result<TlsStream<Stream>, HandshakeError> {
-        let acceptor = TlsAcceptor::from(self.config.load_full());
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(accepted) => accepted.map_err(HandshakeError::Failed),
-            Err(_) => Err(HandshakeError::Late),
+        let within = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream));
+        within.await.unwrap_or(Err(HandshakeError::Late))
+    }
+
+    async fn shake_hands(&self, mut stream: Stream) -> Result<TlsStream<Stream>, HandshakeError> {
+        let mut first = [0];
+        // A handshake begins with a record of type 22 (RFC 8446, section 5.1), a request with a method. Once the library has
+        // seen what is neither, it has told the client so in the words of TLS.
+        let is_known = stream.try_peek(&mut first).await.map_err(HandshakeError::Failed)?;
+        if is_known && first[0].is_ascii_uppercase() {
+            return Err(HandshakeError::Plain(stream));
         }
+        let acceptor = TlsAcceptor::from(self.config.load_full());
+        acceptor.accept(stream).await.map_err(HandshakeError::Failed)
     }
 }
 

@@ -216,5 +216,23 @@ fn answers_that_nobody_reads_are_not_kept() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     });
     let more = gateway.memory_kib("VmHWM:").saturating_sub(before);
-    assert!(more < 64 << 10, "{more} KiB for 100 answers of 4 MiB");
+    assert!(more < 40 << 10, "{more} KiB for 100 answers of 4 MiB");
+}
+
+#[test]
+fn a_connection_that_waits_takes_next_to_nothing() {
+    const COUNT: u64 = 1_000;
+    let upstream = Upstream::start();
+    let gateway = over(&upstream, "", "");
+    gateway.limit_files(8_192);
+    let used = || {
+        let mut connection = gateway.connect();
+        assert_eq!(connection.request("GET", "/", &[]).status, 200);
+        connection
+    };
+    drop((0..50).map(|_| used()).collect::<Vec<_>>());
+    let before = gateway.memory_kib("VmRSS");
+    let unused: Vec<_> = (0..COUNT).map(|_| used()).collect();
+    let each = gateway.memory_kib("VmRSS").saturating_sub(before) as f64 / unused.len() as f64;
+    assert!(each < 12.0, "{each} KiB for each of {COUNT}");
 }

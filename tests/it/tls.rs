@@ -270,3 +270,29 @@ fn what_is_no_handshake_ends_the_connection_and_nothing_else() {
     assert_eq!(curl(&["--cacert", text(&certificates.ca), "-H", &bearer(), &gateway.https()]).status, 200);
     assert_eq!(upstream.received().len(), 1);
 }
+
+#[test]
+fn a_plain_request_on_a_port_of_tls_is_told_so() {
+    let (certificates, upstream) = (Certificates::make(), Upstream::start());
+    let gateway = over(&certificates, &upstream, "");
+    let url = gateway.https().replace("https://", "http://");
+    for path in ["/", "/gateway/stats", "/a/../b"] {
+        let answer = curl(&["--path-as-is", &format!("{url}{path}"), "-H", &bearer()]);
+        assert_eq!((answer.status, answer.code()), (400, Some("bad_request")), "{answer:?}");
+        assert!(answer.body.contains("This port speaks TLS: write https://"), "{answer:?}");
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    // With a body that is still coming.
+    let file = gateway.directory.join("body");
+    fs::write(&file, vec![b'x'; 1 << 20]).unwrap();
+    let answer = curl(&["--data-binary", &format!("@{}", text(&file)), &url]);
+    assert_eq!((answer.status, answer.code()), (400, Some("bad_request")), "{answer:?}");
+    assert!(gateway.log_line("bad_request").starts_with("[GET] / "), "{}", gateway.stdout());
+    assert!(upstream.received().is_empty());
+    // What is neither gets nothing.
+    let mut stream = std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    stream.write_all(b"\0\0\0\0").unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+}

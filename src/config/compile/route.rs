@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::limits::of_route;
 use super::{Compiler, at_route, split};
 use crate::config::file::{self, Policies};
 use crate::config::located::Located;
@@ -54,11 +55,7 @@ impl Compiler<'_> {
                 written.mirror.as_ref().or(defaults.mirror.as_ref()),
                 &place(written.mirror.is_some(), "mirror"),
             ),
-            // `off` on a route is none, whatever the gateway's is.
-            max_body: match written.limits.as_ref().or(defaults.limits.as_ref()).and_then(|own| own.max_body) {
-                Some(own) => own.0.map(|size| size.0),
-                None => limits.max_body,
-            },
+            limits: of_route(written.limits.as_ref().or(defaults.limits.as_ref()), limits),
             on_all_open: written.on_all_open.or(defaults.on_all_open).unwrap_or_default(),
             concurrency: self.concurrency(
                 written.concurrency.as_ref().or(defaults.concurrency.as_ref()),

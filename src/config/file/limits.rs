@@ -2,7 +2,7 @@
 
 use super::words::{OrOff, Positive};
 use crate::config::located::Located;
-use crate::config::units::{Count, Size};
+use crate::config::units::{Count, Rate, Size};
 
 /// `limits:` at the top level: what a client may ask of the gateway.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -18,6 +18,10 @@ pub struct Limits {
     pub max_uri: Option<Located<Size>>,
     /// How long a head may take to arrive, from its first byte. Default: 10s.
     pub header_timeout: Option<Positive>,
+    /// Bytes a second that a client has to send of its body, and to take of its answer, on average. Default: 500B.
+    pub min_rate: Option<OrOff<Rate>>,
+    /// How long a client may keep the gateway waiting beyond that. Default: 20s.
+    pub min_rate_grace: Option<Positive>,
     /// How long a connection may be unused. Default: 60s.
     pub idle_timeout: Option<Positive>,
     /// Connections in all. Default: 100000.
@@ -31,9 +35,11 @@ pub struct Limits {
 }
 
 /// `limits:` of a route.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { maxBody: 10MiB }")]
 pub struct RouteLimits {
     /// Bytes of a body. Default: those of the gateway's `limits`.
     pub max_body: Option<OrOff<Size>>,
+    /// Bytes a second of a body and of an answer. Default: those of the gateway's `limits`.
+    pub min_rate: Option<OrOff<Rate>>,
 }

@@ -1,5 +1,6 @@
 //! `limits:`
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -7,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::{or_off, period};
 use crate::config::units::Size;
 use crate::downstream::framing::Bounds;
+use crate::downstream::pace::Pace;
 
 /// What clients may ask of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -21,6 +23,12 @@ pub struct Limits {
     /// How long it may take to arrive, from its first byte.
     #[serde(serialize_with = "period")]
     pub header_timeout: Duration,
+    /// Bytes a second that they send of a body and take of an answer; `None`: as few as they like.
+    #[serde(serialize_with = "rate_or_off")]
+    pub min_rate: Option<NonZeroU64>,
+    /// How long they may keep the gateway waiting beyond that.
+    #[serde(serialize_with = "period")]
+    pub min_rate_grace: Duration,
     /// How long a connection may be unused.
     #[serde(serialize_with = "period")]
     pub idle_timeout: Duration,
@@ -42,6 +50,9 @@ impl Default for Limits {
             max_body: None,
             head: Bounds { fields: 100, bytes: 64 << 10, target: 8 << 10 },
             header_timeout: Duration::from_secs(10),
+            // As Apache httpd has it in its `mod_reqtimeout`.
+            min_rate: NonZeroU64::new(500),
+            min_rate_grace: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(60),
             max_connections: 100_000,
             max_connections_per_client: None,
@@ -49,6 +60,28 @@ impl Default for Limits {
             max_streams: 128,
         }
     }
+}
+
+/// What clients may ask of one route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteLimits {
+    /// Bytes of a body; `None`: any number.
+    #[serde(serialize_with = "size_or_off")]
+    pub max_body: Option<u64>,
+    /// How fast they have to be; `None`: as slow as they like.
+    #[serde(rename = "minRate", serialize_with = "pace_or_off")]
+    pub pace: Option<Pace>,
+}
+
+/// The rate of it, or `off`.
+fn pace_or_off<S: Serializer>(pace: &Option<Pace>, serializer: S) -> Result<S::Ok, S::Error> {
+    rate_or_off(&pace.map(|pace| pace.rate), serializer)
+}
+
+/// Bytes a second, or `off`.
+fn rate_or_off<S: Serializer>(rate: &Option<NonZeroU64>, serializer: S) -> Result<S::Ok, S::Error> {
+    size_or_off(&rate.map(NonZeroU64::get), serializer)
 }
 
 /// Bytes, or `off`.

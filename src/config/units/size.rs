@@ -1,6 +1,7 @@
 //! Amounts of bytes.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
 /// So many bytes: `65536`, `64KiB`, `10MiB`, `1GiB`; or `kB`, `MB`, `GB`, of a thousand each.
@@ -40,6 +41,19 @@ impl fmt::Display for Size {
     }
 }
 
+/// So many bytes a second, written as [`Size`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub NonZeroU64);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = text.parse::<Size>()?.0;
+        NonZeroU64::new(bytes).map(Rate).ok_or_else(|| "must be more than 0; write one such as 500B".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +77,11 @@ mod tests {
         for text in ["", "KiB", "-1", "1.5MiB", "10mib", "1e3", "99999999999GiB", "18446744073709551616"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_rate_is_more_than_nothing() {
+        assert_eq!("2kB".parse::<Rate>().map(|rate| rate.0.get()), Ok(2_000));
+        assert!("0".parse::<Rate>().is_err() && "fast".parse::<Rate>().is_err());
     }
 }
