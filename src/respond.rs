@@ -4,6 +4,7 @@
 //! An upstream's own answer never comes through here.
 
 mod grpc;
+mod route;
 
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,8 @@ use crate::failure::Failure;
 use crate::plugin::answers::Asked;
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::refusal::{Refusal, Verdict};
+
+pub use self::route::in_place_of_target;
 
 static X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 
@@ -175,6 +178,8 @@ async fn hear_out(session: &mut Session) {
 pub enum By {
     /// The gateway.
     Gateway,
+    /// The route, in place of an upstream.
+    Route,
     /// An upstream.
     Upstream,
 }

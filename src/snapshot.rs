@@ -30,6 +30,7 @@ use crate::plugin::headers::RequestEdits;
 use crate::plugin::ip_rules::IpRules;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
+use crate::routing::answer::Answer;
 use crate::routing::rewrite::Rewrite;
 use crate::routing::table::{Asked, Miss, Table};
 use crate::upstream::discovery::Lookout;
@@ -79,6 +80,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Its path prefix.
     pub path: Arc<str>,
+    /// What it answers in place of a target.
+    pub answer: Option<Answer>,
     /// What becomes of the paths of its requests.
     pub rewrite: Option<Rewrite>,
     /// The prefix that is taken away from them, if one is.
@@ -223,6 +226,7 @@ fn compile(
     Route {
         name: route.name.as_str().into(),
         path: route.matcher.path.as_str().into(),
+        answer: answer(&route.destinations),
         rewrite: route.rewrite.clone(),
         stripped: match &route.rewrite {
             // Its characters are those of a path.
@@ -232,7 +236,7 @@ fn compile(
         split: targets.split(route, before),
         sticky: match &route.destinations {
             Destinations::Groups { sticky, .. } => sticky.clone(),
-            Destinations::Targets { .. } => None,
+            _ => None,
         },
         mirror: targets.mirror(route, before, now),
         hash_key: hashed.then(|| route.balance.key.clone()),
@@ -247,6 +251,19 @@ fn compile(
         timeouts: route.timeouts,
         max_body: route.max_body,
         peers: Peers::new(route.timeouts, &route.upstream_tls),
+    }
+}
+
+fn answer(destinations: &Destinations) -> Option<Answer> {
+    match destinations {
+        Destinations::Targets { .. } | Destinations::Groups { .. } => None,
+        Destinations::Redirect { redirect } => Some(Answer::Redirect(redirect.clone())),
+        Destinations::Respond { respond } => Some(Answer::Fixed {
+            status: respond.status.0,
+            // What may be in a field, as the config has seen to.
+            content_type: respond.content_type.as_ref().and_then(|text| HeaderValue::from_str(text.as_str()).ok()),
+            body: respond.body.clone().into(),
+        }),
     }
 }
 

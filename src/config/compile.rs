@@ -1,6 +1,7 @@
 //! From the file to what runs: defaults filled in, blocks inherited, references and ranges checked.
 
 mod admin;
+pub mod answer;
 mod api_keys;
 mod auth;
 mod auth_route;
@@ -50,7 +51,12 @@ pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>, file
     let (auth, mut identity_headers) = compiler.auth(&file.auth);
     let defaults = file.defaults;
     let limits = compiler.limits(&file.limits);
-    let routes: Vec<Route> = file.routes.iter().map(|route| compiler.route(route, &defaults, &limits)).collect();
+    let bare = answer::without_targets(&defaults);
+    let mut route = |route: &Located<file::Route>| {
+        let answers = route.redirect.is_some() || route.respond.is_some();
+        compiler.route(route, if answers { &bare } else { &defaults }, &limits)
+    };
+    let routes: Vec<Route> = file.routes.iter().map(&mut route).collect();
     if routes.is_empty() && !compiler.told_of("routes") {
         compiler.error(
             start(),

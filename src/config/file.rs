@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "keys of features to come are there to be refused, and never read")]
 
+mod answer;
 mod auth;
 mod auth_route;
 mod balance;
@@ -31,6 +32,7 @@ mod tls;
 mod upstream_tls;
 mod words;
 
+pub use self::answer::{Redirect as RouteRedirect, Respond, plain_text};
 pub use self::auth::{ApiKey, ApiKeys, Auth, Basic, CertificateName, Jwt, KeyFile};
 pub use self::auth_route::{AuthPlugin, Credential, TokenFrom};
 pub use self::balance::{Balance, Concurrency, HashKey};

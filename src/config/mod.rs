@@ -31,8 +31,8 @@ pub use model::{
     AccessLog, Admin, Among, ApiKey, ApiKeys, Auth, AuthPolicy, Backoff, Balance, BalanceAlgorithm, Basic, Breaker,
     CertificateFiles, CheckKind, Compression, Concurrency, Config, Cors, Destinations, ForwardAuth, Group, HeaderEdits,
     HeaderRules, HealthCheck, Hsts, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode,
-    OnAllOpen, OnRedisDown, Plugins, RateLimit, Redirect, Resolve, Retry, Route, SecurityHeaders, Shutdown, Target,
-    Timeouts, Tls, UpstreamTls,
+    OnAllOpen, OnRedisDown, Plugins, RateLimit, Redirect, Resolve, Respond, Retry, Route, SecurityHeaders, Shutdown,
+    Target, Timeouts, Tls, UpstreamTls,
 };
 pub use print::print;
 

@@ -42,7 +42,7 @@ pub use self::resolve::Resolve;
 pub use self::retry::Retry;
 pub use self::security_headers::{Hsts, SecurityHeaders};
 pub use self::shutdown::Shutdown;
-pub use self::split::{Destinations, Group, Mirror, Target};
+pub use self::split::{Destinations, Group, Mirror, Respond, Target};
 pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
 pub use self::upstream_tls::UpstreamTls;

@@ -41,6 +41,8 @@ pub use self::size::Size;
 pub use self::source::{Origin, SourceKind, SourceUrl};
 pub use self::web_origin::WebOrigin;
 use crate::ratio::Ratio;
+use crate::routing::answer::{FinalStatus, RedirectStatus};
+use crate::routing::elsewhere::Elsewhere;
 use crate::routing::host::HostPattern;
 use crate::routing::methods::Methods;
 use crate::routing::pattern::Pattern;
@@ -82,7 +84,8 @@ word!(ContentTypeOptions, CrossDomainPolicies, EmbedderPolicy, FieldText, Frames
 word!(OpenerPolicy, ReferrerPolicy, ResourcePolicy);
 word!(MediaRange, WebOrigin, FieldName, CookieName, ScopeName, ListenAddress, TargetUrl, RoutePath, Origin, NameServer);
 word!(HostPattern);
-read!(Methods, Pattern);
+word!(Elsewhere);
+read!(Methods, Pattern, RedirectStatus, FinalStatus);
 
 /// A duration: `60` (seconds), `250ms`, `60s`, `5m`, `1h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -35,6 +35,7 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
     /// Since when the circuit is in this state.
+    #[serde(skip_serializing_if = "String::is_empty")]
     since: String,
     last_failure: Option<LastFailure>,
     /// While open: when one request may try again.
@@ -132,7 +133,15 @@ fn rows(snapshot: &Snapshot, route: &Route, clock: &Clock) -> Vec<Row> {
         route: Some(route::route(route)),
         ..row
     };
-    route.split.groups.iter().flat_map(show).map(of_route).collect()
+    match &route.answer {
+        Some(_) => vec![of_route(nothing())],
+        None => route.split.groups.iter().flat_map(show).map(of_route).collect(),
+    }
+}
+
+/// The row of a route that answers by itself: there is no target, and no circuit that could open.
+fn nothing() -> Row {
+    Row { state: "CLOSED", ..Row::default() }
 }
 
 /// The row of a source that has no target.

@@ -33,7 +33,8 @@ pub fn finish(
     tally.ended(&Ended {
         method: &header.method,
         status,
-        code: ctx.code,
+        // What a route says by itself is nobody else's failure.
+        code: ctx.code.or(ctx.route.as_ref().and_then(|route| route.answer.as_ref()).map(|_| "route")),
         elapsed,
         within: elapsed.saturating_sub(ctx.away),
     });

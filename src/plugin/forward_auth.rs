@@ -11,7 +11,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use url::Url;
 
-use super::auth::place::{self, TokenFrom};
 use super::{Plugin, Request};
 use crate::config;
 use crate::downstream::headers::X_USER_ID;
@@ -130,12 +129,7 @@ fn question(url: &Url, request: &Request<'_>) -> pingora::Result<RequestHeader> 
 
 /// The request's target, without a token in it.
 fn uri(request: &Request<'_>) -> Vec<u8> {
-    let mut query = request.query.map(|query| query.as_bytes().to_vec());
-    for hidden in &request.notes.hidden {
-        if let TokenFrom::Query(name) = hidden {
-            query = query.and_then(|query| place::without(&query, b'&', name));
-        }
-    }
+    let query = request.query.and_then(|query| request.notes.visible_query(query));
     query.map_or_else(|| request.path.into(), |query| [request.path.as_bytes(), b"?", &query].concat())
 }
 

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use self::auth::claims::Claims;
-use self::auth::place::TokenFrom;
+use self::auth::place::{self, TokenFrom};
 use crate::refusal::Refusal;
 use crate::tls::client::ClientCertificate;
 
@@ -98,6 +98,15 @@ impl fmt::Debug for OnAnswer {
 }
 
 impl Notes {
+    /// `query` without the credentials in it that nobody else is to see.
+    pub fn visible_query(&self, query: &str) -> Option<Vec<u8>> {
+        let mut names = self.hidden.iter().filter_map(|from| match from {
+            TokenFrom::Query(name) => Some(name),
+            _ => None,
+        });
+        names.try_fold(query.into(), |query: Vec<u8>, name| place::without(&query, b'&', name))
+    }
+
     /// Has `then` run with the fields of the upstream's answer and the time, should one come.
     pub fn on_answer(&mut self, then: impl FnOnce(&HeaderMap, Instant) + Send + Sync + 'static) {
         self.on_answer.push(OnAnswer(Box::new(then)));

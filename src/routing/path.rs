@@ -139,6 +139,11 @@ fn hides_dots(segment: &str) -> bool {
     pieces.split('/').any(|piece| matches!(piece.split(';').next(), Some("." | "..")))
 }
 
+/// What a path has below a prefix that it is matched by, both in normal form: nothing, or a slash and so on.
+pub fn below<'p>(path: &'p str, prefix: &str) -> &'p str {
+    path.strip_prefix(prefix.trim_end_matches('/')).unwrap_or(path)
+}
+
 /// How the loosest of servers would read a normal path: encoded separators decoded, `;parameters` cut off. `None`
 /// where that is no other reading.
 ///

@@ -34,7 +34,7 @@ impl Rewrite {
     /// # Errors
     /// What comes out could not be asked for.
     pub fn apply(&self, path: &str, prefix: &str) -> Result<String, Reject> {
-        let rest = path.strip_prefix(prefix.trim_end_matches('/')).unwrap_or(path);
+        let rest = path::below(path, prefix);
         match self {
             Rewrite::Strip => normal(rest),
             Rewrite::Prefix(new) => normal(&[new.trim_end_matches('/'), rest].concat()),

@@ -1,12 +1,7 @@
 //! Finding the route of a request.
 //!
-//! | first | then | why not the other way round |
-//! |---|---|---|
-//! | the host: itself, then the longest wildcard, then routes for all hosts | | who names a host means it |
-//! | the longest path | shorter ones | |
-//! | routes with methods | those without | |
-//! | more header fields | fewer | |
-//! | the order of the config | | |
+//! What is more particular comes first, and the first of these that differs decides: the host (itself, then the longest
+//! wildcard, then all hosts), the longest path, having methods, having more header fields, the order of the config.
 //!
 //! A route that is first and does not take the request for its method or fields is passed over for the next.
 

@@ -44,6 +44,7 @@ impl<'b> RouteBefore<'b> {
         let group = self.route.split.groups.iter().find(|group| &*group.name == name)?;
         let targets = match &self.config.destinations {
             Destinations::Targets { targets } => targets,
+            Destinations::Redirect { .. } | Destinations::Respond { .. } => return None,
             Destinations::Groups { groups, .. } => &groups.iter().find(|group| group.name == name)?.targets,
         };
         Some((group, targets))

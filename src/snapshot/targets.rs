@@ -107,6 +107,7 @@ impl<'c> Targets<'c> {
         };
         let groups = match &route.destinations {
             Destinations::Targets { targets } => vec![group("", 1, targets)],
+            Destinations::Redirect { .. } | Destinations::Respond { .. } => Vec::new(),
             Destinations::Groups { groups, .. } => {
                 groups.iter().map(|written| group(&written.name, written.weight, &written.targets)).collect()
             }

@@ -39,6 +39,7 @@ fn every_example_is_exercised() {
             "identity.yaml",
             "json-log.yaml",
             "rate-limit.yaml",
+            "routing.yaml",
             "smallest.yaml",
             "tenants.yaml",
             "upstreams.yaml"
@@ -237,6 +238,26 @@ fn canary() {
     }
     assert_eq!(canary.received().len(), met + 20);
     crate::support::eventually("copies", || (next.received().len() >= 10).then_some(()));
+}
+
+#[test]
+fn routing() {
+    let (tenants, api) = (Upstream::start(), Upstream::start());
+    let gateway = example("routing.yaml", &[("http://127.0.0.1:3001", &tenants), ("http://127.0.0.1:3002", &api)], &[]);
+    let ask = |method: &str, host: &str, target: &str, fields: &[(&str, &str)]| {
+        gateway.request(method, target, &[&[("Host", host), ("Content-Length", "0")], fields].concat())
+    };
+    let moved = ask("GET", "www.shop.example", "/a?b", &[]);
+    assert_eq!((moved.status, moved.header("location")), (308, Some("https://shop.example/a?b")));
+    assert_eq!(ask("GET", "toys.shop.example", "/api", &[]).status, 200);
+    assert_eq!(ask("GET", "toys.shop.example", "/office/x", &[]).status, 404);
+    assert_eq!(tenants.only().path(), "/api");
+    let next = [("X-Api-Version", "2")];
+    assert_eq!(ask("GET", "shop.example", "/api/orders/7", &[]).status, 200);
+    assert_eq!(ask("GET", "shop.example", "/api/orders/7", &next).status, 200);
+    assert_eq!(ask("POST", "shop.example", "/api/orders", &next).status, 200);
+    let paths: Vec<String> = api.received().iter().map(|request| request.path().to_owned()).collect();
+    assert_eq!(paths, ["/orders/7", "/v2/orders/7", "/orders"]);
 }
 
 #[test]

@@ -15,6 +15,9 @@ const HUNDRED: NonZeroU32 = NonZeroU32::new(100).expect("100 is not 0");
 impl Compiler<'_> {
     /// Where the requests of a route go; `breaker` is that of targets that do not say.
     pub(super) fn destinations(&mut self, written: &Located<file::Route>, breaker: &Option<Breaker>) -> Destinations {
+        if let Some(answer) = self.answer(written) {
+            return answer;
+        }
         let path = at_route(written);
         if let (Some(sticky), None) = (&written.sticky, &written.groups) {
             self.error(
@@ -34,8 +37,11 @@ impl Compiler<'_> {
                 Destinations::Groups { groups, sticky: written.sticky.as_ref().map(|sticky| sticky.value.clone()) }
             }
             (None, None) => {
-                if !self.told_of(&format!("{path}.groups")) {
-                    self.targets_are_missing(written.at, &path);
+                // Under either name, since one begins with the other.
+                if !["target", "groups", "redirect", "respond"].iter().any(|key| self.told_of(&format!("{path}.{key}")))
+                {
+                    let message = "it leads nowhere; write targets, groups, redirect or respond";
+                    self.error(written.at, &path, message);
                 }
                 Destinations::Targets { targets: Vec::new() }
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::answer::{Redirect, Respond};
 use super::balance::{Balance, Concurrency};
 use super::breaker::Breaker;
 use super::health::HealthCheck;
@@ -13,7 +14,7 @@ use super::split::{Group, Mirror, Sticky};
 use super::target::Targets;
 use super::timeouts::Timeouts;
 use super::upstream_tls::UpstreamTls;
-use super::words::{Later, PositiveOrOff, Switch};
+use super::words::{PositiveOrOff, Switch};
 use crate::config::located::{Located, OneOrMany};
 use crate::config::model::OnAllOpen;
 use crate::config::units::{RoutePath, ScopeName};
@@ -79,6 +80,10 @@ pub struct Route {
     pub target: Option<Targets>,
     /// In place of that: groups of targets, each of which gets its share of the requests.
     pub groups: Option<Located<Vec<Located<Group>>>>,
+    /// In place of that: where its clients are to go.
+    pub redirect: Option<Located<Redirect>>,
+    /// In place of that: what they are answered.
+    pub respond: Option<Located<Respond>>,
     /// What keeps requests with the group that they had before: `header: NAME` or `cookie: NAME`.
     pub sticky: Option<Located<Sticky>>,
     /// How targets are chosen: `roundRobin` (default) or another.
@@ -106,7 +111,4 @@ pub struct Route {
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
-    #[serde(rename = "(later)")]
-    later: Later,
-    redirect: Later,
 }

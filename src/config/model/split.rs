@@ -7,8 +7,9 @@ use serde::{Serialize, Serializer};
 use super::breaker::Breaker;
 use super::or_off;
 use crate::config::file::Sticky;
-use crate::config::units::{Origin, TargetUrl};
+use crate::config::units::{FieldText, Origin, TargetUrl};
 use crate::ratio::Ratio;
+use crate::routing::answer::{FinalStatus, Redirect};
 
 /// Where the requests of a route go.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,6 +28,30 @@ pub enum Destinations {
         #[serde(skip_serializing_if = "Option::is_none")]
         sticky: Option<Sticky>,
     },
+    /// Nowhere: clients are sent elsewhere.
+    Redirect {
+        /// There.
+        redirect: Redirect,
+    },
+    /// Nowhere: this is the answer.
+    Respond {
+        /// This.
+        respond: Respond,
+    },
+}
+
+/// What a route says by itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Respond {
+    /// With this status.
+    pub status: FinalStatus,
+    /// What the body is; there if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<FieldText>,
+    /// The body.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub body: String,
 }
 
 /// Targets that share a part of the requests.
@@ -71,6 +96,7 @@ impl Destinations {
         let (targets, groups): (&[Target], &[Group]) = match self {
             Destinations::Targets { targets } => (targets, &[]),
             Destinations::Groups { groups, .. } => (&[], groups),
+            Destinations::Redirect { .. } | Destinations::Respond { .. } => (&[], &[]),
         };
         targets.iter().chain(groups.iter().flat_map(|group| &group.targets))
     }

@@ -54,6 +54,11 @@ policies! {
 pub struct FieldText(String);
 
 impl FieldText {
+    /// One of our own.
+    pub fn from_static(text: &'static str) -> Self {
+        FieldText(text.to_owned())
+    }
+
     /// As it is written.
     pub fn as_str(&self) -> &str {
         &self.0
