@@ -4,6 +4,7 @@
 pub mod config;
 pub mod framing;
 pub mod hops;
+pub mod host;
 pub mod path;
 pub mod token;
 pub mod wire;

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use aegis::routing::matcher::Matcher;
 use aegis::routing::path::{normalise, other_readings};
+use aegis::routing::pattern::Pattern;
+use aegis::routing::rewrite::{Replacement, Rewrite};
 use aegis::routing::table::{Asked, Table};
 use http::{HeaderMap, Method};
 
@@ -13,12 +15,29 @@ const PREFIXES: [&str; 6] = ["/", "/users", "/users/admin", "/admin", "/a/b", "/
 static TABLE: LazyLock<Table<&str>> =
     LazyLock::new(|| Table::new(PREFIXES[1..].iter().map(|prefix| (Matcher::path(*prefix), *prefix))));
 
+/// What cuts a path in two at any place, turns it around, or leaves something out.
+static REWRITES: LazyLock<Vec<Rewrite>> = LazyLock::new(|| {
+    let all =
+        [("[a-f0-9]", ""), ("/", ""), ("^/(.*)(.)$", "/$2/$1"), ("(.)(.)", "$2$1"), ("[^/]+", "$0."), ("%(..)", "$1")];
+    let rewrite = |(regex, with): (&str, &str)| {
+        let regex: Pattern = regex.parse().expect("a regular expression");
+        Rewrite::Regex { replacement: Replacement::new(with, &regex).expect("a replacement"), regex }
+    };
+    let prefixes = [Rewrite::Strip, Rewrite::Prefix("/v2".to_owned())];
+    all.into_iter().map(rewrite).chain(prefixes).collect()
+});
+
 pub fn run(data: &[u8]) {
     let Ok(normal) = normalise(data) else { return };
     assert_eq!(normalise(normal.as_bytes()).as_deref(), Ok(&*normal));
     assert!(normal.starts_with('/') && normal.bytes().all(|byte| byte.is_ascii_graphic()), "{normal}");
     assert!(!normal.contains("//") && !normal.contains(['\\', '?', '#']), "{normal}");
     assert!(normal.split('/').all(|segment| segment != "." && segment != ".."), "{normal}");
+    for rewrite in REWRITES.iter() {
+        if let Ok(sent) = rewrite.apply(&normal, "/") {
+            assert_eq!(normalise(sent.as_bytes()).as_deref(), Ok(&*sent), "{normal} by {rewrite:?}");
+        }
+    }
     let route = find(&normal);
     assert_eq!(route, longest(&normal), "{normal}");
     // As the gateway does: what another server could take for another route's goes nowhere.

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_once_and_so_is_their_end() {
+    fn the_end_of_failures_is_told_once() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let spool = Spool::start("test", Box::new(Failing(2, written.clone())), tell).expect("a thread");
         while count(&written, b"over\n") == 0 {

@@ -12,6 +12,8 @@ mod config;
 mod framing;
 #[path = "../../fuzz/src/hops.rs"]
 mod hops;
+#[path = "../../fuzz/src/host.rs"]
+mod host;
 #[path = "../../fuzz/src/path.rs"]
 mod path;
 #[path = "../../fuzz/src/token.rs"]
@@ -38,6 +40,11 @@ fn configs_read_back_to_what_they_were() {
 #[test]
 fn paths_lead_to_one_route_however_they_are_read() {
     replay("path", path::run);
+}
+
+#[test]
+fn hosts_are_read_as_others_read_them() {
+    replay("host", host::run);
 }
 
 #[test]

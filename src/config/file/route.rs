@@ -14,7 +14,7 @@ use super::split::{Group, Mirror, Sticky};
 use super::target::Targets;
 use super::timeouts::Timeouts;
 use super::upstream_tls::UpstreamTls;
-use super::words::{Later, PositiveOrOff, Switch};
+use super::words::{PositiveOrOff, Switch};
 use crate::config::located::{Located, OneOrMany};
 use crate::config::model::OnAllOpen;
 use crate::config::units::{RoutePath, ScopeName};
@@ -111,6 +111,4 @@ pub struct Route {
     /// What runs before a request is forwarded.
     #[serde(default)]
     pub plugins: Plugins,
-    #[serde(rename = "(later)")]
-    later: Later,
 }

@@ -188,7 +188,7 @@ fn the_table_finds_what_a_look_at_every_route_finds() {
     const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "PUT"];
     let list = |words: BTreeSet<&str>, between: &str| words.into_iter().collect::<Vec<_>>().join(between);
     let (mut found, mut missed) = (0, 0);
-    for seed in 0..400 {
+    for seed in 0..250 {
         let mut rng = Rng::seeded(seed);
         let routes: Vec<Matcher> = (0..1 + rng.below(24))
             .map(|_| {
@@ -223,7 +223,7 @@ fn the_table_finds_what_a_look_at_every_route_finds() {
             if expected.is_ok() { found += 1 } else { missed += 1 }
         }
     }
-    assert!(found > 20_000 && missed > 10_000, "{found} {missed}");
+    assert!(found > 10_000 && missed > 5_000, "{found} {missed}");
 }
 
 /// What the config's check says of routes is true of the table: a route takes something if and only if it is in nobody's shadow.
@@ -233,7 +233,7 @@ fn a_route_in_a_shadow_takes_nothing_and_every_other_takes_something() {
     const HOSTS: [&str; 4] = ["", "a.x", "*.x", "a.x,b.x"];
     const FIELDS: [&str; 5] = ["", "p", "p=1", "p=1*", "p=1&q"];
     const METHODS: [&str; 5] = ["", "GET|", "HEAD|", "GET,POST|", "POST|"];
-    for seed in 0..2_000 {
+    for seed in 0..500 {
         let mut rng = Rng::seeded(seed);
         let mut text = || {
             let (methods, host) = (one(&mut rng, &METHODS), one(&mut rng, &HOSTS));
