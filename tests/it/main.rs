@@ -52,6 +52,7 @@ mod retries;
 mod routing;
 mod rules;
 mod scripts;
+mod secrets;
 mod secure;
 mod security_headers;
 mod slowness;
