@@ -8,9 +8,9 @@ use crate::snapshot::Snapshot;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'r> {
+struct Row {
     /// Who is asked.
-    source: &'r str,
+    source: String,
     /// How many keys are known.
     keys: usize,
     /// When they were given the last time.
@@ -25,6 +25,6 @@ pub fn json(snapshot: &Snapshot) -> Vec<u8> {
         let (keys, status) = (Remote::current(remote).keys.len(), Remote::status(remote));
         Row { source: remote.name(), keys, last_success: status.succeeded.map(timestamp), error: status.error }
     };
-    let rows: Vec<Row<'_>> = snapshot.remotes().map(|remote| row(remote)).collect();
+    let rows: Vec<Row> = snapshot.remotes().map(|remote| row(remote)).collect();
     serde_json::to_vec(&rows).unwrap_or_default()
 }

@@ -151,11 +151,7 @@ impl Compiler<'_> {
         }
         let port = self.variable("PORT").unwrap_or_else(|| "8000".into());
         let port = port.parse().unwrap_or_else(|_| {
-            self.error(
-                start(),
-                "listen",
-                format!("the environment variable PORT is \"{port}\"; set it to a port (0-65535)"),
-            );
+            self.error(start(), "listen", "the environment variable PORT is no port; set it to one (0-65535)");
             0
         });
         vec![(std::net::Ipv4Addr::UNSPECIFIED, port).into()]

@@ -14,7 +14,8 @@ use serde::de::{self, DeserializeOwned, Deserializer, Error as _, Visitor};
 
 use self::access::{Alone, Entries, Items, Placed};
 use self::error::{Error, Kind, Step, join};
-use super::error::Problem;
+use super::conceal;
+use super::error::{Problem, nearest};
 use super::yaml::{Node, Value, is_null};
 
 /// Names under which [`super::located`]'s types ask the reader for more than serde offers.
@@ -38,10 +39,10 @@ pub fn decode<T: DeserializeOwned>(root: &mut Node, problems: &mut Vec<Problem>)
             Err(error) => error,
         };
         let path: Vec<Step> = error.steps.into_iter().rev().collect();
+        let (shown, message) = told::<T>(root, &path, &error.kind);
         let artefact = matches!(error.kind, Kind::MissingKey(key) if pruned.contains(&join(&path, Some(key))));
         if !artefact {
-            let shown = join(&path, None);
-            problems.push(Problem::error(error.at.unwrap_or(root.at), shown, error.kind.to_string()));
+            problems.push(Problem::error(error.at.unwrap_or(root.at), shown, message));
         }
         pruned.insert(join(&path, None));
         if path.is_empty() || !prune(root, &path) {
@@ -51,23 +52,77 @@ pub fn decode<T: DeserializeOwned>(root: &mut Node, problems: &mut Vec<Problem>)
     None
 }
 
+fn find<'n>(root: &'n mut Node, path: &[Step]) -> Option<&'n mut Node> {
+    path.iter().try_fold(root, |node, step| match (step, &mut node.value) {
+        (Step::Key(key), Value::Mapping(entries)) => entries.iter_mut().find(|e| e.key == *key).map(|e| &mut e.value),
+        (Step::Index(index), Value::Sequence(items)) => items.get_mut(*index),
+        _ => None,
+    })
+}
+
 fn prune(root: &mut Node, path: &[Step]) -> bool {
-    let mut node = root;
-    for step in path {
-        let next = match (step, &mut node.value) {
-            (Step::Key(key), Value::Mapping(entries)) => {
-                entries.iter_mut().find(|e| e.key == *key).map(|e| &mut e.value)
+    let node = find(root, path);
+    node.map(|node| node.value = Value::Pruned).is_some()
+}
+
+/// The same way, as messages have it.
+fn shown_steps(root: &Node, path: &[Step]) -> Vec<Step> {
+    let mut node = Some(root);
+    let steps = path.iter().map(|step| {
+        let (shown, next) = match (step, node.map(|node| &node.value)) {
+            (Step::Key(key), Some(Value::Mapping(entries))) => {
+                let entry = entries.iter().find(|entry| entry.key == *key);
+                (entry.and_then(|entry| entry.shown.as_deref()), entry.map(|entry| &entry.value))
             }
-            (Step::Index(index), Value::Sequence(items)) => items.get_mut(*index),
-            _ => None,
+            (Step::Index(index), Some(Value::Sequence(items))) => (None, items.get(*index)),
+            _ => (None, None),
         };
-        match next {
-            Some(next) => node = next,
-            None => return false,
+        node = next;
+        match step {
+            Step::Key(key) => Step::Key(shown.map_or_else(|| conceal::word(key).into_owned(), str::to_owned)),
+            Step::Index(index) => Step::Index(*index),
         }
+    });
+    steps.collect()
+}
+
+/// Where something is wrong, and what, without the secrets in it. These are gone from the tree afterwards.
+fn told<T: DeserializeOwned>(root: &mut Node, path: &[Step], kind: &Kind) -> (String, String) {
+    let mut shown = shown_steps(root, path);
+    let is_foreign = root.shown.is_some();
+    let message = match (kind, find(root, path)) {
+        (Kind::UnknownKey { key, known }, Some(node)) => {
+            let stranger = nearest(key, known.iter().copied()).is_none();
+            if stranger && (is_foreign || conceal::is_alone(node)) {
+                shown.pop();
+                shown.push(Step::Key(conceal::MASK.to_owned()));
+            }
+            kind.to_string()
+        }
+        (Kind::Other(said), Some(node)) => {
+            let mut changed = Vec::new();
+            conceal::replace(node, &mut changed);
+            if changed.is_empty() { said.clone() } else { retold::<T>(root, path, said, &changed) }
+        }
+        _ => kind.to_string(),
+    };
+    (join(&shown, None), message)
+}
+
+/// What is said of the tree as it may be shown, where that is true of the one that was read: it may be wrong for
+/// another reason, or be right.
+fn retold<T: DeserializeOwned>(root: &Node, path: &[Step], said: &str, changed: &[(String, String)]) -> String {
+    const WRONG: &str = "what stands here cannot be used";
+    let again = T::deserialize(root).err().filter(|error| error.steps.iter().rev().eq(path));
+    let Some(again) = again.map(|error| error.kind.to_string()) else { return WRONG.to_owned() };
+    let expected = changed.iter().fold(said.to_owned(), |said, (text, shown)| said.replace(text, shown));
+    match (again.split_once("; "), said.split_once("; ")) {
+        _ if again == expected || again.starts_with("found ") => again,
+        // One of our own words.
+        (_, Some((_, meant))) if meant.starts_with("did you mean ") => format!("{WRONG}; {meant}"),
+        (Some((_, hint)), _) => format!("{WRONG}; {hint}"),
+        (None, _) => WRONG.to_owned(),
     }
-    node.value = Value::Pruned;
-    true
 }
 
 macro_rules! numbers {

@@ -13,7 +13,11 @@ pub type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
 pub fn expand(node: &mut Node, path: &str, lookup: Lookup<'_>, problems: &mut Vec<Problem>) {
     match &mut node.value {
         Value::Scalar { text, .. } if text.contains('$') => match expand_text(text, lookup) {
-            Ok(expanded) => *text = expanded,
+            Ok((expanded, shown)) => {
+                node.is_filled = shown.is_some();
+                node.shown = shown.map(Into::into);
+                *text = expanded;
+            }
             Err(message) => {
                 problems.push(Problem::error(node.at, path, message));
                 node.value = Value::Pruned;
@@ -34,30 +38,35 @@ pub fn expand(node: &mut Node, path: &str, lookup: Lookup<'_>, problems: &mut Ve
     }
 }
 
-fn expand_text(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
-    let mut expanded = String::with_capacity(text.len());
+/// The text with the values of its variables, and with their names, if it has any.
+fn expand_text(text: &str, lookup: Lookup<'_>) -> Result<(String, Option<String>), String> {
+    let (mut expanded, mut shown) = (String::with_capacity(text.len()), String::with_capacity(text.len()));
+    let mut has_variable = false;
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
-        expanded.push_str(&rest[..dollar]);
-        rest = &rest[dollar + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            expanded.push('$');
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix('{') {
+        let (before, after) = (&rest[..dollar], &rest[dollar + 1..]);
+        let (value, name, after) = if let Some(after) = after.strip_prefix('$') {
+            ("$".to_owned(), "$".to_owned(), after)
+        } else if let Some(after) = after.strip_prefix('{') {
             let end = after.find('}').ok_or("\"${\" without its \"}\"; write $$ for a dollar sign")?;
-            expanded.push_str(&expand_one(&after[..end], lookup)?);
-            rest = &after[end + 1..];
+            let (name, value) = expand_one(&after[..end], lookup)?;
+            has_variable = true;
+            (value, format!("${{{name}}}"), &after[end + 1..])
         } else {
             return Err("a lone \"$\"; write ${NAME} for a variable or $$ for a dollar sign".into());
-        }
+        };
+        [before, &value].iter().for_each(|piece| expanded.push_str(piece));
+        [before, &name].iter().for_each(|piece| shown.push_str(piece));
+        rest = after;
     }
     expanded.push_str(rest);
-    Ok(expanded)
+    shown.push_str(rest);
+    Ok((expanded, has_variable.then_some(shown)))
 }
 
-/// The value of what stands between `${` and `}`. As in the shell's `:-` and `:?`, an empty variable
-/// counts as unset.
-fn expand_one(inside: &str, lookup: Lookup<'_>) -> Result<String, String> {
+/// Name and value of what stands between `${` and `}`. As in the shell's `:-` and `:?`, an empty variable
+/// counts as unset. What is no name may be a part of a password, and is not repeated.
+fn expand_one<'t>(inside: &'t str, lookup: Lookup<'_>) -> Result<(&'t str, String), String> {
     let (name, fallback) = match inside.find(':') {
         Some(colon) => (&inside[..colon], Some(&inside[colon..])),
         None => (inside, None),
@@ -65,12 +74,13 @@ fn expand_one(inside: &str, lookup: Lookup<'_>) -> Result<String, String> {
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !is_name {
-        return Err(format!(
-            "\"${{{inside}}}\" names no variable; write ${{NAME}}, ${{NAME:-default}} or ${{NAME:?message}}"
-        ));
+        return Err(
+            "\"${…}\" names no variable; write ${NAME}, ${NAME:-default} or ${NAME:?message}, and $$ for a dollar sign"
+                .to_owned(),
+        );
     }
     let value = lookup(name);
-    match fallback {
+    let value = match fallback {
         None => value.ok_or_else(|| {
             format!("the environment variable {name} is not set; set it, or write ${{{name}:-default}}")
         }),
@@ -81,10 +91,11 @@ fn expand_one(inside: &str, lookup: Lookup<'_>) -> Result<String, String> {
             } else if let Some(message) = rest.strip_prefix(":?") {
                 filled.ok_or_else(|| format!("the environment variable {name} is not set: {message}"))
             } else {
-                Err(format!("\"${{{inside}}}\": after the name comes :- and a default, or :? and a message"))
+                Err(format!("\"${{{name}:…}}\": after the name comes :- and a default, or :? and a message"))
             }
         }
-    }
+    };
+    Ok((name, value?))
 }
 
 #[cfg(test)]
@@ -103,14 +114,15 @@ mod tests {
 
     #[test]
     fn every_form_expands_as_documented() {
-        for (text, expected) in [
-            ("0.0.0.0:${PORT}", "0.0.0.0:9000"),
-            ("${PORT:-8000}${NOPE:-8000}${EMPTY:-1}", "900080001"),
-            ("${EMPTY}|${NOPE:-}", "|"),
-            ("a$$b$${PORT}", "a$b${PORT}"),
-            ("${PORT:?needed}", "9000"),
+        for (text, expected, shown) in [
+            ("0.0.0.0:${PORT}", "0.0.0.0:9000", Some("0.0.0.0:${PORT}")),
+            ("${PORT:-8000}${NOPE:-8000}${EMPTY:-1}", "900080001", Some("${PORT}${NOPE}${EMPTY}")),
+            ("${EMPTY}|${NOPE:-}", "|", Some("${EMPTY}|${NOPE}")),
+            ("a$$b$${PORT}", "a$b${PORT}", None),
+            ("${PORT:?needed}$$", "9000$", Some("${PORT}$")),
         ] {
-            assert_eq!(expand_text(text, &lookup).as_deref(), Ok(expected), "{text}");
+            let found = expand_text(text, &lookup).expect(text);
+            assert_eq!((found.0.as_str(), found.1.as_deref()), (expected, shown), "{text}");
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Located<T> {
     pub at: Position,
     /// Its place in the list that it stands in, counted from 0, mistaken items included.
     pub index: usize,
+    /// Whether something of it is from the environment.
+    pub is_filled: bool,
     /// The value.
     pub value: T,
 }
@@ -51,8 +53,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
                 let line = parts.next_element()?.ok_or_else(absent)?;
                 let column = parts.next_element()?.ok_or_else(absent)?;
                 let index = parts.next_element()?.ok_or_else(absent)?;
+                let is_filled = parts.next_element()?.ok_or_else(absent)?;
                 let value = parts.next_element()?.ok_or_else(absent)?;
-                Ok(Located { at: Position { line, column }, index, value })
+                Ok(Located { at: Position { line, column }, index, is_filled, value })
             }
         }
 

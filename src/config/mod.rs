@@ -8,6 +8,7 @@
 
 pub mod changes;
 mod compile;
+pub mod conceal;
 mod decode;
 pub mod env;
 pub mod error;
@@ -86,8 +87,10 @@ fn compile_text(file: &str, text: &str, lookup: Lookup<'_>, files: &mut Vec<Stri
         return Err(invalid(Problem::error(root.at, "", "the file is empty; a config has at least `routes:`")));
     }
     env::expand(&mut root, "", lookup, &mut problems);
+    conceal::conceal(&mut root);
     let written = decode::decode(&mut root, &mut problems);
     let config = written.map(|written| compile::compile(written, lookup, &mut problems, files));
+    conceal::scrub(&mut problems, &root);
     problems.sort_by_key(|problem| problem.at);
     // What is wrong in `defaults` is found with each route that inherits it.
     problems.dedup();

@@ -37,7 +37,9 @@ pub use self::forward_auth::ForwardAuth;
 pub use self::headers::{HeaderEdits, HeaderRules};
 pub use self::health::{CheckKind, HealthCheck};
 pub use self::limits::{Limits, RouteLimits};
-pub use self::rate_limit::{LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit};
+pub use self::rate_limit::{
+    LimitAlgorithm, LimitHeaders, LimitSync, OnRedisDown, Override, Prefixes, RateLimit, Whose,
+};
 pub use self::resolve::Resolve;
 pub use self::retry::Retry;
 pub use self::security_headers::{Hsts, SecurityHeaders};

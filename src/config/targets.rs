@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::conceal;
 use super::error::{LoadError, Problem, Severity};
 use super::file::FileTarget;
 use super::located::Located;
@@ -20,9 +21,12 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<(TargetUrl, NonZeroU32)>, Loa
     let mut problems = Vec::new();
     let invalid = |problem| LoadError::Invalid { file: file.to_owned(), problems: vec![problem] };
     let mut root = yaml::read(text, &mut problems).map_err(invalid)?;
+    problems.iter_mut().for_each(|problem| problem.path.clear());
     if let Some(what) = other_than_a_list(&root.value) {
         return Err(invalid(Problem::error(root.at, "", format!("found {what}, expected {SHAPE}"))));
     }
+    // It may be another file than was meant.
+    conceal::conceal_all_but_urls(&mut root);
     let written: Vec<Located<FileTarget>> = decode::decode(&mut root, &mut problems).unwrap_or_default();
     let mut targets: Vec<(TargetUrl, NonZeroU32)> = Vec::new();
     for target in &written {
@@ -48,7 +52,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<(TargetUrl, NonZeroU32)>, Loa
 fn other_than_a_list(value: &Value) -> Option<String> {
     match value {
         value if value.is_null() => Some("nothing".to_owned()),
-        Value::Scalar { text, .. } => Some(format!("\"{text}\"")),
+        Value::Scalar { .. } => Some("a word".to_owned()),
         Value::Mapping(_) => Some("a block of keys".to_owned()),
         Value::Sequence(_) | Value::Pruned => None,
     }
@@ -74,7 +78,7 @@ mod tests {
             ("[]\n", "t.yaml:1:1: there is no target"),
             ("", "t.yaml:1:1: found nothing, expected a list of targets and nothing else, one a line: - http://"),
             ("targets:\n  - http://a:1\n", "t.yaml:1:1: found a block of keys, expected a list of targets"),
-            ("http://a:1\n", "t.yaml:1:1: found \"http://a:1\", expected a list of targets"),
+            ("http://a:1\n", "t.yaml:1:1: found a word, expected a list of targets"),
             ("- [\n", "t.yaml:2:1: not valid YAML: "),
             ("- dns://a:1\n", "t.yaml:1:3: [0]: \"dns://a:1\": "),
         ] {

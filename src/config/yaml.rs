@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
+use super::conceal::word;
 use super::error::{Position, Problem};
 
 /// The most keys and values one file may hold, aliases unfolded.
@@ -26,6 +27,10 @@ pub struct Node {
     pub index: usize,
     /// What it is.
     pub value: Value,
+    /// What messages say in its place, where it may be a secret.
+    pub shown: Option<Box<str>>,
+    /// Whether something of it is from the environment.
+    pub is_filled: bool,
 }
 
 /// One key of a mapping with its value.
@@ -35,6 +40,8 @@ pub struct Entry {
     pub key: String,
     /// Where the key begins.
     pub key_at: Position,
+    /// What messages say in its place, where it may be a secret.
+    pub shown: Option<Box<str>>,
     /// Its value.
     pub value: Node,
 }
@@ -90,7 +97,13 @@ pub fn read(text: &str, problems: &mut Vec<Problem>) -> Result<Node, Problem> {
     }
     // A text that holds nothing is a null.
     let nothing = Value::Scalar { text: String::new(), plain: true };
-    Ok(builder.root.unwrap_or(Node { at: Position { line: 1, column: 1 }, index: 0, value: nothing }))
+    Ok(builder.root.unwrap_or(Node {
+        at: Position { line: 1, column: 1 },
+        index: 0,
+        value: nothing,
+        shown: None,
+        is_filled: false,
+    }))
 }
 
 /// What would be right, by what the parser says.
@@ -175,12 +188,11 @@ impl Builder<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 // The one tag with a use: `!!str 123` is the text and not the number.
                 let core_string = tag.as_ref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
-                if let Some(tag) = tag.filter(|_| !core_string) {
-                    self.problems.push(Problem::error(
-                        at,
-                        "",
-                        format!("tags such as {tag} have no meaning here; remove it"),
-                    ));
+                if tag.is_some() && !core_string {
+                    // It is not repeated: a password may begin like a tag.
+                    let message =
+                        "tags have no meaning here; remove it, or write quotes around a value that begins with !";
+                    self.problems.push(Problem::error(at, "", message));
                 }
                 let plain = style == ScalarStyle::Plain && !core_string;
                 self.scalar(unveil(&text), plain, anchor, at)
@@ -210,7 +222,7 @@ impl Builder<'_> {
         if let Some(Open { node: Node { value: Value::Mapping(_), .. }, key: None, .. }) = self.stack.last() {
             return Err(Problem::error(at, "", "a key must be a word, not a list or a mapping"));
         }
-        self.stack.push(Open { node: Node { at, index: 0, value }, anchor, key: None });
+        self.stack.push(Open { node: Node { at, index: 0, value, shown: None, is_filled: false }, anchor, key: None });
         Ok(())
     }
 
@@ -221,14 +233,14 @@ impl Builder<'_> {
             if entries.iter().any(|entry| entry.key == text) {
                 self.problems.push(Problem::error(
                     at,
-                    text.as_str(),
+                    word(&text),
                     "this key was given already in the same block; keep one",
                 ));
             }
             open.key = Some((text, at));
             return Ok(());
         }
-        self.add(Node { at, index: 0, value: Value::Scalar { text, plain } }, anchor)
+        self.add(Node { at, index: 0, value: Value::Scalar { text, plain }, shown: None, is_filled: false }, anchor)
     }
 
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), Problem> {
@@ -249,7 +261,7 @@ impl Builder<'_> {
                 let (key, key_at) = open.key.take().unwrap_or_default();
                 // The second of two equal keys has been told of; what it holds is left out.
                 if !entries.iter().any(|entry| entry.key == key) {
-                    entries.push(Entry { key, key_at, value: node });
+                    entries.push(Entry { key, key_at, shown: None, value: node });
                 }
             }
             Value::Scalar { .. } | Value::Pruned => {}

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::{Plugin, Request};
 use crate::config;
+use crate::config::conceal::named;
 use crate::downstream::headers::X_USER_ID;
 use crate::downstream::hop_by_hop;
 use crate::downstream::request_id::X_REQUEST_ID;
@@ -65,8 +66,8 @@ impl ForwardAuth {
     fn tell(&self, trouble: Option<&str>) {
         let was_down = self.is_down.swap(trouble.is_some(), Ordering::Relaxed);
         match trouble {
-            Some(why) if !was_down => log::warn!("{}: {why}; requests that need it are refused", self.url),
-            None if was_down => log::info!("{}: answers again", self.url),
+            Some(why) if !was_down => log::warn!("{}: {why}; requests that need it are refused", named(&self.url)),
+            None if was_down => log::info!("{}: answers again", named(&self.url)),
             _ => {}
         }
     }

@@ -95,7 +95,9 @@ fn rule(limit: &RateLimit, route: &str, label: Arc<str>, alone: bool, ids: &mut 
             ipv4_prefix: limit.prefixes.ipv4,
             ipv6_prefix: limit.prefixes.ipv6,
         },
-        overrides: overrides.map(|(value, own)| (value.clone(), own.map(|own| quota(own.max, own.burst)))).collect(),
+        overrides: overrides
+            .map(|(value, own)| (value.value.clone(), own.map(|own| quota(own.max, own.burst))))
+            .collect(),
         cost,
         cost_header,
         dry_run: limit.dry_run,

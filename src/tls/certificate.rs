@@ -9,6 +9,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use crate::plugin::auth::pem::what_is_wrong;
+
 /// One that can be shown to clients.
 #[derive(Clone, Debug)]
 pub struct Certificate {
@@ -102,7 +104,7 @@ pub fn chain(file: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Str
             Ok(chain)
         }
         Ok(_) => Err(format!("there is no certificate in {file}; write the name of a PEM file")),
-        Err(error) => Err(format!("a certificate in {file} cannot be read: {error}")),
+        Err(error) => Err(format!("a certificate in {file} cannot be read: {}", what_is_wrong(&error))),
     }
 }
 

@@ -132,7 +132,7 @@ fn an_issuer_says_where_its_keys_are() {
     for (configuration, told) in [
         (json!({ "issuer": "http://other", "jwks_uri": "x" }), "it is the configuration of http://other"),
         (json!({ "issuer": url, "jwks_uri": "file:///x" }), "its keys are where no https is"),
-        (json!({ "issuer": url }), "no configuration of an issuer (missing field `jwks_uri`"),
+        (json!({ "issuer": url }), "no configuration of an issuer (without `jwks_uri`)"),
         (json!({ "issuer": url, "jwks_uri": format!("{url}/gone") }), "/gone: it answers 404"),
     ] {
         issuer.says(page, &configuration.to_string());

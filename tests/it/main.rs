@@ -53,6 +53,7 @@ mod retries;
 mod routing;
 mod rules;
 mod scripts;
+mod secrets;
 mod secure;
 mod security_headers;
 mod slowness;

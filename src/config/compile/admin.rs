@@ -39,7 +39,8 @@ impl Compiler<'_> {
                 file.value,
                 text.trim().len()
             ),
-            Err(error) => format!("cannot read {}: {error}; write the name of a file with the token", file.value),
+            // Its name is not repeated: it may be the token itself.
+            Err(error) => format!("cannot read it: {error}; write the name of a file with the token"),
         };
         self.error(file.at, "admin.tokenFile", wrong);
         None

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Compiler;
+use crate::config::conceal;
 use crate::config::decode::decode;
 use crate::config::file;
 use crate::config::located::Located;
@@ -46,9 +47,15 @@ impl Compiler<'_> {
         let mut problems = Vec::new();
         let found: Result<Option<file::KeyFile>, String> = self
             .read_text(name)
-            .map_err(|error| format!("cannot read {name}: {error}; write the name of a file with keys: […]"))
+            // Its name is not repeated: it may be a key itself.
+            .map_err(|error| format!("cannot read it: {error}; write the name of a file with keys: […]"))
             .and_then(|text| yaml::read(&text, &mut problems).map_err(|problem| format!("{name}:{problem}")))
-            .map(|mut root| decode(&mut root, &mut problems));
+            .map(|mut root| {
+                // It may be another file than was meant: nothing in it is repeated.
+                problems.iter_mut().for_each(|problem| problem.path.clear());
+                conceal::conceal_all(&mut root);
+                decode(&mut root, &mut problems)
+            });
         let told = problems.iter().map(|problem| format!("{name}:{problem}"));
         for message in told.chain(found.as_ref().err().cloned()) {
             self.error(file.at, "auth.apiKeys.file", message);

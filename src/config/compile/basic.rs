@@ -18,7 +18,8 @@ impl Compiler<'_> {
     pub(super) fn basic(&mut self, written: Option<&file::Basic>) -> Option<Basic> {
         let Located { at, value: name, .. } = &written?.file;
         let text = self.read_text(name);
-        let text = text.map_err(|error| format!("cannot read {name}: {error}; `htpasswd -cB {name} USER` makes one"));
+        // Its name is not repeated: it may be a password.
+        let text = text.map_err(|error| format!("cannot read it: {error}; `htpasswd -cB FILE USER` makes one"));
         let (mut users, mut seen, mut wrong) =
             (Vec::new(), HashSet::new(), text.as_ref().err().cloned().into_iter().collect::<Vec<_>>());
         for (nth, line) in text.iter().flat_map(|text| text.lines()).enumerate() {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use http::{HeaderName, HeaderValue};
 
 use super::{Compiler, at_route};
+use crate::config::conceal::word;
 use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
 use crate::config::model::{HeaderEdits, HeaderRules};
@@ -41,7 +42,7 @@ impl Compiler<'_> {
         }
         let mut seen = HashSet::new();
         for (key, value) in &written.set {
-            let path = format!("{path}.set.{key}");
+            let path = format!("{path}.set.{}", word(key));
             let Some(name) = self.name(value, &path, key, way) else { continue };
             if edits.remove.contains(&name) {
                 self.error(value.at, &path, "it is removed, too; leave that out, since set replaces what is there");
@@ -52,7 +53,7 @@ impl Compiler<'_> {
             edits.set.extend(self.value(value, &path, &name).map(|value| (name, value)));
         }
         for (key, values) in &written.add {
-            let path = format!("{path}.add.{key}");
+            let path = format!("{path}.add.{}", word(key));
             for value in values.iter() {
                 let Some(name) = self.name(value, &path, key, way) else { break };
                 edits.add.extend(self.value(value, &path, &name).map(|value| (name, value)));
@@ -80,7 +81,7 @@ impl Compiler<'_> {
         let text = value.value.as_str();
         match HeaderValue::from_str(text) {
             Ok(mut checked) if text.is_ascii() && text.trim_ascii() == text => {
-                checked.set_sensitive(is_credential(name.as_str()));
+                checked.set_sensitive(value.is_filled || is_credential(name.as_str()));
                 Some(checked)
             }
             _ => {

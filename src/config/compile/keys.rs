@@ -86,7 +86,12 @@ impl Compiler<'_> {
                         "it is the one issuer that says where its keys are; write issuer: https://… beside it";
                     return self.wrong(&place, message.to_owned());
                 };
-                self.remote(&Place { at: issuer.at, key: "issuer", ..place }, issuer)?;
+                let place = Place { at: issuer.at, key: "issuer", ..place };
+                let url = self.remote(&place, issuer)?;
+                if url.query().is_some() || url.fragment().is_some() {
+                    let message = "an issuer has no query and no fragment (OpenID Connect Discovery 1.0, section 2)";
+                    return self.wrong(&place, format!("{message}; write https://HOST/PATH"));
+                }
                 self.fetched(&place, KeySource::Discovery { discovery: true, issuer: issuer.value.clone() })
             }
         }
@@ -108,7 +113,10 @@ impl Compiler<'_> {
     }
 
     fn secret_file(&mut self, place: &Place<'_>, name: &str) -> Option<Found> {
-        let text = self.key_in(name).and_then(|bytes| {
+        // Its name is not repeated where there is no such file: it may be the secret itself.
+        let read =
+            self.read(name).map_err(|error| format!("cannot read it: {error}; write the name of a file with the key"));
+        let text = read.and_then(|bytes| {
             let text = String::from_utf8(bytes).map_err(|_| format!("{name} is no text; write the secret as text"))?;
             match text.trim_end_matches(['\r', '\n']) {
                 "" => Err(format!("{name} is empty; write the secret into it")),

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Compiler, at_route};
+use crate::config::conceal::{self, MASK};
 use crate::config::error::Position;
 use crate::config::file::{self, Cost, KeyPart, Scope, Switch};
 use crate::config::located::Located;
-use crate::config::model::{LimitAlgorithm, Override, Prefixes, RateLimit, Route};
+use crate::config::model::{LimitAlgorithm, Override, Prefixes, RateLimit, Route, Whose};
+use crate::plugin::rate_limit::key::is_credential;
 
 /// Up to here doubles, which Redis' scripts reckon with, are exact even for twice as much.
 const EXACT: u128 = 1 << 52;
@@ -123,21 +125,18 @@ impl Compiler<'_> {
         }
     }
 
-    fn overrides(
-        &mut self,
-        limit: &file::RateLimit,
-        key: &[KeyPart],
-        path: &str,
-    ) -> BTreeMap<String, Option<Override>> {
+    fn overrides(&mut self, limit: &file::RateLimit, key: &[KeyPart], path: &str) -> BTreeMap<Whose, Option<Override>> {
         let Some(written) = &limit.overrides else { return BTreeMap::new() };
         if key.first() == Some(&KeyPart::Route) && !written.value.is_empty() {
             let message =
                 "all requests are one to this key, so that no client has a quota of its own; write another key";
             self.error(written.at, format!("{path}.overrides"), message);
         }
+        let is_secret = matches!(key.first(), Some(KeyPart::Header(name)) if is_credential(name.0.as_str()));
         let mut overrides = BTreeMap::new();
         for (value, quota) in &written.value {
-            let path = format!("{path}.overrides.{value}");
+            let shown = if is_secret { MASK.into() } else { conceal::word(value) };
+            let path = format!("{path}.overrides.{shown}");
             let quota = match quota {
                 Switch::Off => None,
                 Switch::On(quota) => {
@@ -145,7 +144,7 @@ impl Compiler<'_> {
                     Some(Override { max: quota.max.value.0, burst: quota.burst.map(|burst| burst.value.0) })
                 }
             };
-            overrides.insert(value.clone(), quota);
+            overrides.insert(Whose { value: value.clone(), is_secret }, quota);
         }
         overrides
     }

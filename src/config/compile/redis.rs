@@ -107,7 +107,9 @@ impl Compiler<'_> {
             match self.read(&file.value) {
                 Ok(bytes) => Some(bytes),
                 Err(error) => {
-                    let message = format!("cannot read {}: {error}; write the name of a PEM file", file.value);
+                    // The key may be there itself.
+                    let name = if key == "keyFile" { "it" } else { &file.value };
+                    let message = format!("cannot read {name}: {error}; write the name of a PEM file");
                     self.error(file.at, format!("redis.{key}"), message);
                     None
                 }

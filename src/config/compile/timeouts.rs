@@ -16,7 +16,12 @@ impl Compiler<'_> {
     pub(super) fn timeouts(&mut self, written: Option<&file::Timeouts>, path: &str) -> Timeouts {
         let written = written.cloned().unwrap_or_default();
         let total = written.total.and_then(|total| total.value.0);
-        let connect = written.connect.map(|Located { at, index, value }| Located { at, index, value: value.period });
+        let connect = written.connect.map(|Located { at, index, is_filled, value }| Located {
+            at,
+            index,
+            is_filled,
+            value: value.period,
+        });
         self.seconds_are_meant(written.connect, path);
         // But `read` goes on in tunnels, which `total` does not end.
         for (key, part) in [("connect", &connect), ("firstByte", &written.first_byte)] {

@@ -77,7 +77,7 @@ impl<'de> SeqAccess<'de> for Alone<'de> {
     }
 }
 
-/// Line, column, index and value, in that order.
+/// Line, column, index, whether it is from the environment, and value, in that order.
 pub struct Placed<'de> {
     node: &'de Node,
     next: usize,
@@ -99,7 +99,8 @@ impl<'de> SeqAccess<'de> for Placed<'de> {
             1 => seed.deserialize((self.node.at.line as u64).into_deserializer()).map(Some),
             2 => seed.deserialize((self.node.at.column as u64).into_deserializer()).map(Some),
             3 => seed.deserialize((self.node.index as u64).into_deserializer()).map(Some),
-            4 => seed.deserialize(self.node).map(Some),
+            4 => seed.deserialize(self.node.is_filled.into_deserializer()).map(Some),
+            5 => seed.deserialize(self.node).map(Some),
             _ => Ok(None),
         }
     }

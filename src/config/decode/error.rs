@@ -8,7 +8,7 @@ use super::LATER;
 use crate::config::error::{Position, nearest};
 
 /// One key or index on the way to a value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Key(String),
     Index(usize),

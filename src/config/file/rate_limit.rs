@@ -137,7 +137,7 @@ impl Block for RateLimits {
 impl<'de> Deserialize<'de> for RateLimits {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = RateLimit::deserialize(deserializer)?;
-        let rule = Located { at: value.max.at, index: 0, value };
+        let rule = Located { at: value.max.at, index: 0, is_filled: false, value };
         Ok(RateLimits { rules: vec![rule], listed: false })
     }
 }

@@ -36,9 +36,11 @@ pub enum Resolve {
 impl Located<Resolve> {
     /// All that it says.
     pub fn block(&self) -> ResolveBlock {
-        let Located { at, index, ref value } = *self;
+        let Located { at, index, is_filled, ref value } = *self;
         match value {
-            Resolve::Max(max) => ResolveBlock { max: Some(Located { at, index, value: *max }), ..Default::default() },
+            Resolve::Max(max) => {
+                ResolveBlock { max: Some(Located { at, index, is_filled, value: *max }), ..Default::default() }
+            }
             Resolve::Block(block) => block.clone(),
         }
     }

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use url::Url;
 
 use super::{Route, period};
+use crate::config::conceal;
 use crate::config::file::{CertificateName, Credential, TokenFrom};
 use crate::config::units::{FieldName, Secret, Sha256, UserId};
 use crate::plugin::auth::key::{Keys, Material};
@@ -273,8 +274,9 @@ fn one_or_many<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result
     }
 }
 
+/// Without the query, in which there may be a secret.
 pub(super) fn text<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(url.as_str())
+    serializer.serialize_str(&conceal::named(url))
 }
 
 fn header_map<S: Serializer>(pairs: &[(String, HeaderName)], serializer: S) -> Result<S::Ok, S::Error> {

@@ -19,7 +19,7 @@ pub struct HeaderRules {
     pub response: HeaderEdits,
 }
 
-/// Changes of fields, in this order. Values that may be credentials are marked as sensitive.
+/// Changes of fields, in this order. Values that may be credentials, and those with variables in them, are marked as sensitive.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeaderEdits {
     /// Fields that are left out.

@@ -3,9 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{UpstreamTls, period};
+use crate::config::conceal;
 use crate::config::units::StatusRange;
 use crate::ratio::Ratio;
 
@@ -17,7 +18,7 @@ pub struct HealthCheck {
     #[serde(rename = "type")]
     pub kind: CheckKind,
     /// What is asked for, of [`CheckKind::Http`].
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "path")]
     pub path: Option<String>,
     /// The `Host` it is asked with, if not its own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +49,11 @@ pub struct HealthCheck {
     /// How it is spoken to by TLS, as with requests.
     #[serde(skip)]
     pub tls: UpstreamTls,
+}
+
+/// Without the query, in which there may be a secret.
+fn path<S: Serializer>(path: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| conceal::bare(path).unwrap_or_else(|| path.clone())).serialize(serializer)
 }
 
 /// How a target is asked.

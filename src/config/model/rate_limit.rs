@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{or_off, period};
+use crate::config::conceal::MASK;
 use crate::config::file::{Cost, KeyPart, Scope};
 
 /// One limit.
@@ -29,7 +30,7 @@ pub struct RateLimit {
     pub prefixes: Prefixes,
     /// Quotas of single clients; `None`: any number.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "overrides")]
-    pub overrides: BTreeMap<String, Option<Override>>,
+    pub overrides: BTreeMap<Whose, Option<Override>>,
     /// What is counted together.
     pub scope: Scope,
     /// It counts and tells, and refuses nobody.
@@ -51,6 +52,15 @@ pub struct Prefixes {
     pub ipv4: u8,
     /// 1 to 128.
     pub ipv6: u8,
+}
+
+/// Who has a quota of its own: the value of the key's first part.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Whose {
+    /// As requests have it.
+    pub value: String,
+    /// It is in a field that holds credentials.
+    pub is_secret: bool,
 }
 
 /// A quota of one client.
@@ -142,7 +152,7 @@ impl LimitAlgorithm {
     }
 }
 
-fn overrides<S: Serializer>(overrides: &BTreeMap<String, Option<Override>>, serializer: S) -> Result<S::Ok, S::Error> {
+fn overrides<S: Serializer>(overrides: &BTreeMap<Whose, Option<Override>>, serializer: S) -> Result<S::Ok, S::Error> {
     struct OrOff<'o>(&'o Option<Override>);
 
     impl Serialize for OrOff<'_> {
@@ -151,5 +161,9 @@ fn overrides<S: Serializer>(overrides: &BTreeMap<String, Option<Override>>, seri
         }
     }
 
-    serializer.collect_map(overrides.iter().map(|(value, quota)| (value, OrOff(quota))))
+    let shown = |(nth, Whose { value, is_secret }): (usize, &Whose)| match is_secret {
+        true => format!("{MASK} {}", nth + 1),
+        false => value.clone(),
+    };
+    serializer.collect_map(overrides.keys().enumerate().map(shown).zip(overrides.values().map(OrOff)))
 }

@@ -51,7 +51,8 @@ impl FromStr for UserId {
         let is_good = !text.is_empty() && text.trim() == text && !text.contains(char::is_control);
         match is_good {
             true => Ok(UserId(text.to_owned())),
-            false => Err(format!("{text:?} is no user; write text without control characters or space around it")),
+            // Not shown: what is in the wrong column may be a key.
+            false => Err("no user; write text without control characters or space around it".to_owned()),
         }
     }
 }

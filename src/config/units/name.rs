@@ -15,7 +15,8 @@ impl FromStr for FieldName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let name = HeaderName::try_from(text).map(FieldName);
-        name.map_err(|_| format!("\"{text}\" is no header name; write one such as x-tenant"))
+        // Not shown: the value of the field may be in there, too.
+        name.map_err(|_| "no name of a header; write one such as x-tenant".to_owned())
     }
 }
 

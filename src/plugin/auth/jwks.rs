@@ -42,7 +42,7 @@ fn key(jwk: &Map<String, Value>, wanted: &[Algorithm]) -> Result<Key, String> {
     let kind = material.kind;
     let mut algorithms = wanted.to_vec();
     if let Some(own) = text("alg") {
-        let own = own.parse().map_err(|_| format!("for {own}, which is not known here"))?;
+        let own = own.parse().map_err(|_| format!("for {}, which is not known here", registered(own)))?;
         if !wanted.is_empty() && !wanted.contains(&own) {
             return Err(format!("for {own:?}, which is not wanted"));
         }
@@ -50,6 +50,30 @@ fn key(jwk: &Map<String, Value>, wanted: &[Algorithm]) -> Result<Key, String> {
     }
     let id = text("kid").map(str::to_owned);
     material.bind(&algorithms, id).ok_or_else(|| format!("{kind}, which does not go with {algorithms:?}"))
+}
+
+/// A word of RFC 7518 and its successors that means nothing here. Any other is not repeated: a file may be another than was
+/// meant.
+fn registered(word: &str) -> &str {
+    const WORDS: [&str; 16] = [
+        "",
+        "EC",
+        "OKP",
+        "AKP",
+        "P-256",
+        "P-384",
+        "P-521",
+        "secp256k1",
+        "X25519",
+        "X448",
+        "Ed25519",
+        "Ed448",
+        "ES256K",
+        "ES512",
+        "RSA-OAEP",
+        "RSA-OAEP-256",
+    ];
+    WORDS.into_iter().find(|known| *known == word).unwrap_or("…")
 }
 
 fn material<'j>(text: &impl Fn(&str) -> Option<&'j str>) -> Result<Material, String> {
@@ -63,6 +87,8 @@ fn material<'j>(text: &impl Fn(&str) -> Option<&'j str>) -> Result<Material, Str
         ("EC", "P-384") => point(Kind::P384),
         ("OKP", "Ed25519") => Material::point(Kind::Ed25519, &number("x")?),
         ("oct", _) => Err("a secret, which is none among public keys".to_owned()),
-        (kty, curve) => Err(format!("of a kind (\"{kty}\", \"{curve}\") that is not known here")),
+        (kty, curve) => {
+            Err(format!("of a kind (\"{}\", \"{}\") that is not known here", registered(kty), registered(curve)))
+        }
     }
 }

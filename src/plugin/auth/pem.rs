@@ -17,7 +17,7 @@ const HOW: &str = "`openssl pkey -in key.pem -pubout` makes one of a private key
 pub fn public_keys(pem: &[u8]) -> Result<Vec<Material>, String> {
     let mut keys = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        match section.map_err(|error| broken(&error))? {
+        match section.map_err(|error| format!("PEM that is broken ({}); {HOW}", what_is_wrong(&error)))? {
             (SectionKind::PublicKey, der) => keys.push(of_info(&der)?),
             (SectionKind::Certificate, der) => keys.push(of_certificate(&der)?),
             (SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey, _) => {
@@ -29,8 +29,15 @@ pub fn public_keys(pem: &[u8]) -> Result<Vec<Material>, String> {
     if keys.is_empty() { Err(format!("no PEM with a PUBLIC KEY; {HOW}")) } else { Ok(keys) }
 }
 
-fn broken(error: &pem::Error) -> String {
-    format!("PEM that is broken ({error:?}); {HOW}")
+/// What is wrong with PEM, without what is in there.
+pub fn what_is_wrong(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a part without its end",
+        pem::Error::IllegalSectionStart { .. } => "a line that begins no part",
+        pem::Error::Base64Decode(_) => "not Base64",
+        pem::Error::NoItemsFound => "nothing is in there",
+        _ => "it cannot be read",
+    }
 }
 
 fn of_certificate(der: &[u8]) -> Result<Material, String> {

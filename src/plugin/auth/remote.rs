@@ -10,13 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use jsonwebtoken::Algorithm;
 use parking_lot::Mutex;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use url::Url;
 
 use super::jwks;
 use super::key::Keys;
 use super::schedule::{Doubt, Schedule, life};
+use crate::config::conceal::named;
 use crate::outbound;
 
 /// All that asking may take.
@@ -69,13 +70,6 @@ pub struct Status {
     pub error: Option<String>,
 }
 
-/// What is of use in the configuration of an issuer.
-#[derive(Deserialize)]
-struct Configuration {
-    issuer: String,
-    jwks_uri: String,
-}
-
 impl std::fmt::Debug for Remote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Remote").field("place", &self.place).finish_non_exhaustive()
@@ -103,10 +97,10 @@ impl Remote {
     }
 
     /// What is asked, for people.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> String {
         match &self.place {
-            Place::Set(url) => url.as_str(),
-            Place::Issuer(issuer) => issuer,
+            Place::Set(url) => named(url),
+            Place::Issuer(issuer) => issuer.clone(),
         }
     }
 
@@ -168,13 +162,13 @@ impl Remote {
             Place::Issuer(issuer) => {
                 let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
                 let url: Url = url.parse().map_err(|_| at(&url, "no URL".to_owned()))?;
-                let answer = outbound::get(&url, MOST_BYTES).await.map_err(|why| at(url.as_str(), why))?;
-                set_of(issuer, &answer.body).map_err(|why| at(url.as_str(), why))?
+                let answer = outbound::get(&url, MOST_BYTES).await.map_err(|why| at(&named(&url), why))?;
+                set_of(issuer, &answer.body).map_err(|why| at(&named(&url), why))?
             }
         };
-        let answer = outbound::get(&url, MOST_BYTES).await.map_err(|why| at(url.as_str(), why))?;
+        let answer = outbound::get(&url, MOST_BYTES).await.map_err(|why| at(&named(&url), why))?;
         let keys = jwks::keys(&answer.body, &self.algorithms);
-        let keys = keys.map_err(|what| at(url.as_str(), format!("what it answers is {what}")))?;
+        let keys = keys.map_err(|what| at(&named(&url), format!("what it answers is {what}")))?;
         Ok((keys, life(&answer.headers)))
     }
 
@@ -214,11 +208,18 @@ impl Drop for Remote {
 
 /// Where a configuration says that keys are, if it is that of `issuer` and does not lead away from https.
 fn set_of(issuer: &str, configuration: &[u8]) -> Result<Url, String> {
-    let configuration: Configuration =
-        serde_json::from_slice(configuration).map_err(|error| format!("no configuration of an issuer ({error})"))?;
-    if configuration.issuer != issuer {
-        return Err(format!("it is the configuration of {}", configuration.issuer));
+    // What is there may be anything, and is repeated as far as it is the name of an issuer.
+    let configuration: Value =
+        serde_json::from_slice(configuration).map_err(|_| "no configuration of an issuer (no JSON)".to_owned())?;
+    let member = |name: &str| {
+        let text = configuration.get(name).and_then(Value::as_str);
+        text.ok_or_else(|| format!("no configuration of an issuer (without `{name}`)"))
+    };
+    let (named, keys) = (member("issuer")?, member("jwks_uri")?);
+    if named != issuer {
+        let other: String = named.chars().take(200).collect();
+        return Err(format!("it is the configuration of {}", other.escape_debug()));
     }
     let is_safe = |url: &Url| url.scheme() == "https" || url.scheme() == "http" && issuer.starts_with("http:");
-    Url::parse(&configuration.jwks_uri).ok().filter(is_safe).ok_or("its keys are where no https is".to_owned())
+    Url::parse(keys).ok().filter(is_safe).ok_or("its keys are where no https is".to_owned())
 }

@@ -269,7 +269,7 @@ fn a_set_without_a_key_that_is_of_use_says_why() {
 fn what_knows_users_shows_nothing_of_how() {
     let place = Place::Set("https://a.test/keys".parse().expect("a URL"));
     let remote = Remote::new(place, Vec::new(), std::time::Instant::now());
-    assert_eq!((remote.name(), remote.current().generation), ("https://a.test/keys", 0));
+    assert_eq!((remote.name(), remote.current().generation), ("https://a.test/keys".to_owned(), 0));
     assert!(format!("{remote:?}").contains("a.test"));
     let key = config::ApiKey {
         user: "u".parse().expect("a user"),

@@ -15,7 +15,7 @@ use crate::plugin::Request;
 /// A value that is longer, encoded, is hashed: keys have to stay small, whatever clients send.
 const MAX_VALUE_BYTES: usize = 64;
 /// Names of headers with these in them hold credentials, whose values nobody should read in Redis.
-const CREDENTIALS: [&str; 6] = ["auth", "cookie", "key", "secret", "session", "token"];
+const CREDENTIALS: [&str; 8] = ["auth", "cookie", "credential", "key", "password", "secret", "session", "token"];
 
 /// Whether a header of this name, in lower case, most likely holds credentials.
 pub fn is_credential(name: &str) -> bool {
