@@ -113,7 +113,7 @@ fn connections_are_counted_in_all_and_for_each_client() {
         assert!(!answers(&mut fourth), "{limits}");
         drop(held);
         eventually("room", || answers(&mut TcpStream::connect(gateway.address).unwrap()).then_some(()));
-        assert!(gateway.stderr().contains("is not taken"));
+        gateway.said("is not taken");
     }
 }
 
