@@ -53,7 +53,8 @@ fn whom_the_service_lets_pass_goes_on_with_what_it_says() {
     assert_eq!((gateway.get("/").status, gateway.get("/").status), (200, 200));
     // Limits come after it, and count whom it names.
     gateway.get("/").is_problem(429, "rate_limited");
-    assert_eq!(service.connections(), 1);
+    let (asked, connections) = (service.received().len(), service.connections());
+    assert!(asked >= 4 && connections < asked, "{asked} questions over {connections} connections");
     // Nobody else can say so, where nobody is asked either.
     assert_eq!(gateway.request("GET", "/open", &[("X-Plan", "gold")]).status, 200);
     assert_eq!(upstream.received().last().unwrap().header("x-plan"), None);
