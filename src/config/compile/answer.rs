@@ -72,7 +72,7 @@ fn redirect(written: &file::RouteRedirect) -> Redirect {
 
 /// What of `defaults` goes for routes without targets.
 pub(super) fn without_targets(defaults: &Policies) -> Policies {
-    Policies { limits: defaults.limits.clone(), plugins: defaults.plugins.clone(), ..Policies::default() }
+    Policies { limits: defaults.limits, plugins: defaults.plugins.clone(), ..Policies::default() }
 }
 
 /// The keys about targets that a route has, and where they are, if that is known.
