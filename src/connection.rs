@@ -1,6 +1,6 @@
 //! One client connection: its handshake (`secured`), its requests one after another, or side by side (`h2`, `stream`), an
-//! answer in our own words to what is no HTTP at all (`guarded`), which is told by a strict look (`reader`), an end to waiting (`alarm`), and an end that
-//! loses nothing (`linger`).
+//! answer in our own words to what is no HTTP at all (`guarded`), which is told by a strict look (`reader`), an end to waiting (`alarm`), for who does not take what
+//! it is sent as well (`taking`), and an end that loses nothing (`linger`).
 
 mod alarm;
 mod guarded;
@@ -9,6 +9,7 @@ mod linger;
 mod reader;
 mod secured;
 mod stream;
+mod taking;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::alarm::Alarm;
 use super::linger::linger;
 use super::reader::Reader;
+use super::taking::Taking;
 use crate::downstream::link::Link;
 use crate::downstream::request_id;
 use crate::observe::access_log::Entry;
@@ -34,10 +35,7 @@ use crate::shared::Shared;
 pub struct Guarded {
     stream: Stream,
     link: Arc<Link>,
-    /// What has been written of an answer.
-    taken: u64,
-    /// Whether a write is waiting for the client.
-    stalled: bool,
+    taking: Taking,
     /// Whether a read is waiting for the client.
     silent: bool,
     reader: Reader,
@@ -56,8 +54,7 @@ impl Guarded {
         Guarded {
             stream,
             link,
-            taken: 0,
-            stalled: false,
+            taking: Taking::default(),
             silent: false,
             reader,
             alarm: Alarm::default(),
@@ -69,7 +66,7 @@ impl Guarded {
 
     /// Waits for a request to begin, for `span` at most. Whether it has.
     pub async fn request(&mut self, span: Duration) -> bool {
-        (self.taken, self.stalled) = (0, false);
+        self.taking = Taking::default();
         let end = Instant::now() + span;
         poll_fn(|cx| match self.reader.begins(&mut self.stream, cx) {
             Poll::Pending => self.alarm.poll(end, cx).map(|()| false),
@@ -78,39 +75,26 @@ impl Guarded {
         .await
     }
 
-    /// Writes. While that waits for the client, so does the request, and not for ever.
-    fn watch<T>(
+    /// Writes, unless the client takes nothing for too long.
+    fn send<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut write: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let Guarded { stream, link, alarm, taken, stalled, .. } = self;
-        let written = link.pause.watch(cx, |cx| {
-            let written = write(Pin::new(stream), cx);
-            if written.is_pending() {
-                *stalled = true;
-                let due = link.stalls(*taken, Instant::now());
-                ready!(alarm.poll(due, cx));
-                link.is_not_taken(Instant::now());
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            written
-        });
-        if written.is_ready() && std::mem::take(stalled) {
-            link.goes_on(Instant::now());
-        }
-        written
+        let Guarded { stream, link, alarm, taking, .. } = self;
+        let written = taking.poll((link, alarm), cx, |cx| write(Pin::new(stream), cx));
+        written.map(|written| written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())))
     }
 
-    /// The same for what is counted.
-    fn send(
+    /// The same, counted.
+    fn send_some(
         &mut self,
         cx: &mut Context<'_>,
         write: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let written = self.watch(cx, write);
+        let written = self.send(cx, write);
         if let Poll::Ready(Ok(bytes)) = written {
-            self.taken += bytes as u64;
+            self.taking.bytes += bytes as u64;
         }
         written
     }
@@ -152,7 +136,7 @@ impl Guarded {
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
-            return self.send(cx, |stream, cx| stream.poll_write(cx, bytes));
+            return self.send_some(cx, |stream, cx| stream.poll_write(cx, bytes));
         }
         if self.answer.is_none() {
             self.answer = Some((self.bad_request(), 0));
@@ -172,7 +156,7 @@ impl AsyncWrite for Guarded {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
-            return self.send(cx, |stream, cx| stream.poll_write_vectored(cx, slices));
+            return self.send_some(cx, |stream, cx| stream.poll_write_vectored(cx, slices));
         }
         let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
         self.poll_write(cx, first)
@@ -183,7 +167,7 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.watch(cx, Stream::poll_flush)
+        self.send(cx, Stream::poll_flush)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

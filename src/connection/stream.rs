@@ -22,6 +22,7 @@ use pingora_core::protocols::http::v2::server::HttpSession;
 use pingora_core::protocols::l4::socket::SocketAddr;
 
 use super::alarm::Alarm;
+use super::taking::Taking;
 use crate::downstream::link::Link;
 
 /// How long, and how much, is read of a request that has been answered.
@@ -72,31 +73,16 @@ impl H2Stream {
         .await
     }
 
-    /// What `write` gives. While that waits for the client, so does the request, and not for ever.
+    /// What `write` gives, unless the client takes nothing for too long.
     async fn watched<T>(
         write: impl Future<Output = Result<T>>,
         taken: usize,
         (link, alarm): (&Link, &mut Alarm),
     ) -> Result<T> {
-        let (mut write, mut stalled, _given_up) = (pin!(write), false, GivenUp(link));
-        poll_fn(|cx| {
-            let written = link.pause.watch(cx, |cx| {
-                let written = write.as_mut().poll(cx);
-                if written.is_pending() {
-                    stalled = true;
-                    let due = link.stalls(taken as u64, Instant::now());
-                    ready!(alarm.poll(due, cx));
-                    link.is_not_taken(Instant::now());
-                    return Poll::Ready(late());
-                }
-                written
-            });
-            if written.is_ready() && std::mem::take(&mut stalled) {
-                link.goes_on(Instant::now());
-            }
-            written
-        })
-        .await
+        let mut taking = Taking::after(taken as u64);
+        let (mut write, _given_up) = (pin!(write), GivenUp(link));
+        let written = poll_fn(|cx| taking.poll((link, alarm), cx, |cx| write.as_mut().poll(cx))).await;
+        written.unwrap_or_else(late)
     }
 }
 
