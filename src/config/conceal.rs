@@ -115,12 +115,17 @@ fn names_credential(node: &Node) -> bool {
 pub fn bare(text: &str) -> Option<String> {
     let (scheme, rest) = text.find("://").map_or(("", text), |end| text.split_at(end + 3));
     let (who, rest) = rest.rsplit_once('@').map_or(("", rest), |(_, rest)| ("********@", rest));
-    let is_place = |end: &usize| !scheme.is_empty() || !rest[..*end].contains(char::is_whitespace);
+    let is_place = |end: &usize| !scheme.is_empty() || !rest[..*end].contains(is_of_no_path);
     let (rest, what) = match rest.find(['?', '#']).filter(is_place) {
         Some(end) => (&rest[..end], "?********"),
         None => (rest, ""),
     };
     (!who.is_empty() || !what.is_empty()).then(|| format!("{scheme}{who}{rest}{what}"))
+}
+
+/// What is in sentences and regular expressions, and has no business in paths.
+fn is_of_no_path(c: char) -> bool {
+    c.is_whitespace() || "()[]{}^$|\\*+".contains(c)
 }
 
 /// The same of a URL that is one.
@@ -210,6 +215,8 @@ mod tests {
             ("https://h/k", None),
             ("is that so?", None),
             ("a word", None),
+            ("^/v(\\d+)/?$", None),
+            ("(?=v)", None),
         ] {
             assert_eq!(bare(text).as_deref(), shown, "{text}");
         }
