@@ -72,3 +72,23 @@ fn of_spki(info: &SubjectPublicKeyInfo<'_>) -> Result<Material, String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_pem_is_said_without_what_is_in_there() {
+        let begin = "-----BEGIN PUBLIC KEY-----";
+        for (text, said) in [
+            (format!("{begin}\nc2VjcmV0\n"), "a part without its end"),
+            ("-----BEGIN secret\n".to_owned(), "a line that begins no part"),
+            (format!("{begin}\nsecret!\n-----END PUBLIC KEY-----\n"), "not Base64"),
+        ] {
+            let Err(error) = public_keys(text.as_bytes()) else { panic!("{text} is a key") };
+            assert_eq!(error, format!("PEM that is broken ({said}); {HOW}"));
+        }
+        assert_eq!(what_is_wrong(&pem::Error::NoItemsFound), "nothing is in there");
+        assert_eq!(what_is_wrong(&pem::Error::SectionTooLarge), "it cannot be read");
+    }
+}
