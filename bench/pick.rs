@@ -11,6 +11,7 @@ use aegis::breaker::Hold;
 use aegis::config;
 use aegis::plugin::rate_limit::Store;
 use aegis::snapshot::{Route, Snapshot};
+use aegis::upstream::pool::Wish;
 
 const SIZES: [usize; 2] = [3, 1_000];
 const ROUNDS: usize = 15;
@@ -72,7 +73,9 @@ impl Row {
         let begun = Instant::now();
         for pick in 0..self.picks {
             let hash = u64::from(pick).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            if let Ok(mut attempt) = black_box(self.route.split.pick(0, hash, &[], begun)) {
+            if let Ok(mut attempt) =
+                black_box(self.route.split.pick(0, Wish { hash, tried: &[], now: begun }, &mut |_, _| {}))
+            {
                 attempt.withdraw(begun);
             }
         }

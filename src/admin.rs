@@ -4,6 +4,7 @@
 //! of other sites in an operator's browser (`guard`).
 
 mod circuits;
+mod explain;
 mod guard;
 mod keys;
 mod metrics;
@@ -75,6 +76,8 @@ const OVERVIEW: &str = "\
 GET  /stats                        routes and targets, as on the main port
 GET  /metrics                      all that is counted, for Prometheus
 GET  /keys                         the keys of tokens that are fetched
+GET  /explain?request_id=ID        why a request went as it did that has ended not long ago
+POST /explain                      how one would go, by the method, url, headers, ip and token in a JSON object
 GET  /config                       what came of reading the config the last time
 POST /reload                       reads it again
 POST /circuits/open?target=URL     sends nothing more to a target
@@ -89,7 +92,8 @@ impl Admin {
         Admin { shared, is_local: listens.ip().is_loopback() }
     }
 
-    async fn answer(&self, request: &pingora::http::RequestHeader) -> Answer {
+    async fn answer(&self, session: &mut ServerSession) -> Answer {
+        let request = session.req_header();
         let snapshot = self.shared.snapshot.load_full();
         if !self.is_local && snapshot.admin_token.is_none() {
             // The config takes both away, the token and the address, and the address stays until the process ends.
@@ -116,10 +120,16 @@ impl Admin {
                     "The process is about to end.",
                 )),
             },
+            ("/explain", _) if reads => {
+                explain::past(query, &request.headers, &self.shared).unwrap_or_else(Answer::Denied)
+            }
+            ("/explain", _) if request.method == Method::POST => {
+                explain::preview(session, &self.shared).await.unwrap_or_else(Answer::Denied)
+            }
             (_, Some(action)) if request.method == Method::POST => {
                 circuits::act(action, query, &snapshot, Instant::now()).map_or_else(Answer::Denied, Answer::Json)
             }
-            ("/" | "/config" | "/keys" | "/metrics" | "/reload" | "/stats", _) | (_, Some(_)) => {
+            ("/" | "/config" | "/explain" | "/keys" | "/metrics" | "/reload" | "/stats", _) | (_, Some(_)) => {
                 Answer::Denied(Denial::new(
                     StatusCode::METHOD_NOT_ALLOWED,
                     "method_not_allowed",
@@ -138,10 +148,10 @@ impl Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let (status, content_type, body) = match self.answer(session.req_header()).await {
+        let (status, content_type, body) = match self.answer(session).await {
             Answer::Json(body) => (StatusCode::OK, "application/json", body),
             Answer::Failed(body) => (StatusCode::UNPROCESSABLE_ENTITY, "application/json", body),
-            Answer::Text(text) => (StatusCode::OK, "text/plain", text.into_bytes()),
+            Answer::Text(text) => (StatusCode::OK, "text/plain; charset=utf-8", text.into_bytes()),
             Answer::Metrics(page) => (StatusCode::OK, exposition::MEDIA_TYPE, page.into_bytes()),
             Answer::Denied(denial) => (denial.status, problem::MEDIA_TYPE, problem(&denial)),
         };

@@ -1,10 +1,10 @@
 //! Whether a request may go on: its route, then the route's plugins in their order.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue, header};
-use pingora_proxy::Session;
+use pingora::http::RequestHeader;
 
 use crate::context::RequestCtx;
 use crate::plugin::{Request, cors};
@@ -12,6 +12,7 @@ use crate::refusal::Refusal;
 use crate::routing::path;
 use crate::routing::table::{Asked, Miss};
 use crate::snapshot::{Route, Snapshot};
+use crate::trail::Verdict;
 
 /// How long a body is said to be.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -38,8 +39,26 @@ fn missed(Miss { allow }: Miss) -> Refusal {
 ///
 /// # Errors
 /// There is no route, a plugin refuses, or there is no path to be sent on.
-pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusal> {
-    let header = session.req_header();
+pub async fn admit(header: &RequestHeader, ctx: &mut RequestCtx) -> Result<(), Refusal> {
+    decide(header, ctx, Mode::InEarnest).await
+}
+
+/// What [`admit`] would say. Nothing is counted, and no service is asked.
+///
+/// # Errors
+/// As [`admit`].
+pub async fn preview(header: &RequestHeader, ctx: &mut RequestCtx) -> Result<(), Refusal> {
+    decide(header, ctx, Mode::Preview).await
+}
+
+/// Whether a request is there, or only asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    InEarnest,
+    Preview,
+}
+
+async fn decide(header: &RequestHeader, ctx: &mut RequestCtx, mode: Mode) -> Result<(), Refusal> {
     let path = header.uri.path();
     let authority = header.headers.get(header::HOST).map(HeaderValue::as_bytes);
     let asked = Asked { authority, path, method: &header.method, headers: &header.headers };
@@ -59,17 +78,15 @@ pub async fn admit(session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusa
         return Err(Refusal::BodyTooLarge { most });
     }
     if !route.plugins.is_empty() {
-        ask_plugins(&route, session, ctx).await?;
+        ask_plugins(&route, header, ctx, mode).await?;
     }
     if let Some(rewrite) = &route.rewrite {
-        let path = session.req_header().uri.path();
         ctx.rewritten = Some(rewrite.apply(path, &route.path).map_err(Refusal::RewriteInvalid)?);
     }
     Ok(())
 }
 
-async fn ask_plugins(route: &Route, session: &Session, ctx: &mut RequestCtx) -> Result<(), Refusal> {
-    let header = session.req_header();
+async fn ask_plugins(route: &Route, header: &RequestHeader, ctx: &mut RequestCtx, mode: Mode) -> Result<(), Refusal> {
     let entrance = ctx.link.as_ref().map(|link| link.entrance.clone());
     let mut request = Request {
         id: &ctx.request_id,
@@ -84,8 +101,23 @@ async fn ask_plugins(route: &Route, session: &Session, ctx: &mut RequestCtx) -> 
         wall: SystemTime::now(),
         notes: &mut ctx.notes,
     };
+    request.notes.is_explained = ctx.trail.is_some();
     for plugin in &route.plugins {
-        plugin.on_request(&mut request).await?;
+        let at = ctx.trail.is_some().then(Instant::now);
+        let said = match mode {
+            Mode::InEarnest => plugin.on_request(&mut request).await,
+            Mode::Preview => plugin.preview(&mut request).await,
+        };
+        if let (Some(trail), Some(at)) = (&mut ctx.trail, at) {
+            trail.verdicts.push(Verdict {
+                plugin: plugin.name(),
+                at: at.saturating_duration_since(ctx.started),
+                took: at.elapsed(),
+                refused: said.as_ref().err().map(|refusal| (refusal.code(), refusal.detail())),
+                facts: request.notes.take_facts(),
+            });
+        }
+        said?;
     }
     Ok(())
 }

@@ -75,8 +75,8 @@ impl Permit {
         self.answered = true;
     }
 
-    #[cfg(test)]
-    fn is_probe(&self) -> bool {
+    /// Whether it is a probe's, as long as nothing has come back.
+    pub fn is_probe(&self) -> bool {
         self.serial.is_some()
     }
 }

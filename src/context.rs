@@ -13,6 +13,7 @@ use crate::downstream::link::Link;
 use crate::failure::Failure;
 use crate::plugin::Notes;
 use crate::snapshot::{Route, Snapshot};
+use crate::trail::Trail;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::mirror::Copy;
 use crate::upstream::target::Member;
@@ -67,6 +68,8 @@ pub struct RequestCtx {
     pub meant: Option<u16>,
     /// Why the last attempt failed, as far as the client is concerned.
     pub failure: Option<Failure>,
+    /// What became of it, if anybody may ask.
+    pub trail: Option<Box<Trail>>,
     _in_flight: InFlight,
 }
 
@@ -75,6 +78,7 @@ impl RequestCtx {
     pub fn new(snapshot: Arc<Snapshot>, in_flight: InFlight) -> Self {
         RequestCtx {
             link: None,
+            trail: snapshot.recent.as_ref().map(|_| Box::default()),
             snapshot,
             started: Instant::now(),
             request_id: HeaderValue::from_static("-"),
@@ -104,11 +108,25 @@ impl RequestCtx {
 }
 
 impl RequestCtx {
-    /// Takes out the attempt that is under way, which is over.
-    pub fn end_attempt(&mut self, now: Instant) -> Option<Attempt> {
+    /// Takes out the attempt that is under way, which is over, and has `settle` say how it ended. Gives what that gives.
+    pub fn end_attempt<R>(&mut self, now: Instant, settle: impl FnOnce(&mut Attempt, &HeaderValue) -> R) -> Option<R> {
         let attempt = self.attempt.take()?;
+        Some(self.end(attempt, now, settle))
+    }
+
+    /// The same of an attempt that has been taken out.
+    pub fn end<R>(
+        &mut self,
+        mut attempt: Attempt,
+        now: Instant,
+        settle: impl FnOnce(&mut Attempt, &HeaderValue) -> R,
+    ) -> R {
         self.away += attempt.age(now);
-        Some(attempt)
+        let result = settle(&mut attempt, &self.request_id);
+        if let Some(trail) = &mut self.trail {
+            trail.attempts.push(attempt.tried(self.started, now));
+        }
+        result
     }
 }
 

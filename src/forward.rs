@@ -8,9 +8,11 @@ mod response;
 mod retry;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::header;
+use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::Session;
@@ -22,9 +24,10 @@ use crate::refusal::{Away, Refusal};
 use crate::respond;
 use crate::snapshot::Route;
 use crate::upstream::attempt::Attempt;
-use crate::upstream::pool::Unavailable;
+use crate::upstream::pool::{Unavailable, Wish};
 use crate::upstream::record::Cause;
 use crate::upstream::retry::Trouble;
+use crate::upstream::target::Member;
 use crate::upstream::upgrade;
 
 pub use self::ending::{broke, connect_failed, finish};
@@ -37,14 +40,41 @@ pub use self::response::{answered, ended, receiving};
 /// All circuits are open, or all targets have enough to do.
 pub fn first_target(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Result<(), Refusal> {
     let route = ctx.route.clone().ok_or(Refusal::NoRoute)?;
-    if let Some(key) = &route.hash_key {
-        ctx.hash = affinity::hash(key, session.req_header(), ctx);
-    }
-    ctx.group = affinity::group(&route, session.req_header(), ctx);
+    belong(&route, session.req_header(), ctx);
     if let Some(retries) = &route.retries {
         retries.request(now);
     }
-    let attempt = pick(ctx, &route, now).map_err(|why| match why {
+    ctx.attempt = Some(pick(ctx, &route, now).map_err(nobody_takes_it)?);
+    Ok(())
+}
+
+/// Whom [`first_target`] would choose. Nothing is taken, and nobody's turn is used up.
+///
+/// # Errors
+/// As [`first_target`].
+pub fn preview(header: &RequestHeader, ctx: &mut RequestCtx, now: Instant) -> Result<Arc<Member>, Refusal> {
+    let route = ctx.route.clone().ok_or(Refusal::NoRoute)?;
+    belong(&route, header, ctx);
+    let wish = Wish { hash: ctx.hash, tried: &[], now };
+    let mut trail = ctx.trail.as_deref_mut();
+    let found = route.split.preview(ctx.group, wish, &mut |member, why| {
+        if let Some(trail) = &mut trail {
+            trail.pass_over(member.target.url.text(), why, 0, now);
+        }
+    });
+    found.map_err(nobody_takes_it)
+}
+
+/// Notes which group of the route's targets the request belongs to, and what it shares with others.
+fn belong(route: &Route, header: &RequestHeader, ctx: &mut RequestCtx) {
+    if let Some(key) = &route.hash_key {
+        ctx.hash = affinity::hash(key, header, ctx);
+    }
+    ctx.group = affinity::group(route, header, ctx);
+}
+
+fn nobody_takes_it(why: Unavailable) -> Refusal {
+    match why {
         Unavailable { is_empty: true, .. } => Refusal::NoTargetKnown,
         Unavailable { full: true, .. } => Refusal::Overloaded,
         Unavailable { retry_after, open, ill, .. } => {
@@ -55,9 +85,7 @@ pub fn first_target(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Re
             };
             Refusal::NoTargetAvailable { why, retry_after: retry_after.unwrap_or_default() }
         }
-    })?;
-    ctx.attempt = Some(attempt);
-    Ok(())
+    }
 }
 
 /// The peer of the attempt that has been chosen.
@@ -78,10 +106,17 @@ pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Resul
             }
             Err(why) => {
                 ctx.failure = Some(Failure::Connect);
-                attempt.fail(Cause::Unresolved(why), &ctx.request_id, now);
+                ctx.end(attempt, now, |attempt, id| attempt.fail(Cause::Unresolved(why), id, now));
                 retry::after(Trouble::Connect, session, ctx, now);
             }
         }
+    }
+}
+
+/// There is a connection to the target.
+pub fn connected(ctx: &mut RequestCtx, reused: bool, now: Instant) {
+    if let Some(attempt) = &mut ctx.attempt {
+        attempt.connected(reused, now);
     }
 }
 
@@ -112,7 +147,13 @@ fn peer(
 
 /// An attempt at the next target that was not tried yet and admits it.
 fn pick(ctx: &mut RequestCtx, route: &Route, now: Instant) -> Result<Attempt, Unavailable> {
-    let attempt = route.split.pick(ctx.group, ctx.hash, &ctx.tried, now)?;
+    let wish = Wish { hash: ctx.hash, tried: &ctx.tried, now };
+    let (mut trail, after) = (ctx.trail.as_deref_mut(), ctx.tried.len());
+    let attempt = route.split.pick(ctx.group, wish, &mut |member, why| {
+        if let Some(trail) = &mut trail {
+            trail.pass_over(member.target.url.text(), why, after, now);
+        }
+    })?;
     ctx.tried.push(attempt.member().target.id);
     Ok(attempt)
 }

@@ -1,6 +1,7 @@
 //! The life of a request, as Pingora's hooks see it: a table of contents.
 
 use std::any::Any;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, Result};
 use pingora_core::modules::http::HttpModules;
+use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
@@ -67,7 +69,7 @@ impl ProxyHttp for Gateway {
             endpoint::answer(session, ctx, &self.shared).await?;
             return Ok(true);
         }
-        if let Err(refusal) = admission::admit(session, ctx).await {
+        if let Err(refusal) = admission::admit(session.req_header(), ctx).await {
             respond::refuse(session, ctx, &refusal).await?;
             return Ok(true);
         }
@@ -90,6 +92,19 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
         forward::next_peer(session, ctx, Instant::now())
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        reused: bool,
+        _: &HttpPeer,
+        _: RawFd,
+        _: Option<&Digest>,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        forward::connected(ctx, reused, Instant::now());
+        Ok(())
     }
 
     async fn upstream_request_filter(

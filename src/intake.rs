@@ -1,9 +1,10 @@
 //! The first look at a request: what it is called, whom it comes from, and whether everybody would read
 //! it in the same way. What comes out of here can be decided upon.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderValue, Version, header};
+use http::{HeaderMap, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora_core::protocols::http::authority::{RawTargetAuthority, raw_target_authority};
 use pingora_proxy::Session;
@@ -28,16 +29,20 @@ pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
     let headers = &session.req_header().headers;
     ctx.request_id = request_id::of_client(headers).unwrap_or_else(request_id::fresh);
     if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
-        ctx.peer = peer.ip().to_canonical();
+        find_sender(peer.ip(), headers, ctx);
     }
-    ctx.from_trusted = client_ip::is_trusted(ctx.peer, &ctx.snapshot.trusted_proxies);
-    ctx.client = client_ip::of(ctx.peer, &session.req_header().headers, &ctx.snapshot.trusted_proxies);
     // Requests that were sent ahead are answered in order instead of being dropped.
     session.set_pipelining_enabled(true);
 }
 
-/// Brings the request into the form that is decided upon and forwarded: path in normal form, target in
-/// origin form, no header field that only the gateway may set.
+/// Notes who sent a request that came from `peer`.
+pub fn find_sender(peer: IpAddr, headers: &HeaderMap, ctx: &mut RequestCtx) {
+    ctx.peer = peer.to_canonical();
+    ctx.from_trusted = client_ip::is_trusted(ctx.peer, &ctx.snapshot.trusted_proxies);
+    ctx.client = client_ip::of(ctx.peer, headers, &ctx.snapshot.trusted_proxies);
+}
+
+/// Brings the request into the form that is decided upon and forwarded.
 ///
 /// # Errors
 /// Why it is not forwarded in any form.
@@ -45,7 +50,14 @@ pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
     if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
         comes_in_chunks(session, ctx)?;
     }
-    let request = session.req_header_mut();
+    clean_head(session.req_header_mut(), ctx)
+}
+
+/// The same of its head: path in normal form, target in origin form, no header field that only the gateway may set.
+///
+/// # Errors
+/// Why it is not forwarded in any form.
+pub fn clean_head(request: &mut RequestHeader, ctx: &RequestCtx) -> Result<(), Refusal> {
     if request.version == Version::HTTP_2 {
         http2::to_http1(request, &ctx.snapshot.limits.head)?;
     }

@@ -19,6 +19,7 @@ use crate::config::units::Secret;
 use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Sticky};
 use crate::downstream::headers::Reserved;
 use crate::downstream::pace::Pace;
+use crate::observe::recent::Recents;
 use crate::observe::tally::Tally;
 use crate::plugin::Plugin;
 use crate::plugin::answers::Answers;
@@ -32,6 +33,7 @@ use crate::plugin::ip_rules::IpRules;
 use crate::plugin::rate_limit::rule::Limits;
 use crate::plugin::rate_limit::{RateLimit, Store};
 use crate::routing::answer::Answer;
+use crate::routing::matcher::Matcher;
 use crate::routing::rewrite::Rewrite;
 use crate::routing::table::{Asked, Miss, Table};
 use crate::upstream::discovery::Lookout;
@@ -71,6 +73,8 @@ pub struct Snapshot {
     pub h2c: bool,
     /// What operators have to show, if that is more than to be here.
     pub admin_token: Option<Secret>,
+    /// What became of the last requests, if that is remembered.
+    pub recent: Option<Arc<Recents>>,
     ids: Ids,
     table: Table<Arc<Route>>,
 }
@@ -81,6 +85,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Its path prefix.
     pub path: Arc<str>,
+    /// Which requests it takes.
+    pub matcher: Matcher,
     /// What it answers in place of a target.
     pub answer: Option<Answer>,
     /// What becomes of the paths of its requests.
@@ -161,6 +167,7 @@ impl Snapshot {
                 // The listener stays as long as the process, and so does who may use it.
                 None => before.and_then(|before| before.snapshot.admin_token.clone()),
             },
+            recent: recents(config, before),
             ids,
         }
     }
@@ -191,6 +198,13 @@ impl Snapshot {
     pub fn route(&self, asked: &Asked<'_>) -> Result<&Arc<Route>, Miss> {
         self.table.find(asked)
     }
+}
+
+/// Room for as many requests as the config says: what is in there is forgotten only when that changes.
+fn recents(config: &Config, before: Option<&Before<'_>>) -> Option<Arc<Recents>> {
+    let capacity = config.admin.as_ref()?.explain? as usize;
+    let same = before.and_then(|before| before.snapshot.recent.clone()).filter(|same| same.capacity() == capacity);
+    Some(same.unwrap_or_else(|| Arc::new(Recents::new(capacity))))
 }
 
 fn compile(
@@ -229,6 +243,7 @@ fn compile(
     Route {
         name: route.name.as_str().into(),
         path: route.matcher.path.as_str().into(),
+        matcher: route.matcher.clone(),
         answer: answer(&route.destinations),
         rewrite: route.rewrite.clone(),
         stripped: match &route.rewrite {

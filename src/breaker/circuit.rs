@@ -72,9 +72,15 @@ impl Circuit {
         self.calm.load(Ordering::Acquire) == 0 && self.breaker.lock().is_held_open()
     }
 
-    /// Whether [`Circuit::admit`] would give a permit.
-    pub fn is_willing(&self, now: Instant) -> bool {
-        self.calm.load(Ordering::Acquire) != 0 || self.breaker.lock().is_willing(now)
+    /// What [`Circuit::admit`] would say, without asking.
+    ///
+    /// # Errors
+    /// Why it would refuse.
+    pub fn outlook(&self, now: Instant) -> Result<(), Refused> {
+        match self.calm.load(Ordering::Acquire) {
+            0 => self.breaker.lock().outlook(now),
+            _ => Ok(()),
+        }
     }
 
     /// [`Breaker::shorten`].
@@ -183,11 +189,11 @@ mod tests {
             circuit.settle(permit, Outcome::Failure, now);
         });
         let probe = circuit.admit(now).expect("half-open");
-        assert!(!circuit.is_willing(now));
+        assert!(circuit.outlook(now).is_err());
         circuit.shorten(&probe, now);
-        assert!(circuit.is_willing(now));
+        assert!(circuit.outlook(now).is_ok());
         circuit.renew(&probe, now);
-        assert!(!circuit.is_willing(now));
+        assert!(circuit.outlook(now).is_err());
         assert_eq!(circuit.settle(probe, Outcome::Success, now), Some(Change::Closed));
     }
 

@@ -259,13 +259,16 @@ impl Breaker {
         matches!(self.state, State::Closed { .. } | State::Held(Hold::Closed))
     }
 
-    /// Whether [`Breaker::admit`] would give a permit.
-    pub(super) fn is_willing(&self, now: Instant) -> bool {
+    /// What [`Breaker::admit`] would say, without asking.
+    ///
+    /// # Errors
+    /// Why it would refuse.
+    pub(super) fn outlook(&self, now: Instant) -> Result<(), Refused> {
         match &self.state {
-            State::Closed { .. } | State::Held(Hold::Closed) => true,
-            State::Open { until } => now >= *until,
-            State::HalfOpen { probe } => probe.as_ref().is_none_or(|probe| now >= probe.expires),
-            State::Held(Hold::Open) => false,
+            State::Open { until } if now < *until => Err(Refused::Open(*until)),
+            State::HalfOpen { probe: Some(probe) } if now < probe.expires => Err(Refused::Probing),
+            State::Held(Hold::Open) => Err(Refused::Held),
+            State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } | State::Held(Hold::Closed) => Ok(()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod explain;
 pub mod health;
 pub mod run;
 pub mod token;
@@ -38,6 +39,8 @@ pub enum Command {
     Check(check::Args),
     /// Print a token, signed as the config says
     Token(token::Args),
+    /// Tell how a request would go, without sending it: its route, what each plugin says, the target it would get
+    Explain(explain::Args),
     /// Ask a running instance whether it is well (for container health checks)
     Health(health::Args),
 }
@@ -116,6 +119,7 @@ fn carry_out(command: Command) -> Exit {
         Command::Demo => demo::run(),
         Command::Check(args) => check::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Health(args) => health::run(&args),
     }
 }

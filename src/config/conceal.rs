@@ -19,13 +19,14 @@ pub const MASK: &str = "********";
 /// Blocks about secrets, wherever they stand.
 const DELICATE: [&str; 7] = ["admin", "apiKeys", "auth", "basic", "forwardAuth", "jwt", "redis"];
 /// Keys in there whose values are no secrets.
-const HARMLESS: [&str; 27] = [
+const HARMLESS: [&str; 28] = [
     "audience",
     "by",
     "caFile",
     "certFile",
     "claimsToHeaders",
     "discovery",
+    "explain",
     "file",
     "forwardToken",
     "header",

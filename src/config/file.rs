@@ -61,7 +61,7 @@ pub use self::words::{Network, OrOff, Positive, PositiveOrOff, Switch};
 
 use super::located::Located;
 pub use super::located::OneOrMany;
-use super::units::{ListenAddress, Period, Secret, Threads};
+use super::units::{Count, ListenAddress, Period, Secret, Threads};
 
 /// The whole file.
 #[derive(Debug, serde::Deserialize)]
@@ -131,6 +131,8 @@ pub struct Admin {
     pub listen: Option<Located<ListenAddress>>,
     /// The file with the token that requests have to show. Default: none.
     pub token_file: Option<Located<String>>,
+    /// Of how many requests is remembered what became of them, or `off`. Default: 4096.
+    pub explain: Option<Located<OrOff<Count>>>,
 }
 
 /// `accessLog:`

@@ -105,6 +105,9 @@ pub struct Admin {
     /// What requests have to show; there if there is a file.
     #[serde(skip)]
     pub token: Option<Secret>,
+    /// Of how many requests is remembered what became of them.
+    #[serde(serialize_with = "or_off")]
+    pub explain: Option<u32>,
 }
 
 /// The access log.

@@ -28,6 +28,7 @@ use super::taking::Taking;
 use crate::downstream::link::Link;
 use crate::downstream::request_id;
 use crate::observe::access_log::Entry;
+use crate::observe::recent::Recent;
 use crate::respond;
 use crate::shared::Shared;
 
@@ -128,7 +129,12 @@ impl Guarded {
             client: self.peer,
             attempts: 0,
             code: Some(failure.code()),
+            reason: failure.code(),
         });
+        let snapshot = self.shared.snapshot.load();
+        if let Some(recents) = &snapshot.recent {
+            recents.add(Recent::of_no_request(id, self.peer, snapshot.generation, failure));
+        }
         respond::bad_request(failure, id)
     }
 }

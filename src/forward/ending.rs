@@ -102,9 +102,7 @@ fn give_back(ctx: &mut RequestCtx, now: Instant) {
     if let Some(link) = &ctx.link {
         link.patience().rest();
     }
-    if let Some(mut attempt) = ctx.end_attempt(now) {
-        attempt.withdraw(now);
-    }
+    ctx.end_attempt(now, |attempt, _| attempt.withdraw(now));
 }
 
 /// The target may well be fine: it stays a candidate, and what is sent next will tell.
@@ -152,12 +150,14 @@ fn settle(ctx: &mut RequestCtx, error: &Error, now: Instant) -> bool {
     if let Some(link) = &ctx.link {
         link.patience().rest();
     }
-    let Some(mut attempt) = ctx.end_attempt(now) else { return false };
     let cause = cause(error);
     let its_own = cause.is_some();
-    match cause {
-        Some(cause) => attempt.fail(cause, &ctx.request_id, now),
+    let ended = ctx.end_attempt(now, |attempt, id| match cause {
+        Some(cause) => attempt.fail(cause, id, now),
         None => attempt.withdraw(now),
+    });
+    if ended.is_none() {
+        return false;
     }
     if *error.esource() == ErrorSource::Upstream && is_our_own(error) {
         ctx.failure = Some(Failure::Internal);
@@ -195,7 +195,5 @@ pub fn finish(ctx: &mut RequestCtx, now: Instant) {
     if let Some(link) = &ctx.link {
         link.patience().rest();
     }
-    if let Some(mut attempt) = ctx.end_attempt(now) {
-        attempt.finish(now);
-    }
+    ctx.end_attempt(now, |attempt, _| attempt.finish(now));
 }

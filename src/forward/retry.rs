@@ -38,10 +38,7 @@ pub fn instead_of(status: u16, session: &Session, ctx: &mut RequestCtx, now: Ins
     let answered = ctx.attempt.take();
     ctx.again = after(Trouble::Status(status), session, ctx, now);
     match answered {
-        Some(mut answered) if ctx.again => {
-            ctx.away += answered.age(now);
-            answered.finish(now);
-        }
+        Some(answered) if ctx.again => ctx.end(answered, now, |attempt, _| attempt.finish(now)),
         answered => ctx.attempt = answered,
     }
     ctx.again

@@ -38,6 +38,8 @@ pub struct Entry<'e> {
     pub attempts: u32,
     /// Why the gateway answered itself, if it did.
     pub code: Option<&'static str>,
+    /// Why the request ended as it did, in a word: the same, where there is one.
+    pub reason: &'static str,
 }
 
 /// The log of a process.
@@ -177,6 +179,7 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
         client: IpAddr,
         attempts: u32,
         code: Option<&'static str>,
+        reason: &'static str,
     }
     let fields = Line {
         time: format!("{:.3}", jiff::Timestamp::now()),
@@ -191,6 +194,7 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
         client: entry.client,
         attempts: entry.attempts,
         code: entry.code,
+        reason: entry.reason,
     };
     // Writing to a vector cannot fail, and neither can numbers and text.
     let _ = serde_json::to_writer(&mut *line, &fields);
@@ -198,7 +202,7 @@ fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
 }
 
 /// Text that cannot end a line or steer a terminal, whatever is in it.
-fn escaped(text: &str) -> Cow<'_, str> {
+pub fn escaped(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return text.into();
     }
@@ -226,6 +230,7 @@ mod tests {
             client: IpAddr::from([203, 0, 113, 7]),
             attempts: 1,
             code: None,
+            reason: "forwarded",
         }
     }
 
@@ -273,6 +278,6 @@ mod tests {
             (&"/a\n\"b".into(), &200.into(), &3.4.into())
         );
         assert_eq!((&value["target"], &value["requestId"]), (&"http://user-service-1:3001".into(), &"9b2e".into()));
-        assert_eq!(value["route"], "/users");
+        assert_eq!((&value["route"], &value["reason"]), (&"/users".into(), &"forwarded".into()));
     }
 }

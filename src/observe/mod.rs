@@ -4,10 +4,11 @@ pub mod access_log;
 pub mod answers;
 pub mod diagnostics;
 pub mod exposition;
+pub mod recent;
 pub mod spool;
 pub mod tally;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -15,6 +16,7 @@ use pingora::Error;
 use pingora_proxy::Session;
 
 use self::access_log::{AccessLog, Entry};
+use self::recent::Recent;
 use self::tally::{Ended, Tally};
 use crate::context::RequestCtx;
 use crate::failure::Failure;
@@ -23,7 +25,7 @@ use crate::failure::Failure;
 pub fn finish(
     session: &Session,
     error: Option<&Error>,
-    ctx: &RequestCtx,
+    ctx: &mut RequestCtx,
     (log, unrouted): (&AccessLog, &Tally),
     now: Instant,
 ) {
@@ -33,13 +35,14 @@ pub fn finish(
     let elapsed = now.duration_since(ctx.started);
     let route = ctx.route.as_ref();
     let tally = route.map_or(unrouted, |route| &route.tally);
+    let within = elapsed.saturating_sub(ctx.away);
     tally.ended(&Ended {
         method: &header.method,
         status,
         // What a route says by itself is nobody else's failure.
         code: ctx.code.or_else(|| route.and_then(|route| route.answer.as_ref()).map(|_| "route")),
         elapsed,
-        within: elapsed.saturating_sub(ctx.away),
+        within,
     });
     log.write(&Entry {
         method: header.method.as_str(),
@@ -53,7 +56,37 @@ pub fn finish(
         client: ctx.client,
         attempts: ctx.tries,
         code: ctx.code,
+        reason: reason(ctx),
     });
+    if let (Some(recents), Some(trail)) = (&ctx.snapshot.recent, ctx.trail.take()) {
+        recents.add(Recent {
+            request_id: ctx.request_id.to_str().unwrap_or("-").into(),
+            at: SystemTime::now(),
+            method: header.method.clone(),
+            path: recent::beginning(header.uri.path()),
+            forwarded: ctx.rewritten.as_deref().map(recent::beginning),
+            client: ctx.client,
+            peer: ctx.peer,
+            route: ctx.route.as_ref().map(|route| (route.name.clone(), route.path.clone())),
+            generation: ctx.snapshot.generation,
+            status,
+            reason: reason(ctx),
+            elapsed,
+            within,
+            trail,
+        });
+    }
+}
+
+/// Why a request ended as it did, in a word: the gateway's code where it answered by itself because it had to.
+fn reason(ctx: &RequestCtx) -> &'static str {
+    match (ctx.code, &ctx.route) {
+        (Some(code), _) => code,
+        (None, None) => "gateway",
+        (None, Some(route)) if route.answer.is_some() => "route",
+        (None, Some(_)) if ctx.tried.len() > 1 => "retried",
+        (None, Some(_)) => "forwarded",
+    }
 }
 
 /// The status of the final response, as far as one has been written.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
+use serde_json::json;
 use url::Url;
 
 use super::{Plugin, Request};
@@ -82,6 +83,14 @@ impl Plugin for ForwardAuth {
     async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
         let asked = self.ask(request).await;
         self.tell(asked.as_ref().err().map(String::as_str));
+        request.notes.explain(|| {
+            let (url, said) =
+                (named(&self.url), asked.as_ref().map(|answer| answer.status.as_u16()).map_err(Clone::clone));
+            move || match &said {
+                Ok(status) => json!({ "asked": url, "status": status }),
+                Err(why) => json!({ "asked": url, "error": why }),
+            }
+        });
         let answer = asked.map_err(|_| Refusal::AuthUnavailable)?;
         match answer.status.as_u16() {
             200..=299 => {
@@ -99,6 +108,13 @@ impl Plugin for ForwardAuth {
             0..=199 | 304 => Err(Refusal::AuthUnavailable),
             _ => Err(Refusal::Denied(Box::new(verdict(answer)))),
         }
+    }
+
+    async fn preview(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
+        // Whoever is asked may well count.
+        let url = named(&self.url);
+        request.notes.explain(|| move || json!({ "notAsked": url }));
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use ipnet::{IpNet, Ipv4Net};
+use serde_json::json;
 
 use super::{Plugin, Request};
 use crate::refusal::Refusal;
@@ -54,8 +55,22 @@ impl IpRules {
         IpRules { allow: (!allow.is_empty()).then(|| Ranges::new(allow)), deny: Ranges::new(deny) }
     }
 
-    fn admits(&self, ip: IpAddr) -> bool {
-        !self.deny.contains(ip) && self.allow.as_ref().is_none_or(|allow| allow.contains(ip))
+    fn find(&self, ip: IpAddr) -> Found {
+        Found { denied: self.deny.contains(ip), allowed: self.allow.as_ref().map(|allow| allow.contains(ip)) }
+    }
+}
+
+/// Where an address has been found.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    denied: bool,
+    /// `None` where everybody is allowed.
+    allowed: Option<bool>,
+}
+
+impl Found {
+    fn is_admitted(self) -> bool {
+        !self.denied && self.allowed != Some(false)
     }
 }
 
@@ -66,7 +81,9 @@ impl Plugin for IpRules {
     }
 
     async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
-        if self.admits(request.client_ip) { Ok(()) } else { Err(Refusal::IpDenied) }
+        let (ip, found) = (request.client_ip, self.find(request.client_ip));
+        request.notes.explain(|| move || json!({ "client": ip, "isInDeny": found.denied, "isInAllow": found.allowed }));
+        if found.is_admitted() { Ok(()) } else { Err(Refusal::IpDenied) }
     }
 }
 
@@ -106,7 +123,8 @@ mod tests {
             ("2001:db9::1", false, false),
             ("255.255.255.255", false, true),
         ] {
-            assert_eq!((both.admits(ip(address)), only_deny.admits(ip(address))), (by_both, by_deny), "{address}");
+            let admits = |rules: &IpRules| rules.find(ip(address)).is_admitted();
+            assert_eq!((admits(&both), admits(&only_deny)), (by_both, by_deny), "{address}");
         }
     }
 

@@ -21,6 +21,7 @@ use std::time::{Instant, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::Value;
 
 use self::auth::claims::Claims;
 use self::auth::place::{self, TokenFrom};
@@ -41,6 +42,15 @@ pub trait Plugin: Send + Sync {
     /// # Errors
     /// The refusal, which is the answer; plugins after this one do not run then.
     async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal>;
+
+    /// What [`Plugin::on_request`] would say, for a request that is only asked about: one that counts, or asks others, does
+    /// neither here. By default it is the same.
+    ///
+    /// # Errors
+    /// The refusal that would be the answer.
+    async fn preview(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
+        self.on_request(request).await
+    }
 }
 
 /// What a plugin sees of a request, and what it may add.
@@ -84,6 +94,25 @@ pub struct Notes {
     /// Fields to add to the answer, whoever gives it.
     pub answer: Vec<(HeaderName, HeaderValue)>,
     on_answer: Vec<OnAnswer>,
+    /// Whether it is kept what plugins go by.
+    pub(crate) is_explained: bool,
+    facts: Option<Facts>,
+}
+
+/// What a plugin went by, as a JSON object that is made when somebody asks.
+pub struct Facts(Box<dyn Fn() -> Value + Send + Sync>);
+
+impl Facts {
+    /// They.
+    pub fn to_json(&self) -> Value {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.to_json(), f)
+    }
 }
 
 /// What is to be told the head of the upstream's answer.
@@ -105,6 +134,22 @@ impl Notes {
             _ => None,
         });
         names.try_fold(query.into(), |query: Vec<u8>, name| place::without(&query, b'&', name))
+    }
+
+    /// Keeps what a plugin goes by, for whoever wants to know why it decided as it did: a JSON object, in place of what it has
+    /// said before. No credentials belong in it.
+    ///
+    /// Most requests are never explained, and some gateways explain none: what is in the object is taken by `facts`, which is
+    /// not called at all then, and the object itself is made by what that gives, once somebody asks.
+    pub fn explain<F: Fn() -> Value + Send + Sync + 'static>(&mut self, facts: impl FnOnce() -> F) {
+        if self.is_explained {
+            self.facts = Some(Facts(Box::new(facts())));
+        }
+    }
+
+    /// What the last plugin said of itself.
+    pub(crate) fn take_facts(&mut self) -> Option<Facts> {
+        self.facts.take()
     }
 
     /// Has `then` run with the fields of the upstream's answer and the time, should one come.

@@ -55,6 +55,19 @@ pub enum HostPattern {
     Below(String),
 }
 
+impl HostPattern {
+    /// Whether it takes a host in normal form.
+    pub fn takes(&self, host: &str) -> bool {
+        match self {
+            HostPattern::Exact(own) => own == host,
+            HostPattern::Below(above) => host
+                .strip_suffix(above.as_str())
+                .and_then(|rest| rest.strip_suffix('.'))
+                .is_some_and(|label| !label.is_empty()),
+        }
+    }
+}
+
 impl FromStr for HostPattern {
     type Err = String;
 

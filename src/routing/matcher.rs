@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use http::{HeaderName, Method};
 use serde::{Serialize, Serializer};
 
 use super::fields::{self, FieldMatch};
-use super::host::HostPattern;
+use super::host::{self, HostPattern};
 use super::methods::Methods;
+use super::table::Asked;
 
 /// Which requests a route takes: those that are all of this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,6 +46,44 @@ impl Matcher {
     /// Each of its hosts, or that there is none.
     pub fn each_host(&self) -> impl Iterator<Item = Option<&HostPattern>> {
         self.hosts.iter().map(Some).chain(self.hosts.is_empty().then_some(None))
+    }
+}
+
+/// What a request lacks that a route asks for, which its path is under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// It is for another host.
+    Host,
+    /// It has another method.
+    Method,
+    /// It lacks this field, or has another value there.
+    Field(HeaderName),
+}
+
+impl Matcher {
+    /// Whether a path in normal form is under that of the route.
+    pub fn is_over(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(self.path.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// What a request lacks whose path is under that of the route, if anything.
+    pub fn lack(&self, asked: &Asked<'_>) -> Option<Lack> {
+        let host = asked.authority.and_then(host::of);
+        let has_host = |pattern: &HostPattern| host.as_ref().is_some_and(|host| pattern.takes(host));
+        if !self.hosts.is_empty() && !self.hosts.iter().any(has_host) {
+            return Some(Lack::Host);
+        }
+        let own = match asked.method {
+            // RFC 9110, section 9.3.2.
+            &Method::HEAD => Methods::HEAD.or(Methods::GET),
+            method => Methods::only(method),
+        };
+        if self.methods.is_some_and(|methods| !methods.meets(own)) {
+            return Some(Lack::Method);
+        }
+        let other = self.fields.iter().find(|field| !field.takes(asked.headers));
+        other.map(|field| Lack::Field(field.name.clone()))
     }
 }
 

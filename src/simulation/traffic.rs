@@ -11,6 +11,7 @@ use super::rules::{self, Observed};
 use super::world::{Event, LAST, Step, World};
 use crate::breaker::{Phase, View};
 use crate::upstream::attempt::Attempt;
+use crate::upstream::pool::Wish;
 use crate::upstream::record::Cause;
 use crate::upstream::retry::Trouble;
 
@@ -30,7 +31,7 @@ impl World {
         self.spending.request(self.now);
         self.route.retries.iter().for_each(|retries| retries.request(self.now));
         let seen = self.seen();
-        match self.route.split.pick(0, flight.hash, &[], self.now) {
+        match self.route.split.pick(0, Wish { hash: flight.hash, tried: &[], now: self.now }, &mut |_, _| {}) {
             Ok(attempt) => self.launch(id, &mut flight, attempt, &seen)?,
             Err(why) => {
                 self.note(|_| format!("{id} is refused: {why:?}"));
@@ -176,7 +177,10 @@ impl World {
         let route = self.route.clone();
         let Some(retries) = &route.retries else { return Ok(false) };
         let seen = self.seen();
-        let pick = || route.split.pick(0, flight.hash, &flight.tried, self.now).ok();
+        let pick = || {
+            let wish = Wish { hash: flight.hash, tried: &flight.tried, now: self.now };
+            route.split.pick(0, wish, &mut |_, _| {}).ok()
+        };
         let Some(attempt) = retries.again(trouble, &flight.seen(), self.now, pick) else { return Ok(false) };
         self.history.retries += 1;
         if trouble != Trouble::Connect {

@@ -10,6 +10,7 @@ use super::addresses::Turns;
 use super::criteria::Mark;
 use super::record::{Cause, LastFailure};
 use super::target::{Member, Target};
+use super::tried::{Connected, SoFar, Tried};
 use crate::breaker::{self, Change, Outcome, Permit};
 
 /// A probe whose request is still on its way from the client keeps others from probing for so long.
@@ -46,6 +47,8 @@ pub struct Attempt {
     begun: Instant,
     /// Since when it is the target's turn, if it is.
     asked: Option<Instant>,
+    /// What is told of it.
+    so_far: SoFar,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +67,27 @@ impl Attempt {
     /// # Errors
     /// Why there is none.
     pub fn admit(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
-        if let Some(checks) = member.checks.as_ref().filter(|checks| checks.is_ill()) {
-            return Err(Refused::Ill(checks.interval()));
-        }
+        check(member)?;
         Attempt::enter(member, now, |member| match member.guarded {
             true => member.target.circuit.admit(now).map(Some),
             false => not_held(member),
         })
+    }
+
+    /// What [`Attempt::admit`] would say, without asking: nothing is taken.
+    ///
+    /// # Errors
+    /// Why it would refuse.
+    pub fn outlook(member: &Member, now: Instant) -> Result<(), Refused> {
+        check(member)?;
+        if member.target.in_flight() >= member.limit() {
+            return Err(Refused::by_full(member, now));
+        }
+        let said = match member.guarded {
+            true => member.target.circuit.outlook(now),
+            false => not_held(member).map(drop),
+        };
+        said.map_err(Refused::Breaker)
     }
 
     /// An attempt that neither breaker nor checks are asked about, and that the breaker is not told of, unless somebody holds it open.
@@ -79,6 +96,11 @@ impl Attempt {
     /// Why there is none.
     pub fn anyway(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
         Attempt::enter(member, now, not_held)
+    }
+
+    /// Whether [`Attempt::anyway`] would make one.
+    pub fn anyway_outlook(member: &Member) -> bool {
+        member.target.in_flight() < member.limit() && !member.target.circuit.is_held_open()
     }
 
     fn enter(
@@ -97,6 +119,7 @@ impl Attempt {
         member.target.record.sent();
         Ok(Attempt {
             member: member.clone(),
+            so_far: SoFar { is_probe: permit.as_ref().is_some_and(Permit::is_probe), ..SoFar::default() },
             permit,
             state: AttemptState::Sent,
             addresses: None,
@@ -122,7 +145,19 @@ impl Attempt {
         if self.addresses.is_none() {
             self.addresses = Some(self.target().addresses.turns()?);
         }
-        self.addresses.as_mut().and_then(Iterator::next).ok_or_else(|| "no address is left".to_owned())
+        self.so_far.address = self.addresses.as_mut().and_then(Iterator::next);
+        self.so_far.address.ok_or_else(|| "no address is left".to_owned())
+    }
+
+    /// There is a connection, which may have been `reused`.
+    pub fn connected(&mut self, reused: bool, now: Instant) {
+        self.so_far.connected = Some(Connected { after: self.age(now), reused });
+    }
+
+    /// What is told of it, of a request that began then.
+    pub fn tried(&self, started: Instant, now: Instant) -> Tried {
+        let at = self.begun.saturating_duration_since(started);
+        self.so_far.tried(self.target().url.text(), at, self.age(now))
     }
 
     /// Whether [`Attempt::next_address`] has another one.
@@ -162,6 +197,7 @@ impl Attempt {
     /// The head of the final response has arrived, with the status of gRPC if it has one already. If it counts
     /// as a failure, that settles the attempt.
     pub fn answered(&mut self, status: u16, grpc: Option<u8>, request_id: &HeaderValue, now: Instant) {
+        self.so_far.status = Some(status);
         if self.state != AttemptState::Sent {
             return;
         }
@@ -209,6 +245,7 @@ impl Attempt {
             self.member.doubt();
         }
         if self.settle(Outcome::Failure, Some(&cause), now) {
+            self.so_far.cause = Some(cause.to_string().into());
             let failure = LastFailure { at: SystemTime::now(), cause, request_id: request_id.clone() };
             self.target().record.failed(failure);
         }
@@ -230,6 +267,7 @@ impl Attempt {
         if std::mem::replace(&mut self.state, AttemptState::Settled) == AttemptState::Settled {
             return false;
         }
+        self.so_far.outcome = Some(outcome);
         self.target().record.ended(outcome);
         if let Some(permit) = self.permit.take() {
             let change = self.member.target.circuit.settle(permit, outcome, now);
@@ -250,6 +288,14 @@ impl Attempt {
                 log::warn!("{url}: its circuit is open for {seconds:.1} s: {cause}");
             }
         }
+    }
+}
+
+/// What the checks of a target say, if they matter.
+fn check(member: &Member) -> Result<(), Refused> {
+    match member.checks.as_ref().filter(|checks| checks.is_ill()) {
+        Some(checks) => Err(Refused::Ill(checks.interval())),
+        None => Ok(()),
     }
 }
 

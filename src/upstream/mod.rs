@@ -21,4 +21,5 @@ pub mod retry;
 pub mod roster;
 pub mod split;
 pub mod target;
+pub mod tried;
 pub mod upgrade;

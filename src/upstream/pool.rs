@@ -1,20 +1,19 @@
 //! The targets of a route, and which of them gets the next request.
 
+mod tier;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use self::tier::Tier;
 use super::attempt::{Attempt, Refused};
-use super::balance::{self, Answer, Balance, Circumstances};
-use super::hash;
+use super::balance;
 use super::target::Member;
 use crate::breaker;
-use crate::rng;
 
 /// What clients are told to wait while a probe decides, or until somebody is done.
 const SOON: Duration = Duration::from_secs(1);
-/// A target that warms up gets at least this share of what it would get.
-const LUKEWARM: f64 = 0.1;
 
 /// How targets are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +49,40 @@ pub struct Pool {
     tiers: Vec<Tier>,
 }
 
-/// Targets that share requests.
-#[derive(Debug)]
-struct Tier {
-    algorithm: Algorithm,
-    members: Vec<Arc<Member>>,
-    balance: Balance,
-    /// The sum of all weights.
-    weights: u64,
+/// What a target is wanted for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'w> {
+    /// The hash of the request's key.
+    pub hash: u64,
+    /// Targets that were tried for it, by id.
+    pub tried: &'w [u32],
+    /// The time.
+    pub now: Instant,
+}
+
+/// Who is told of each target that is passed over, and why.
+pub type Told<'t> = &'t mut dyn FnMut(&Arc<Member>, Skip);
+
+/// Why a target is passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// It was tried for the same request.
+    Tried,
+    /// It takes no request.
+    Refused(Refused),
+    /// It takes one if nobody else does.
+    Reluctant(Reluctance),
+}
+
+/// Why others should have a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reluctance {
+    /// It has more than its share of those that hashes lead to.
+    OverShare,
+    /// It has far more under way than others: it has stopped answering, most likely.
+    Crowded,
+    /// It has come back a moment ago, and is given time.
+    WarmingUp,
 }
 
 /// Why no target takes a request.
@@ -130,142 +155,50 @@ impl Pool {
         self.tiers.is_empty()
     }
 
-    /// An attempt at the target whose turn it is, of those that were not `tried` and admit it. `hash` is that of
-    /// the request's key.
+    /// An attempt at the target whose turn it is, of those that were not tried and admit it.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn pick(&self, turn: &AtomicUsize, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
+    pub fn pick(&self, turn: &AtomicUsize, wish: Wish<'_>, told: Told<'_>) -> Result<Attempt, Unavailable> {
+        self.find(turn, wish, told, &|member| Attempt::admit(member, wish.now))
+    }
+
+    /// Who [`Pool::pick`] would find, if nothing happens before. Nothing is taken, and no turn is used up.
+    ///
+    /// # Errors
+    /// Why there would be nobody.
+    pub fn preview(&self, turn: &AtomicUsize, wish: Wish<'_>, told: Told<'_>) -> Result<Arc<Member>, Unavailable> {
+        let turn = AtomicUsize::new(turn.load(Ordering::Relaxed));
+        self.find(&turn, wish, told, &|member| Attempt::outlook(member, wish.now).map(|()| member.clone()))
+    }
+
+    fn find<T>(
+        &self,
+        turn: &AtomicUsize,
+        wish: Wish<'_>,
+        told: Told<'_>,
+        admit: &dyn Fn(&Arc<Member>) -> Result<T, Refused>,
+    ) -> Result<T, Unavailable> {
         let mut why = Unavailable { is_empty: self.is_empty(), ..Unavailable::default() };
+        let mut pass = |member: &Arc<Member>, skip: Skip| {
+            if let Skip::Refused(refused) = skip {
+                why.note(refused, wish.now);
+            }
+            told(member, skip);
+        };
         // Were retries to take turns, first attempts would have the others: all of them those of a target that
         // fails, where there are two.
-        let turn = Some(turn).filter(|_| tried.is_empty());
+        let turn = Some(turn).filter(|_| wish.tried.is_empty());
         // The same goes for those of a higher tier: who is asked first has used up their turns.
         let in_turn = std::iter::once(turn).chain(std::iter::repeat(None));
         let mut tiers = self.tiers.iter().zip(in_turn);
-        let found = tiers.find_map(|(tier, turn)| tier.pick(turn, hash, tried, now, &mut why));
+        let found = tiers.find_map(|(tier, turn)| tier.pick(turn, wish, &mut pass, admit));
         found.ok_or(why)
     }
 
     /// An attempt at any target that was not `tried`, whatever its circuit and its checks say.
     pub fn pick_anyway(&self, tried: &[u32], now: Instant) -> Option<Attempt> {
         self.tiers.iter().find_map(|tier| tier.pick_anyway(tried, now))
-    }
-}
-
-impl Tier {
-    fn new(members: Vec<Arc<Member>>, algorithm: Algorithm) -> Self {
-        let known: Vec<(u128, u32)> =
-            members.iter().map(|member| (hash::wide(member.target.url.as_str()), member.weight)).collect();
-        let balance = Balance::new(algorithm.order(), &known);
-        let weights = members.iter().map(|member| u64::from(member.weight)).sum();
-        Tier { algorithm, members, balance, weights }
-    }
-
-    fn pick(
-        &self,
-        turn: Option<&AtomicUsize>,
-        hash: u64,
-        tried: &[u32],
-        now: Instant,
-        why: &mut Unavailable,
-    ) -> Option<Attempt> {
-        self.pick_by(turn, hash, now, |at, has_to, chance| {
-            let member = &self.members[at];
-            if tried.contains(&member.target.id) {
-                return Answer::No;
-            }
-            if !has_to && self.rather_not(at, chance, now) {
-                return Answer::RatherNot;
-            }
-            Attempt::admit(member, now).map_or_else(
-                |refused| {
-                    why.note(refused, now);
-                    Answer::No
-                },
-                Answer::Yes,
-            )
-        })
-    }
-
-    fn pick_anyway(&self, tried: &[u32], now: Instant) -> Option<Attempt> {
-        let ask = |at: usize, _| {
-            let member = &self.members[at];
-            match tried.contains(&member.target.id) {
-                true => Answer::No,
-                false => Attempt::anyway(member, now).map_or(Answer::No, Answer::Yes),
-            }
-        };
-        rng::with_local(|rng| self.balance.pick_by_chance(rng, ask)).map(|(_, attempt)| attempt)
-    }
-
-    fn pick_by(
-        &self,
-        turn: Option<&AtomicUsize>,
-        hash: u64,
-        now: Instant,
-        mut ask: impl FnMut(usize, bool, u64) -> Answer<Attempt>,
-    ) -> Option<Attempt> {
-        rng::with_local(|rng| {
-            let chance = rng.below(1 << 30);
-            let ask = |target, has_to| ask(target, has_to, chance);
-            let turn = match (turn, self.algorithm) {
-                (Some(turn), _) => turn,
-                (None, Algorithm::RoundRobin) => return self.balance.pick_by_chance(rng, ask),
-                (None, _) => &AtomicUsize::new(0),
-            };
-            let load = |target: usize| self.load(&self.members[target], now);
-            self.balance.pick(Circumstances { turn, rng, hash, load }, ask)
-        })
-        .map(|(_, attempt)| attempt)
-    }
-
-    /// How much a member has to do, as the algorithm sees it.
-    fn load(&self, member: &Member, now: Instant) -> f64 {
-        let (under_way, latency) = (member.target.in_flight(), &member.target.latency);
-        let each = match (self.algorithm, under_way) {
-            (Algorithm::PeakEwma, 0) => latency.mean(now),
-            // While it keeps somebody waiting, it is not forgotten how long it takes; and a target of which
-            // nothing is known is tried once at a time.
-            (Algorithm::PeakEwma, _) => latency.last().unwrap_or(f64::MAX),
-            _ => 1.0,
-        };
-        // Two are drawn by their weights: to count these once more, for those who have nothing to do, would leave
-        // the lighter one out.
-        each * (f64::from(under_way) / f64::from(member.weight) + 1.0)
-    }
-
-    /// Whether somebody else should have the request, if there is anybody.
-    fn rather_not(&self, at: usize, chance: u64, now: Instant) -> bool {
-        let member = &self.members[at];
-        match (self.algorithm, &member.share) {
-            (Algorithm::ConsistentHash { load_factor }, Some(share)) => {
-                let (mine, all) = (share.mine.load(Ordering::Relaxed), share.all.load(Ordering::Relaxed));
-                let is_over = || balance::is_over(mine, all, member.weight, self.weights, load_factor);
-                return mine >= member.leeway && is_over();
-            }
-            (Algorithm::RoundRobin | Algorithm::Random, _) if self.is_crowded(at, chance, now) => return true,
-            _ => {}
-        }
-        is_cold(member, chance, now)
-    }
-
-    /// Whether a member has enough under way to open its circuit, failures in a row included, and more than twice as
-    /// much as others: it has stopped answering, most likely, and whatever it gets until its breaker knows would wait
-    /// for nothing.
-    fn is_crowded(&self, at: usize, chance: u64, now: Instant) -> bool {
-        let (member, count) = (&self.members[at], self.members.len());
-        // However often it has failed, one at a time finds out whether it still does.
-        let waiting = |member: &Member| match member.target.in_flight() {
-            0 => 0,
-            under_way => under_way + member.failures(now).min(member.leeway.saturating_sub(1)),
-        };
-        if count < 2 || waiting(member) < member.leeway {
-            return false;
-        }
-        let busy = |member: &Member| f64::from(waiting(member)) / f64::from(member.weight);
-        let other = |chance: u64| &self.members[(at + 1 + chance as usize % (count - 1)) % count];
-        busy(member) > 2.0 * busy(other(chance)).max(busy(other(chance >> 15)))
     }
 }
 
@@ -278,13 +211,6 @@ impl Algorithm {
             Algorithm::Random => balance::Algorithm::Random,
         }
     }
-}
-
-/// Whether a member that has come back is still given time, and this request to somebody else.
-fn is_cold(member: &Member, chance: u64, now: Instant) -> bool {
-    let Some((span, since)) = member.slow_start.zip(member.recovered()) else { return false };
-    let warm = now.saturating_duration_since(since).as_secs_f64() / span.as_secs_f64();
-    warm < 1.0 && chance as f64 / (1 << 30) as f64 >= warm.max(LUKEWARM)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::attempt::Attempt;
 use super::concurrency::{Bounds, Concurrency};
 use super::criteria::Criteria;
 use super::discovery::source::Source;
-use super::pool::{Algorithm, OnAllOpen, Pool, Unavailable};
+use super::pool::{Algorithm, OnAllOpen, Pool, Told, Unavailable, Wish};
 use super::target::{Member, Share, Target};
 use crate::histogram::Histogram;
 
@@ -104,8 +104,16 @@ impl Roster {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn pick(&self, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
-        self.pool.load().pick(&self.turn, hash, tried, now)
+    pub fn pick(&self, wish: Wish<'_>, told: Told<'_>) -> Result<Attempt, Unavailable> {
+        self.pool.load().pick(&self.turn, wish, told)
+    }
+
+    /// Who would be found: see [`Pool::preview`].
+    ///
+    /// # Errors
+    /// Why there would be nobody.
+    pub fn preview(&self, wish: Wish<'_>, told: Told<'_>) -> Result<Arc<Member>, Unavailable> {
+        self.pool.load().preview(&self.turn, wish, told)
     }
 
     /// An attempt at any target, where nobody takes the request and the config says so.
@@ -113,9 +121,18 @@ impl Roster {
         (self.on_all_open == OnAllOpen::TryAnyway).then(|| self.pool.load().pick_anyway(tried, now)).flatten()
     }
 
+    /// One of those that [`Roster::pick_anyway`] would choose among.
+    pub fn preview_anyway(&self) -> Option<Arc<Member>> {
+        let pool = (self.on_all_open == OnAllOpen::TryAnyway).then(|| self.pool.load());
+        pool?.members().find(|member| Attempt::anyway_outlook(member)).cloned()
+    }
+
     /// Whether there is a target that was not tried and takes requests, as far as that can be told without asking.
     pub fn has_another(&self, tried: &[u32], now: Instant) -> bool {
-        self.pool.load().members().any(|member| !tried.contains(&member.target.id) && member.is_willing(now))
+        self.pool
+            .load()
+            .members()
+            .any(|member| !tried.contains(&member.target.id) && Attempt::outlook(member, now).is_ok())
     }
 
     /// Puts together who is there now. Members that stay are the same ones as before, with all that is counted.

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::attempt::Attempt;
 use super::hash;
-use super::pool::Unavailable;
+use super::pool::{Told, Unavailable, Wish};
 use super::roster::Roster;
+use super::target::Member;
 
 /// Targets that share a part of the requests.
 #[derive(Debug)]
@@ -55,15 +56,29 @@ impl Split {
     ///
     /// # Errors
     /// Why there is none in any of them.
-    pub fn pick(&self, first: usize, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
+    pub fn pick(&self, first: usize, wish: Wish<'_>, told: Told<'_>) -> Result<Attempt, Unavailable> {
+        let found = self.find(first, |roster| roster.pick(wish, told));
+        found.or_else(|why| self.from(first).find_map(|roster| roster.pick_anyway(wish.tried, wish.now)).ok_or(why))
+    }
+
+    /// Who would be found: see [`Roster::preview`].
+    ///
+    /// # Errors
+    /// Why there would be nobody.
+    pub fn preview(&self, first: usize, wish: Wish<'_>, told: Told<'_>) -> Result<Arc<Member>, Unavailable> {
+        let found = self.find(first, |roster| roster.preview(wish, told));
+        found.or_else(|why| self.from(first).find_map(|roster| roster.preview_anyway()).ok_or(why))
+    }
+
+    fn find<T>(&self, first: usize, mut ask: impl FnMut(&Roster) -> Result<T, Unavailable>) -> Result<T, Unavailable> {
         let mut why: Option<Unavailable> = None;
         for roster in self.from(first) {
-            match roster.pick(hash, tried, now) {
-                Ok(attempt) => return Ok(attempt),
+            match ask(roster) {
+                Ok(found) => return Ok(found),
                 Err(also) => why = Some(why.map_or(also, |why| why.and(also))),
             }
         }
-        self.from(first).find_map(|roster| roster.pick_anyway(tried, now)).ok_or(why.unwrap_or_default())
+        Err(why.unwrap_or_default())
     }
 
     /// Whether there is a target that a request of group `first` could be sent to beside those that were tried.

@@ -128,23 +128,9 @@ impl Member {
         self.concurrency.as_ref().map_or(u32::MAX, |concurrency| concurrency.limit())
     }
 
-    /// Whether its checks are bad, if they matter.
-    pub(super) fn is_ill(&self) -> bool {
-        self.checks.as_ref().is_some_and(|checks| checks.is_ill())
-    }
-
     /// When it came back the last time, if it ever was away.
     pub(super) fn recovered(&self) -> Option<Instant> {
         self.target.circuit.recovered().max(self.checks.as_ref().and_then(|checks| checks.recovered()))
-    }
-
-    /// Whether it takes a request, as far as that can be told without asking.
-    pub(super) fn is_willing(&self, now: Instant) -> bool {
-        let is_let_through = match self.guarded {
-            true => self.target.circuit.is_willing(now),
-            false => !self.target.circuit.is_held_open(),
-        };
-        is_let_through && !self.is_ill() && self.target.in_flight() < self.limit()
     }
 
     /// It could not be connected to, or did not answer: what is known of where it is may be wrong.

@@ -20,6 +20,7 @@ mod discovery;
 mod edges;
 mod edits;
 mod examples;
+mod explain;
 mod faults;
 mod groups;
 mod grpc;

@@ -174,15 +174,15 @@ fn half_open_probe_whose_request_is_on_its_way_is_the_only_one_for_less_long() {
     let upload = bench.admit();
     bench.breaker.shorten(&upload, bench.now + second);
     bench.now += second / 2;
-    assert!(!bench.breaker.is_willing(bench.now));
+    assert!(bench.breaker.outlook(bench.now).is_err());
     bench.breaker.renew(&upload, bench.now);
     bench.now += LEASE - second;
-    assert!(!bench.breaker.is_willing(bench.now), "it is there, and the lease began anew");
+    assert!(bench.breaker.outlook(bench.now).is_err(), "it is there, and the lease began anew");
     bench.breaker.shorten(&upload, bench.now);
     let other = bench.admit();
     bench.breaker.renew(&upload, bench.now);
     bench.breaker.shorten(&upload, bench.now);
-    assert!(!bench.breaker.is_willing(bench.now), "of another probe it has no say");
+    assert!(bench.breaker.outlook(bench.now).is_err(), "of another probe it has no say");
     bench.settle(other, Outcome::Success);
     assert_eq!(bench.phase(), Phase::Closed);
 }

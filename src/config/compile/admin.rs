@@ -3,13 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Compiler;
-use crate::config::file;
+use crate::config::file::{self, OrOff};
 use crate::config::located::Located;
 use crate::config::model::Admin;
-use crate::config::units::Secret;
+use crate::config::units::{Count, Secret};
 
 /// A token that is shorter can be guessed.
 const LEAST_BYTES: usize = 16;
+/// Of so many requests is remembered what became of them, if nothing is said.
+const EXPLAINED: u32 = 4_096;
+/// A request takes about 1 KiB.
+const MOST_EXPLAINED: u32 = 100_000;
 
 impl Compiler<'_> {
     pub(super) fn admin(&mut self, written: Option<&Located<file::Admin>>, listens: &[SocketAddr]) -> Option<Admin> {
@@ -27,7 +31,19 @@ impl Compiler<'_> {
             let message = format!("{listen} is not free, since requests come to {other}; choose another port");
             self.error(at, "admin.listen", message);
         }
-        Some(Admin { listen, token_file: written.token_file.as_ref().map(|file| file.value.clone()), token })
+        let token_file = written.token_file.as_ref().map(|file| file.value.clone());
+        Some(Admin { listen, token_file, token, explain: self.explain(written.explain.as_ref()) })
+    }
+
+    fn explain(&mut self, written: Option<&Located<OrOff<Count>>>) -> Option<u32> {
+        let Some(written) = written else { return Some(EXPLAINED) };
+        let count = written.value.0?.0.get();
+        if count > MOST_EXPLAINED {
+            let message =
+                format!("{count} requests would take more than 100 MB; write at most {MOST_EXPLAINED}, or off");
+            self.error(written.at, "admin.explain", message);
+        }
+        Some(count)
     }
 
     fn admin_token(&mut self, written: &file::Admin) -> Option<Secret> {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::Scheme;
 
@@ -62,12 +63,17 @@ pub struct TargetUrl {
     pub host: String,
     /// The port.
     pub port: u16,
-    text: String,
+    text: Arc<str>,
 }
 
 impl TargetUrl {
     /// The URL in its normal form, as stats and log lines show it.
     pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, for keeping.
+    pub fn text(&self) -> &Arc<str> {
         &self.text
     }
 }
@@ -112,7 +118,7 @@ impl FromStr for TargetUrl {
         }
         // In one form, however it is written: a target is known by it. A port that is the scheme's own is left out.
         let text = format!("{scheme}://{}", &url[url::Position::BeforeHost..url::Position::BeforePath]);
-        Ok(TargetUrl { scheme, host, port, text })
+        Ok(TargetUrl { scheme, host, port, text: text.into() })
     }
 }
 

@@ -95,6 +95,15 @@ pub enum Grant {
     Role(String),
 }
 
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Grant::Scope(scope) => write!(f, "scope {scope}"),
+            Grant::Role(role) => write!(f, "role {role}"),
+        }
+    }
+}
+
 /// Who a token says the user is, and when that is to be believed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
@@ -118,6 +127,11 @@ pub struct Life {
 }
 
 impl Life {
+    /// When it is over, in seconds since the Unix epoch, if ever.
+    pub fn ends(&self) -> Option<f64> {
+        self.ends
+    }
+
     /// Whether `now`, the time since the Unix epoch, is within it.
     ///
     /// # Errors

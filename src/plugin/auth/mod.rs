@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::HeaderValue;
+use serde_json::{Value, json};
 
 use self::api_keys::ApiKeys;
 use self::claims::{Grant, Identity};
@@ -76,13 +77,27 @@ impl Auth {
     }
 
     /// Who sent the request.
-    async fn identify(&self, request: &Request<'_>) -> Result<Option<Arc<Identity>>, Refusal> {
+    async fn identify(&self, request: &Request<'_>) -> Result<Option<(&Way, Arc<Identity>)>, Refusal> {
         for way in &self.ways {
             if let Some(identity) = way.identify(request).await? {
-                return Ok(Some(identity));
+                return Ok(Some((way, identity)));
             }
         }
         if self.is_optional { Ok(None) } else { Err(self.missing()) }
+    }
+
+    /// Who it is and how that is known, as an object; what is missing of what the route asks for.
+    fn facts(&self, way: &Way, identity: Arc<Identity>) -> impl Fn() -> Value + Send + Sync + 'static {
+        let (by, place) = (way.name(), way.place());
+        let missing = self.needs.iter().filter(|grant| !identity.grants.contains(grant));
+        let missing: Vec<String> = missing.map(ToString::to_string).collect();
+        move || {
+            let user = String::from_utf8_lossy(identity.user_id.as_bytes());
+            let place = place.as_ref().map(ToString::to_string);
+            let until = identity.life.ends().and_then(|ends| jiff::Timestamp::from_second(ends as i64).ok());
+            let until = until.map(|until| until.to_string());
+            json!({ "by": by, "from": place, "user": user, "until": until, "missing": missing })
+        }
     }
 
     fn missing(&self) -> Refusal {
@@ -117,7 +132,11 @@ impl Plugin for Auth {
     }
 
     async fn on_request(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
-        let Some(identity) = self.identify(request).await? else { return Ok(()) };
+        let Some((way, identity)) = self.identify(request).await? else {
+            request.notes.explain(|| || json!({ "by": null }));
+            return Ok(());
+        };
+        request.notes.explain(|| self.facts(way, identity.clone()));
         if !self.needs.iter().all(|grant| identity.grants.contains(grant)) {
             return Err(Refusal::InsufficientScope { challenge: self.challenge.clone() });
         }

@@ -1,5 +1,7 @@
 //! Where in a request its token is, and how it is kept from the upstream. Pure.
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderName, header};
 
 use super::bearer;
@@ -37,6 +39,17 @@ impl TokenFrom {
                 let pairs = query.into_iter().flat_map(|query| query.as_bytes().split(|byte| *byte == b'&'));
                 only(pairs.filter_map(|pair| value_of(pair, name)))
             }
+        }
+    }
+}
+
+impl fmt::Display for TokenFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenFrom::Authorization => f.write_str("header authorization"),
+            TokenFrom::Header(name) => write!(f, "header {name}"),
+            TokenFrom::Cookie(name) => write!(f, "cookie {name}"),
+            TokenFrom::Query(name) => write!(f, "query {name}"),
         }
     }
 }

@@ -55,6 +55,16 @@ impl Way {
         }
     }
 
+    /// What it is called in the config.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Way::Jwt(..) => "jwt",
+            Way::ApiKey(_) => "apiKey",
+            Way::Basic(_) => "basic",
+            Way::ClientCertificate(_) => "clientCertificate",
+        }
+    }
+
     /// How it is asked for (RFC 9110, section 11.6.1).
     pub fn challenge(&self) -> &'static str {
         match self {

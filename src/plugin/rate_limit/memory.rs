@@ -83,6 +83,17 @@ impl Memory {
         answer.decision(charges.iter(), 1)
     }
 
+    /// What [`Memory::take`] would decide; nothing is counted.
+    pub fn peek(&self, asked: &Asked, now: Instant) -> Decision {
+        let now = self.millis(now);
+        let mut locked = self.lock(&asked.counters);
+        let charges: SmallVec<[Charge; 1]> = asked.charges().copied().collect();
+        let mut counters: SmallVec<[Counter; 1]> =
+            asked.counters.iter().map(|counted| locked.shard(counted).load(asked, counted, now)).collect();
+        drop(locked);
+        decide(&mut counters, &charges, now, 0, 0).outlook(charges.iter())
+    }
+
     /// Counts what has been used already, room or not.
     pub fn charge(&self, asked: &Asked, now: Instant) {
         let now = self.millis(now);

@@ -5,6 +5,7 @@
 //! request that is refused uses up nothing.
 
 pub mod algorithm;
+mod facts;
 pub mod fingerprint;
 mod headers;
 pub mod key;
@@ -19,7 +20,7 @@ use async_trait::async_trait;
 
 use self::algorithm::Decision;
 use self::rule::{Asked, Limits};
-pub use self::store::Store;
+pub use self::store::{Place, Store};
 use super::{Plugin, Request};
 use crate::refusal::Refusal;
 
@@ -27,7 +28,7 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub enum Verdict {
     /// It was counted, or there was no room for it; by these counters.
-    Counted(Asked, Decision),
+    Counted(Asked, Decision, Place),
     /// Nobody could count it, and it may pass for that.
     Uncounted,
     /// Nobody could count it, and it must not pass for that.
@@ -58,8 +59,9 @@ impl Plugin for RateLimit {
         let Some(asked) = self.limits.ask(request, self.store.hasher()) else { return Ok(()) };
         let verdict = self.store.take(asked, request.now).await;
         self.limits.tally.note(&verdict);
+        request.notes.explain(|| facts::of(&verdict));
         match verdict {
-            Verdict::Counted(asked, decision) => {
+            Verdict::Counted(asked, decision, _) => {
                 headers::add(request.notes, &asked, &decision.views);
                 if !decision.allowed {
                     return Err(Refusal::RateLimited { retry_after: decision.retry_after });
@@ -71,6 +73,19 @@ impl Plugin for RateLimit {
                 Ok(())
             }
             Verdict::Uncounted => Ok(()),
+            Verdict::Unavailable => Err(Refusal::LimiterUnavailable),
+        }
+    }
+
+    async fn preview(&self, request: &mut Request<'_>) -> Result<(), Refusal> {
+        let Some(asked) = self.limits.ask(request, self.store.hasher()) else { return Ok(()) };
+        let verdict = self.store.peek(asked, request.now).await;
+        request.notes.explain(|| facts::of(&verdict));
+        match verdict {
+            Verdict::Counted(_, Decision { allowed: false, retry_after, .. }, _) => {
+                Err(Refusal::RateLimited { retry_after })
+            }
+            Verdict::Counted(..) | Verdict::Uncounted => Ok(()),
             Verdict::Unavailable => Err(Refusal::LimiterUnavailable),
         }
     }

@@ -14,6 +14,7 @@ mod endpoint;
 mod lanes;
 mod lease;
 mod link;
+mod peek;
 mod queue;
 mod refusals;
 mod script;
@@ -114,6 +115,15 @@ impl Redis {
         match &self.servers {
             Kind::One(server) => self.ask(server, asked, now).await,
             Kind::Cluster(cluster) => self.ask(&*cluster.server(&key(asked)?)?, asked, now).await,
+        }
+    }
+
+    /// What would become of a request at `now`; nothing is counted. What has been granted for later is not looked at. `None`: it
+    /// cannot be told.
+    pub async fn peek(&self, asked: &Asked, now: Instant) -> Option<Decision> {
+        match &self.servers {
+            Kind::One(server) => peek::peek(&server.link, asked, now).await,
+            Kind::Cluster(cluster) => peek::peek(&cluster.server(&key(asked)?)?.link, asked, now).await,
         }
     }
 

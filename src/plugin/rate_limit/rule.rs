@@ -127,7 +127,7 @@ impl Limits {
 impl Tally {
     /// One request has been decided.
     pub fn note(&self, verdict: &Verdict) {
-        let Verdict::Counted(asked, decision) = verdict else { return count(&self.uncounted) };
+        let Verdict::Counted(asked, decision, _) = verdict else { return count(&self.uncounted) };
         count(if decision.allowed { &self.allowed } else { &self.refused });
         for (counted, view) in asked.counters.iter().zip(&decision.views) {
             if !view.fits {

@@ -20,6 +20,25 @@ pub struct Store {
     redis: Option<Arc<Redis>>,
 }
 
+/// Where a request was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In Redis, for all replicas.
+    Redis,
+    /// In this process.
+    Memory,
+}
+
+impl Place {
+    /// A word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Place::Redis => "redis",
+            Place::Memory => "memory",
+        }
+    }
+}
+
 impl Store {
     /// Counters in `redis` if there is one, with this process as the stand-in.
     pub fn new(redis: Option<Arc<Redis>>, now: Instant) -> Self {
@@ -42,27 +61,48 @@ impl Store {
 
     /// Decides on one request.
     pub async fn take(&self, asked: Asked, now: Instant) -> Verdict {
-        let Some(redis) = &self.redis else { return self.count(asked, now) };
-        if let Some(decision) = redis.take(&asked, now).await {
-            return Verdict::Counted(asked, decision);
+        let count = |asked: Asked| {
+            let decision = self.memory.take(&asked, now);
+            Verdict::Counted(asked, decision, Place::Memory)
+        };
+        match &self.redis {
+            None => count(asked),
+            Some(redis) => match redis.take(&asked, now).await {
+                Some(decision) => Verdict::Counted(asked, decision, Place::Redis),
+                None => self.without_redis(asked, count),
+            },
         }
+    }
+
+    /// What [`Store::take`] would decide; nothing is counted. What is `remaining` is so before the request.
+    pub async fn peek(&self, asked: Asked, now: Instant) -> Verdict {
+        let look = |asked: Asked| {
+            let decision = self.memory.peek(&asked, now);
+            Verdict::Counted(asked, decision, Place::Memory)
+        };
+        match &self.redis {
+            None => look(asked),
+            Some(redis) => match redis.peek(&asked, now).await {
+                Some(decision) => Verdict::Counted(asked, decision, Place::Redis),
+                None => self.without_redis(asked, look),
+            },
+        }
+    }
+
+    /// What becomes of a request while Redis is away; `count` does so in this process.
+    fn without_redis(&self, asked: Asked, count: impl Fn(Asked) -> Verdict) -> Verdict {
         let says = |rule: &Rule, what| rule.on_redis_down == what;
         let rules = || asked.counters.iter().map(|counted| asked.rule(counted));
         if rules().all(|rule| says(rule, OnRedisDown::Local)) {
-            return self.count(asked, now);
+            return count(asked);
         }
         if rules().any(|rule| says(rule, OnRedisDown::Deny) && !rule.dry_run) {
             return Verdict::Unavailable;
         }
         match asked.of_rules(&self.hasher, |rule| says(rule, OnRedisDown::Local)) {
-            Some(asked) => self.count(asked, now),
+            Some(asked) => count(asked),
             None => Verdict::Uncounted,
         }
-    }
-
-    fn count(&self, asked: Asked, now: Instant) -> Verdict {
-        let decision = self.memory.take(&asked, now);
-        Verdict::Counted(asked, decision)
     }
 
     /// A request that has been counted is answered at `now`, with these `headers`: what it cost beyond what was

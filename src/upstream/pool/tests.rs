@@ -7,6 +7,7 @@ use super::*;
 use crate::breaker::{Hold, Phase, Policy};
 use crate::upstream::concurrency::Concurrency;
 use crate::upstream::criteria::Criteria;
+use crate::upstream::hash;
 use crate::upstream::record::Cause;
 use crate::upstream::registry::Blueprint;
 use crate::upstream::target::{Share, Target};
@@ -44,7 +45,7 @@ struct Bench {
 
 impl Bench {
     fn pick(&self, hash: u64, tried: &[u32], now: Instant) -> Result<Attempt, Unavailable> {
-        self.pool.pick(&self.turn, hash, tried, now)
+        self.pool.pick(&self.turn, Wish { hash, tried, now }, &mut |_, _| {})
     }
 }
 

@@ -92,6 +92,24 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// What it means to one more request, where none wanted to pass: nothing has been counted, and `remaining` is so before
+    /// it.
+    pub fn outlook<'c>(&self, charges: impl Iterator<Item = &'c Charge>) -> Decision {
+        let (mut allowed, mut retry_after) = (true, 0);
+        let view = |(standing, charge): (&Standing, &Charge)| {
+            if !charge.dry_run && standing.fits == 0 {
+                allowed = false;
+                retry_after = standing.retry_after.max(retry_after);
+            }
+            let Standing { fits, remaining, reset, .. } = *standing;
+            View { fits: fits > 0, remaining, reset: Duration::from_millis(reset) }
+        };
+        let views = self.standings.iter().zip(charges).map(view).collect();
+        Decision { allowed, retry_after: Duration::from_millis(retry_after), views }
+    }
+}
+
 /// Decides on `wanted` requests that come together at `now`, under all of `charges`, and counts those that
 /// pass in `counters`, which belong to them one by one.
 ///
