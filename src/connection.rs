@@ -43,8 +43,6 @@ pub struct Connections {
     pub shared: Arc<Shared>,
     /// How connections come in.
     pub doors: Doors,
-    /// What ends their TLS, if there is a door for it.
-    pub terminator: Option<Arc<Terminator>>,
 }
 
 #[async_trait]
@@ -73,9 +71,9 @@ enum Protocol {
 impl Connections {
     /// Serves a connection until it ends.
     async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) {
-        let (limits, h2c) = {
+        let (limits, h2c, terminator) = {
             let snapshot = self.shared.snapshot.load();
-            (snapshot.limits, snapshot.h2c)
+            (snapshot.limits, snapshot.h2c, snapshot.tls.clone())
         };
         let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -83,7 +81,7 @@ impl Connections {
             return crowd::is_full(peer, Instant::now());
         };
         // What is large is boxed: a task has room for the largest thing that it does, for as long as it lives.
-        match Box::pin(self.enter(stream, &limits, h2c)).await {
+        match Box::pin(self.enter(stream, &limits, h2c, terminator)).await {
             Some((stream, entrance, Protocol::Http1)) => {
                 self.one_by_one(stream, entrance, (peer, &limits), shutdown).await;
             }
@@ -95,10 +93,16 @@ impl Connections {
     }
 
     /// Finds out how a client comes in. `None`: it does not.
-    async fn enter(&self, mut stream: Stream, limits: &Limits, h2c: bool) -> Option<(Stream, Arc<Entrance>, Protocol)> {
+    async fn enter(
+        &self,
+        mut stream: Stream,
+        limits: &Limits,
+        h2c: bool,
+        terminator: Option<Arc<Terminator>>,
+    ) -> Option<(Stream, Arc<Entrance>, Protocol)> {
         let local = stream.get_socket_digest().and_then(|digest| digest.local_addr()?.as_inet().copied());
         let door = local.map(|local| self.doors.of(local)).unwrap_or_default();
-        if let (Door::Tls, Some(terminator)) = (door, &self.terminator) {
+        if let (Door::Tls, Some(terminator)) = (door, terminator) {
             let secured = match terminator.accept(stream).await {
                 Ok(stream) => Secured::new(stream),
                 Err(HandshakeError::Plain(stream)) => {

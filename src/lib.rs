@@ -11,6 +11,7 @@ pub mod breaker;
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod contents;
 pub mod context;
 pub mod crowd;
 pub mod downstream;

@@ -4,40 +4,61 @@
 //! config that it began with. What did not change goes on as it is: targets with their circuits and counts, connections,
 //! turns, limits.
 
+mod making;
 pub mod report;
 mod watch;
 
-use std::path::PathBuf;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use self::making::{Made, Making, Next};
 use self::report::{Cause, Outcome, Report};
 use self::watch::{Watch, look};
-use crate::config::changes::{changes, needing_restart};
-use crate::config::{self, Config, LoadError, Loaded};
-use crate::observe::access_log::Output;
-use crate::plugin::rate_limit::redis::Redis;
+use crate::config::files::Files;
+use crate::config::{Config, Problem};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::snapshot::before::Before;
-use crate::tls::terminator::Terminator;
 use crate::upstream::discovery::Lookout;
 
 /// How often files are looked at. What has changed is read one look later.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often targets that are gone are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
 
 /// Where a config is from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// The file.
     pub file: PathBuf,
     /// All files that it depends on, itself included.
-    pub files: Vec<String>,
+    pub files: Files,
+    /// What was found in it that does not keep it from running.
+    pub warnings: Vec<String>,
+}
+
+impl Origin {
+    /// The names of those that can change.
+    fn watched(&self) -> impl Iterator<Item = &str> {
+        self.files.watched().map(|(name, _)| name)
+    }
+
+    /// These, as they were when they were read.
+    fn look(&self) -> watch::Look {
+        self.files.watched().map(|(_, stamp)| stamp).collect()
+    }
+}
+
+/// What was found in a file, each as `FILE:L:C: where: what`.
+pub fn told(file: &Path, problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(|problem| format!("{}:{problem}", file.display())).collect()
 }
 
 /// Through which reading is asked for, and what came of it last.
@@ -72,6 +93,11 @@ impl Default for Reloads {
 }
 
 impl Reloads {
+    /// This is what there was to be said of the first config.
+    pub fn begin(&self, warnings: Vec<String>) {
+        self.last.lock().warnings = warnings;
+    }
+
     /// Has the config read, and tells what came of it; `None` if the process is about to end.
     pub async fn ask(&self, cause: Cause) -> Option<Report> {
         self.request(cause).await.ok()
@@ -97,37 +123,48 @@ impl Reloads {
     }
 }
 
+/// A config that runs since now, and what is to be said of it.
+struct Taken {
+    warnings: Vec<String>,
+    changes: Vec<String>,
+    needs_restart: Vec<&'static str>,
+}
+
 /// What reads the config.
 pub struct Reloader {
     shared: Arc<Shared>,
     lookout: Arc<Lookout>,
     origin: Option<Origin>,
     /// The config that the process began with, whose sockets and threads it has.
-    begun: Config,
+    begun: Arc<Config>,
     /// The one that runs.
-    current: Config,
+    current: Arc<Config>,
     watch: Watch,
-    /// What ends the TLS of clients, and what keeps its certificates true.
-    tls: Option<(Arc<Terminator>, AbortHandle)>,
-}
-
-/// What is taken in place of what there was, all of it good.
-struct Next {
-    loaded: Loaded,
-    output: Output,
-    redis: Option<Arc<Redis>>,
+    make: fn(Making) -> Made,
+    /// Those that ran before, until nobody has them.
+    retired: Vec<Arc<Snapshot>>,
+    swept: Instant,
 }
 
 impl Reloader {
     /// One for a gateway that runs `config`, which is from there, if it is from anywhere.
-    pub fn new(
-        shared: Arc<Shared>,
-        lookout: Arc<Lookout>,
-        (config, origin): (Config, Option<Origin>),
-        tls: Option<(Arc<Terminator>, AbortHandle)>,
-    ) -> Self {
-        // Files may have changed since they were read: the first looks tell.
-        Reloader { shared, lookout, origin, begun: config.clone(), current: config, watch: Watch::default(), tls }
+    pub fn new(shared: Arc<Shared>, lookout: Arc<Lookout>, config: Config, origin: Option<Origin>) -> Self {
+        let mut watch = Watch::default();
+        if let Some(origin) = &origin {
+            watch.reads(origin.look(), true);
+        }
+        let (begun, current) = (Arc::new(Config { routes: Vec::new(), ..config.clone() }), Arc::new(config));
+        Reloader {
+            shared,
+            lookout,
+            origin,
+            begun,
+            current,
+            watch,
+            make: Making::make,
+            retired: Vec::new(),
+            swept: Instant::now(),
+        }
     }
 
     /// Reads the config whenever it is time, for ever.
@@ -144,9 +181,9 @@ impl Reloader {
                     false => continue,
                 },
             };
-            let report = self.reload(cause).await;
-            // At the first look the file may have been touched, and no more.
-            if cause != Cause::File || report.outcome != Outcome::Unchanged {
+            let report = self.report(cause).await;
+            // A file may have been touched and no more, or be as bad as it was when it was tried the last time.
+            if cause != Cause::File || report.is_news_after(&self.shared.reloads.last()) {
                 report.log();
                 *self.shared.reloads.last.lock() = report.clone();
             }
@@ -157,17 +194,31 @@ impl Reloader {
         }
     }
 
+    /// Whether files have changed. Meanwhile what is not used any more is let go.
     async fn has_changed(&mut self) -> bool {
-        let Some(origin) = &self.origin else { return false };
-        let files = origin.files.clone();
-        // Disks may take their time.
-        let looked = tokio::task::spawn_blocking(move || look(&files)).await;
-        looked.is_ok_and(|look| self.watch.has_changed(look))
+        let names: Vec<String> = self.origin.iter().flat_map(Origin::watched).map(str::to_owned).collect();
+        let gone: Vec<_> = self.retired.extract_if(.., |snapshot| Arc::strong_count(snapshot) == 1).collect();
+        let (is_due, now) = (self.swept.elapsed() >= SWEEP || !gone.is_empty(), Instant::now());
+        let registry = is_due.then(|| self.shared.snapshot.load().registry.clone());
+        if is_due {
+            self.swept = now;
+        }
+        // Disks may take their time, and so does what is large.
+        let looked = spawn_blocking(move || {
+            drop(gone);
+            registry.iter().for_each(|registry| registry.sweep(now));
+            look(&names)
+        });
+        looked.await.is_ok_and(|look| self.origin.is_some() && self.watch.has_changed(look))
     }
 
-    async fn reload(&mut self, cause: Cause) -> Report {
-        let (at, generation) = (SystemTime::now(), self.shared.snapshot.load().generation);
-        let mut report = Report {
+    /// Reads the config and, if it is good and another one, has it run. Whatever goes wrong with that, there is another time.
+    async fn report(&mut self, cause: Cause) -> Report {
+        let at = SystemTime::now();
+        let ended = AssertUnwindSafe(self.reload()).catch_unwind().await;
+        let made = ended.unwrap_or_else(|panic| Err(vec![making::fault(&*panic)]));
+        let generation = self.shared.snapshot.load().generation;
+        let rejected = Report {
             at,
             cause,
             outcome: Outcome::Rejected,
@@ -177,93 +228,89 @@ impl Reloader {
             warnings: Vec::new(),
             errors: Vec::new(),
         };
-        match self.read().await.and_then(|loaded| self.prepare(loaded)) {
-            Err(errors) => report.errors = errors,
-            Ok(next) => {
-                report.warnings = self.told(&next.loaded);
-                report.changes = changes(&self.current, &next.loaded.config);
-                report.needs_restart = needing_restart(&self.begun, &next.loaded.config);
-                report.outcome = if report.changes.is_empty() { Outcome::Unchanged } else { Outcome::Applied };
-                report.generation = self.take(next, report.outcome).await;
+        match made {
+            Err(errors) => Report { errors, ..rejected },
+            Ok(Taken { warnings, changes, needs_restart }) => {
+                let outcome = if changes.is_empty() { Outcome::Unchanged } else { Outcome::Applied };
+                Report { outcome, warnings, changes, needs_restart, ..rejected }
             }
         }
-        report
     }
 
-    fn told(&self, loaded: &Loaded) -> Vec<String> {
-        let file = self.origin.as_ref().map(|origin| origin.file.display().to_string()).unwrap_or_default();
-        loaded.warnings.iter().map(|warning| format!("{file}:{warning}")).collect()
-    }
-
-    /// What the file says.
-    async fn read(&mut self) -> Result<Loaded, Vec<String>> {
+    async fn reload(&mut self) -> Result<Taken, Vec<String>> {
         let Some(origin) = &self.origin else {
             return Err(vec!["this config is in no file, so it cannot be read again".to_owned()]);
         };
-        let (file, known) = (origin.file.clone(), origin.files.clone());
-        let read = move || {
-            // Before it is read: what changes meanwhile shows at the next look.
-            let mut files = Vec::new();
-            let before = look(&known);
-            let loaded = config::load_noting(&file, &mut files);
-            let is_known = files == known;
-            (loaded, if is_known { before } else { look(&files) }, files)
+        let making = Making {
+            file: origin.file.clone(),
+            files: origin.files.again(),
+            begun: self.begun.clone(),
+            current: self.current.clone(),
+            running: self.shared.snapshot.load_full(),
         };
-        let read = tokio::task::spawn_blocking(read).await;
-        let (loaded, look, files) = read.map_err(|error| vec![format!("the config cannot be read: {error}")])?;
-        self.origin = Some(Origin { file: origin.file.clone(), files });
-        self.watch.reads(look);
-        loaded.map_err(|error| match error {
-            LoadError::Unreadable { .. } => vec![error.to_string()],
-            LoadError::Invalid { file, problems } => {
-                problems.iter().map(|problem| format!("{file}:{problem}")).collect()
+        // On none of the threads that serve: a large config takes a while.
+        let make = self.make;
+        match spawn_blocking(move || make(making)).await {
+            Ok(Made { files, is_lacking, next }) => {
+                if let Some(origin) = &mut self.origin {
+                    origin.files = files;
+                    self.watch.reads(origin.look(), !is_lacking);
+                }
+                Ok(self.take(next?).await)
             }
-        })
-    }
-
-    /// All that can still go wrong.
-    fn prepare(&self, loaded: Loaded) -> Result<Next, Vec<String>> {
-        let config = &loaded.config;
-        let output = Output::open(&config.access_log)
-            .map_err(|why| vec![format!("cannot open the access log {}: {why}", config.access_log.file)])?;
-        let redis = match (&config.redis, &self.current.redis) {
-            (new, old) if new == old => self.shared.snapshot.load().store.redis().cloned(),
-            (Some(new), _) => Some(Arc::new(Redis::new(new).map_err(|error| vec![format!("redis: {error}")])?)),
-            (None, _) => None,
-        };
-        if let (Some((terminator, _)), Some(tls)) = (&self.tls, &config.tls)
-            && Some(tls) != self.current.tls.as_ref()
-        {
-            tls.renew(terminator).map_err(|error| vec![format!("tls: {error}")])?;
+            Err(error) => {
+                // The same files would come to the same end.
+                self.watch.gives_up();
+                Err(vec![error.try_into_panic().map_or_else(|error| error.to_string(), |panic| making::fault(&*panic))])
+            }
         }
-        Ok(Next { loaded, output, redis })
     }
 
-    /// Has new requests run under it; the number of the config that they run under.
-    async fn take(&mut self, next: Next, outcome: Outcome) -> u64 {
-        let Next { loaded: Loaded { config, .. }, output, redis } = next;
+    /// Has new requests run under it: from one moment to the next, all of it.
+    async fn take(&mut self, next: Next) -> Taken {
+        let Next { config, warnings, changes, needs_restart, output, snapshot } = next;
+        if let Some(snapshot) = snapshot {
+            if config.resolve != self.current.resolve {
+                self.lookout.look_as(&config.resolve);
+            }
+            snapshot.settle_in(&self.lookout).await;
+            self.retired.push(self.shared.snapshot.swap(snapshot));
+        }
         self.shared.access_log.switch(config.access_log.format, output);
-        let current = self.shared.snapshot.load_full();
-        if outcome == Outcome::Unchanged {
-            self.current = config;
-            return current.generation;
-        }
-        if config.resolve != self.current.resolve {
-            self.lookout.look_as(&config.resolve);
-        }
-        if let (Some((terminator, keeper)), Some(tls)) = (&mut self.tls, &config.tls)
-            && Some(tls) != self.current.tls.as_ref()
-        {
-            keeper.abort();
-            *keeper = tokio::spawn(tls.keeper(terminator.clone()).keep()).abort_handle();
-        }
-        let store = current.store.with(redis);
-        let before = Before::new(&self.current, &current);
-        let snapshot = Arc::new(Snapshot::after(before, &config, store, Instant::now()));
-        snapshot.settle_in(&self.lookout).await;
-        let generation = snapshot.generation;
-        self.shared.snapshot.store(snapshot);
         self.current = config;
-        generation
+        Taken { warnings, changes, needs_restart }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::observe::access_log::AccessLog;
+    use crate::plugin::rate_limit::Store;
+
+    /// It was the end of all reading, and nobody was told.
+    #[tokio::test]
+    async fn a_panic_is_told_and_is_not_the_end() {
+        let path = std::env::temp_dir().join(format!("aegis-reload-{}.yaml", std::process::id()));
+        let text = "listen: 127.0.0.1:0\nroutes: [{ path: /, target: http://127.0.0.1:1 }]\n";
+        std::fs::write(&path, text).expect("written");
+        let mut files = Files::default();
+        let config = config::load_noting(&path, &mut files, None).expect("a valid config").config;
+        let snapshot = Snapshot::new(&config, Arc::new(Store::new(None, Instant::now())), Instant::now());
+        let log = AccessLog::open(&config.access_log).expect("a log");
+        let (shared, lookout) = (Arc::new(Shared::new(snapshot, log)), Arc::new(Lookout::new(&config.resolve)));
+        let origin = Origin { file: path.clone(), files, warnings: Vec::new() };
+        let reloader = Reloader::new(shared.clone(), lookout, config, Some(origin));
+        let make = |_: Making| panic!("it was wrong");
+        let task = tokio::spawn(Reloader { make, ..reloader }.run());
+        for _ in 0..2 {
+            let report = shared.reloads.ask(Cause::Admin).await.expect("a report");
+            assert_eq!((report.outcome, report.generation), (Outcome::Rejected, 1));
+            assert!(report.errors[0].ends_with("it was wrong"), "{:?}", report.errors);
+            assert!(shared.reloads.rejected().is_some());
+        }
+        assert!(!task.is_finished());
+        std::fs::remove_file(path).expect("removed");
     }
 }

@@ -22,7 +22,7 @@ use self::handover::{Estate, Inheritance};
 pub use self::listen::{ListenError, Listening};
 use self::shutdown::Signals;
 use crate::admin::Admin;
-use crate::config::{Config, Redirect, Tls};
+use crate::config::{Config, Redirect};
 use crate::connection::Connections;
 use crate::downstream::entrance::{Door, Doors};
 use crate::gateway::Gateway;
@@ -33,8 +33,6 @@ use crate::plugin::rate_limit::redis::Redis;
 use crate::reload::{Origin, Reloader};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
-use crate::tls::keeper::Keeper;
-use crate::tls::terminator::Terminator;
 use crate::upstream::discovery::Lookout;
 
 /// Pingora's own end, which comes never: ours comes before.
@@ -76,8 +74,6 @@ pub enum StartError {
 pub struct Ready {
     shared: Arc<Shared>,
     sockets: Vec<(Listening, Door)>,
-    terminator: Option<Arc<Terminator>>,
-    keeper: Option<Keeper>,
     admin: Option<(Listening, Admin)>,
     config: Config,
     start: Start,
@@ -112,13 +108,14 @@ impl Ready {
             )
         };
         let sockets = doors(config, &mut open)?;
-        let terminator = config.tls.as_ref().map(Tls::terminator).transpose()?.map(Arc::new);
+        let terminator = config.tls.as_ref().map(|tls| tls.terminator(None)).transpose()?.map(Arc::new);
         let access_log = AccessLog::open(&config.access_log)
             .map_err(|reason| StartError::AccessLog { file: config.access_log.file.clone(), reason })?;
         let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
         let now = Instant::now();
-        let snapshot = Snapshot::new(config, Arc::new(Store::new(redis, now)), now);
+        let snapshot = Snapshot::new(config, Arc::new(Store::new(redis, now)), now).ending_tls_by(terminator);
         let shared = Arc::new(Shared::new(snapshot, access_log));
+        shared.reloads.begin(start.origin.as_ref().map(|origin| origin.warnings.clone()).unwrap_or_default());
         let admin = config.admin.as_ref().map(|admin| {
             let socket = open(admin.listen, "admin.listen")?;
             let listens = socket.address;
@@ -128,16 +125,7 @@ impl Ready {
         if let Some(inheritance) = &mut start.inheritance {
             inheritance.leave_rest();
         }
-        Ok(Ready {
-            shared,
-            sockets,
-            keeper: config.tls.as_ref().zip(terminator.clone()).map(|(tls, terminator)| tls.keeper(terminator)),
-            terminator,
-            admin,
-            config: config.clone(),
-            start,
-            signals,
-        })
+        Ok(Ready { shared, sockets, admin, config: config.clone(), start, signals })
     }
 
     /// Where it listens, ports that were left to the system filled in, and for what.
@@ -176,21 +164,11 @@ impl Ready {
         // CONNECT is refused by us, in our own words.
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
-        let connections = Connections {
-            proxy: Arc::new(proxy),
-            shared: self.shared.clone(),
-            doors,
-            terminator: self.terminator.clone(),
-        };
+        let connections = Connections { proxy: Arc::new(proxy), shared: self.shared.clone(), doors };
         let sockets = self.sockets.into_iter().map(|(socket, _)| socket).collect();
         let settled = Arc::<Notify>::default();
-        let tasks = Tasks {
-            shared: self.shared.clone(),
-            config: self.config,
-            start: self.start,
-            tls: self.terminator.zip(self.keeper),
-            settled: settled.clone(),
-        };
+        let tasks =
+            Tasks { shared: self.shared.clone(), config: self.config, start: self.start, settled: settled.clone() };
         server.add_service(Front::new("gateway", connections, sockets, Before::Tasks(Box::new(tasks))));
         if let Some((socket, admin)) = self.admin {
             let mut front = Front::new("admin", admin, vec![socket], Before::Settled(settled));
@@ -284,7 +262,6 @@ struct Tasks {
     shared: Arc<Shared>,
     config: Config,
     start: Start,
-    tls: Option<(Arc<Terminator>, Keeper)>,
     settled: Arc<Notify>,
 }
 
@@ -292,7 +269,6 @@ impl Tasks {
     /// Begins all of them, and waits until most is there that requests need.
     async fn start(self) {
         let lookout = Arc::new(Lookout::new(&self.config.resolve));
-        let tls = self.tls.map(|(terminator, keeper)| (terminator, tokio::spawn(keeper.keep()).abort_handle()));
         self.shared.snapshot.load_full().settle_in(&lookout).await;
         let Start { origin, inheritance } = self.start;
         // Told to end already, it takes nobody's place.
@@ -304,7 +280,7 @@ impl Tasks {
             std::process::exit(1);
         }
         // From here on requests are served, and whoever connects waits for a moment at most.
-        tokio::spawn(Reloader::new(self.shared, lookout, (self.config, origin), tls).run());
+        tokio::spawn(Reloader::new(self.shared, lookout, self.config, origin).run());
         self.settled.notify_one();
     }
 }

@@ -36,6 +36,7 @@ use crate::routing::answer::Answer;
 use crate::routing::matcher::Matcher;
 use crate::routing::rewrite::Rewrite;
 use crate::routing::table::{Asked, Miss, Table};
+use crate::tls::terminator::Terminator;
 use crate::upstream::discovery::Lookout;
 use crate::upstream::discovery::source::Source;
 use crate::upstream::mirror::Mirror;
@@ -71,6 +72,8 @@ pub struct Snapshot {
     pub verifier: Option<Arc<Verifier>>,
     /// Whether HTTP/2 is spoken without TLS, too.
     pub h2c: bool,
+    /// What ends the TLS of clients, if there is a door for it.
+    pub tls: Option<Arc<Terminator>>,
     /// What operators have to show, if that is more than to be here.
     pub admin_token: Option<Secret>,
     /// What became of the last requests, if that is remembered.
@@ -162,14 +165,16 @@ impl Snapshot {
             store,
             verifier: knowers.verifier.clone(),
             h2c: config.h2c,
-            admin_token: match &config.admin {
-                Some(admin) => admin.token.clone(),
-                // The listener stays as long as the process, and so does who may use it.
-                None => before.and_then(|before| before.snapshot.admin_token.clone()),
-            },
+            tls: before.and_then(|before| before.snapshot.tls.clone()),
+            admin_token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
             recent: recents(config, before),
             ids,
         }
+    }
+
+    /// The same, with this for the TLS of clients.
+    pub fn ending_tls_by(self, terminator: Option<Arc<Terminator>>) -> Self {
+        Snapshot { tls: terminator, ..self }
     }
 
     /// Has names looked up, Redis connected to, keys fetched and targets checked from now on, on tasks of this runtime, and

@@ -1,9 +1,10 @@
 //! `aegis run`
 
 use super::{ConfigFile, Exit};
-use crate::config::{self, Config, LoadError, error::list};
+use crate::config::files::Files;
+use crate::config::{self, Config, LoadError, Loaded};
 use crate::downstream::entrance::Door;
-use crate::reload::Origin;
+use crate::reload::{Origin, told};
 use crate::server::handover::{HandoverError, Inheritance};
 use crate::server::{Ready, Start};
 
@@ -50,13 +51,12 @@ pub fn load(file: &ConfigFile) -> Result<Config, Exit> {
 }
 
 fn load_with_origin(file: &ConfigFile) -> Result<(Config, Origin), Exit> {
-    let mut files = Vec::new();
-    match config::load_noting(&file.config, &mut files) {
-        Ok(loaded) => {
-            if !loaded.warnings.is_empty() {
-                eprintln!("{}", list(&file.config.display().to_string(), &loaded.warnings));
-            }
-            Ok((loaded.config, Origin { file: file.config.clone(), files }))
+    let mut files = Files::default();
+    match config::load_noting(&file.config, &mut files, None) {
+        Ok(Loaded { config, warnings }) => {
+            let warnings = told(&file.config, &warnings);
+            warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            Ok((config, Origin { file: file.config.clone(), files, warnings }))
         }
         Err(error @ LoadError::Unreadable { .. }) => {
             eprintln!("aegis: {error}");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::units::Secret;
-use super::{Config, Redirect, Route, Tls};
+use super::{Admin, Config, Redirect, Route, Tls};
 
 /// What `after` has that `before` has not, and the other way round, for people: `routes: /users changed`.
 pub fn changes(before: &Config, after: &Config) -> Vec<String> {
@@ -58,6 +58,20 @@ pub fn needing_restart(begun: &Config, after: &Config) -> Vec<&'static str> {
         ("admin.listen", admin_listen(begun) == admin_listen(after)),
     ];
     settings.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
+}
+
+/// What of a config runs in a process that has `begun` with another one and has that of `current` so far: sockets and threads are
+/// those of the beginning, and where a socket is not written any more, so is what it goes by.
+pub fn as_run(written: Config, begun: &Config, current: &Config) -> Config {
+    let tls = begun.tls.as_ref().and_then(|begun| {
+        let running = written.tls.as_ref().or(current.tls.as_ref())?;
+        Some(Tls { listen: begun.listen.clone(), redirect: begun.redirect.clone(), ..running.clone() })
+    });
+    let admin = begun.admin.as_ref().and_then(|begun| {
+        let running = written.admin.as_ref().or(current.admin.as_ref())?;
+        Some(Admin { listen: begun.listen, ..running.clone() })
+    });
+    Config { listen: begun.listen.clone(), threads: begun.threads, tls, admin, ..written }
 }
 
 fn tls_listen(config: &Config) -> Option<&[SocketAddr]> {
@@ -135,6 +149,24 @@ routes:
         let needing = needing_restart(&before, &after);
         assert!(needing.starts_with(&["listen"]) && needing.ends_with(&["admin.listen"]), "{needing:?}");
         assert_eq!(needing_restart(&before, &before), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn what_waits_for_another_process_does_not_run_and_is_no_change() {
+        const ROUTES: &str = "routes: [{ path: /, targets: http://a:1 }]\n";
+        let with = |text: &str| config(&format!("{text}{ROUTES}"));
+        let begun = with("listen: 127.0.0.1:1\n");
+        let written = with("listen: 127.0.0.1:2\nthreads: 77\nadmin: { listen: 127.0.0.1:3 }\n");
+        let run = as_run(written.clone(), &begun, &begun);
+        assert_eq!(
+            (changes(&begun, &run), needing_restart(&begun, &written)),
+            (vec![], vec!["listen", "threads", "admin.listen"])
+        );
+        assert_eq!(as_run(begun.clone(), &begun, &run), begun);
+
+        let begun = with("listen: 127.0.0.1:1\nadmin: { listen: 127.0.0.1:3 }\n");
+        let run = as_run(with("listen: 127.0.0.1:1\n"), &begun, &begun);
+        assert_eq!((&run.admin, changes(&begun, &run)), (&begun.admin, vec![]));
     }
 
     #[test]

@@ -30,24 +30,33 @@ mod timeouts;
 mod tls;
 mod upstream_tls;
 
-use std::{fs, io};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use ipnet::IpNet;
 
 use super::env::Lookup;
 use super::error::{Position, Problem};
 use super::file::{self, File};
+use super::files::Files;
 use super::located::Located;
 use super::model::{self, AccessLog, Config, Route};
 use super::units::ListenAddress;
+use crate::contents::{MOST, ReadError};
+use crate::tls::certificate::Certificate;
 
 /// Compiles what was read; findings are added to `problems`. Where there are errors among them, the
 /// result is only good for finding more.
 ///
-/// The names of all files that were read, or should have been, are added to `files`; certificates of our own are none of
-/// them, since they are looked at anyway.
-pub fn compile(file: File, lookup: Lookup<'_>, problems: &mut Vec<Problem>, files: &mut Vec<String>) -> Config {
-    let mut compiler = Compiler { lookup, problems, files };
+/// All files are read through `files`; `current` is the config that runs, if one does.
+pub fn compile(
+    file: File,
+    lookup: Lookup<'_>,
+    problems: &mut Vec<Problem>,
+    files: &mut Files,
+    current: Option<&Config>,
+) -> Config {
+    let mut compiler = Compiler { lookup, problems, files, current };
     let (auth, mut identity_headers) = compiler.auth(&file.auth);
     let defaults = file.defaults;
     let limits = compiler.limits(&file.limits);
@@ -111,20 +120,29 @@ fn cores() -> usize {
 struct Compiler<'c> {
     lookup: Lookup<'c>,
     problems: &'c mut Vec<Problem>,
-    files: &'c mut Vec<String>,
+    files: &'c mut Files,
+    current: Option<&'c Config>,
 }
 
 impl Compiler<'_> {
     /// What is in a file that the config names.
-    fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
-        self.files.push(name.to_owned());
-        fs::read(name)
+    fn read(&mut self, name: &str) -> Result<Arc<[u8]>, Arc<ReadError>> {
+        self.files.read(name, MOST)
     }
 
     /// The same as text.
-    fn read_text(&mut self, name: &str) -> io::Result<String> {
-        self.files.push(name.to_owned());
-        fs::read_to_string(name)
+    fn read_text(&mut self, name: &str) -> Result<String, Arc<ReadError>> {
+        self.files.read_text(name, MOST)
+    }
+
+    /// The certificate in two files.
+    fn certificate(&mut self, cert: &str, key: &str) -> Result<Certificate, String> {
+        let chain = self.read(cert).map_err(|error| format!("cannot read {cert}: {error}"))?;
+        // Its name is not repeated: it may be the key itself.
+        let secret = self
+            .read(key)
+            .map_err(|error| format!("cannot read the key of {cert}: {error}; write keyFile: key.pem"))?;
+        Certificate::read((cert, &chain), (key, &secret), SystemTime::now())
     }
 
     fn error(&mut self, at: Position, path: impl Into<String>, message: impl Into<String>) {

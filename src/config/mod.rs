@@ -13,6 +13,7 @@ mod decode;
 pub mod env;
 pub mod error;
 mod file;
+pub mod files;
 mod located;
 mod model;
 mod print;
@@ -38,6 +39,9 @@ pub use model::{
 pub use print::print;
 
 use env::Lookup;
+use files::Files;
+
+use crate::contents::MOST_OF_CONFIG;
 
 /// A config that can run, and what somebody should know about it.
 #[derive(Debug)]
@@ -53,22 +57,22 @@ pub struct Loaded {
 /// # Errors
 /// [`LoadError::Unreadable`] if there is no text to be read; otherwise [`LoadError::Invalid`] with every mistake in it.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    load_noting(path, &mut Vec::new())
+    load_noting(path, &mut Files::default(), None)
 }
 
-/// The same; the names of all files that this depends on are added to `files`, whatever comes of it.
+/// The same; all files that this depends on are read through `files`, whatever comes of it. Where certificates of ours are no
+/// good any more, those that are in use go on, which are those of `current`.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_noting(path: &Path, files: &mut Vec<String>) -> Result<Loaded, LoadError> {
-    files.push(path.display().to_string());
+pub fn load_noting(path: &Path, files: &mut Files, current: Option<&Config>) -> Result<Loaded, LoadError> {
     let file = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|e| LoadError::Unreadable { file: file.clone(), reason: e.to_string() })?;
-    let text = String::from_utf8(bytes).map_err(|e| LoadError::Unreadable {
-        file: file.clone(),
-        reason: format!("not UTF-8 text: {}", e.utf8_error()),
-    })?;
-    compile_text(&file, &text, &|name| std::env::var(name).ok(), files)
+    let text = files
+        .read_text(&file, MOST_OF_CONFIG)
+        .map_err(|e| LoadError::Unreadable { file: file.clone(), reason: e.to_string() });
+    let loaded = text.and_then(|text| compile_text(&file, &text, &|name| std::env::var(name).ok(), files, current));
+    files.close();
+    loaded
 }
 
 /// Compiles `text`; `file` is the name that findings carry.
@@ -76,10 +80,16 @@ pub fn load_noting(path: &Path, files: &mut Vec<String>) -> Result<Loaded, LoadE
 /// # Errors
 /// As [`load`].
 pub fn parse(file: &str, text: &str, lookup: Lookup<'_>) -> Result<Loaded, LoadError> {
-    compile_text(file, text, lookup, &mut Vec::new())
+    compile_text(file, text, lookup, &mut Files::default(), None)
 }
 
-fn compile_text(file: &str, text: &str, lookup: Lookup<'_>, files: &mut Vec<String>) -> Result<Loaded, LoadError> {
+fn compile_text(
+    file: &str,
+    text: &str,
+    lookup: Lookup<'_>,
+    files: &mut Files,
+    current: Option<&Config>,
+) -> Result<Loaded, LoadError> {
     let mut problems = Vec::new();
     let invalid = |problem| LoadError::Invalid { file: file.to_owned(), problems: vec![problem] };
     let mut root = yaml::read(text, &mut problems).map_err(invalid)?;
@@ -89,7 +99,8 @@ fn compile_text(file: &str, text: &str, lookup: Lookup<'_>, files: &mut Vec<Stri
     env::expand(&mut root, "", lookup, &mut problems);
     conceal::conceal(&mut root);
     let written = decode::decode(&mut root, &mut problems);
-    let config = written.map(|written| compile::compile(written, lookup, &mut problems, files));
+    let config = written.map(|written| compile::compile(written, lookup, &mut problems, files, current));
+    problems.extend(files.pipes().map(is_read_once));
     conceal::scrub(&mut problems, &root);
     problems.sort_by_key(|problem| problem.at);
     // What is wrong in `defaults` is found with each route that inherits it.
@@ -99,4 +110,11 @@ fn compile_text(file: &str, text: &str, lookup: Lookup<'_>, files: &mut Vec<Stri
         Some(config) if !fatal => Ok(Loaded { config, warnings: problems }),
         _ => Err(LoadError::Invalid { file: file.to_owned(), problems }),
     }
+}
+
+fn is_read_once(name: &str) -> Problem {
+    let message = format!(
+        "{name} is a pipe: what has come out of it stays, whatever is written to it later; write the name of a file to have it read again"
+    );
+    Problem::warning(Position { line: 1, column: 1 }, "", message)
 }

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde::Serialize;
 
 use super::spool::{Spool, Trouble};
@@ -107,7 +109,15 @@ impl AccessLog {
 }
 
 fn append_to(path: &str) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    // A pipe would have us wait for who reads it.
+    let opened = OpenOptions::new().append(true).create(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ENXIO) => io::Error::other("it is a pipe that nobody reads; start who reads it before"),
+        _ => error,
+    })?;
+    // The thread that writes may wait.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// Says in the program's own log what goes wrong with this one.

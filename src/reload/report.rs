@@ -68,6 +68,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether it says something that the one before does not: a config that runs now, or what else is wrong or to be done.
+    pub fn is_news_after(&self, before: &Report) -> bool {
+        let said = |of: &Report| (of.needs_restart.clone(), of.warnings.clone(), of.errors.clone());
+        self.outcome == Outcome::Applied || said(self) != said(before)
+    }
+
     /// Writes it to the log.
     pub fn log(&self) {
         let (generation, why) = (self.generation, self.cause.as_str());

@@ -29,11 +29,14 @@ impl Certificate {
     ///
     /// # Errors
     /// What is wrong with it, and with which file.
-    pub fn load(cert_file: &str, key_file: &str, now: SystemTime) -> Result<Self, String> {
-        let read = |file: &str| std::fs::read(file).map_err(|error| format!("cannot read {file}: {error}"));
-        let chain = chain(cert_file, &read(cert_file)?)?;
+    pub fn read(
+        (cert_file, cert): (&str, &[u8]),
+        (key_file, key): (&str, &[u8]),
+        now: SystemTime,
+    ) -> Result<Self, String> {
+        let chain = chain(cert_file, cert)?;
         let Looked { names, ends, warning } = look(&chain, cert_file, now)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(key_file)?)
+        let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|_| format!("there is no private key in {key_file} that could be read without a password"))?;
         let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => format!("the key in {key_file} is not that of {cert_file}"),
@@ -133,7 +136,6 @@ fn ip(bytes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::path::PathBuf;
     use std::time::Duration;
 
     use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
@@ -142,25 +144,14 @@ pub(crate) mod tests {
 
     /// One that signs itself.
     pub fn made(names: &[&str]) -> Certificate {
-        let folder = folder(&names.join("-"));
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         let certificate = params.and_then(|params| params.self_signed(&key)).expect("a certificate");
-        let (cert, key) = write(&folder, &certificate.pem(), &key.serialize_pem());
-        Certificate::load(&cert, &key, SystemTime::now()).expect("good")
+        load(&certificate.pem(), &key.serialize_pem(), SystemTime::now()).expect("good")
     }
 
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("aegis-tls-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        folder
-    }
-
-    fn write(folder: &std::path::Path, cert: &str, key: &str) -> (String, String) {
-        let paths = ["cert.pem", "key.pem"].map(|name| folder.join(name));
-        paths.iter().zip([cert, key]).for_each(|(path, text)| std::fs::write(path, text).expect("written"));
-        let [cert, key] = paths.map(|path| path.display().to_string());
-        (cert, key)
+    fn load(cert: &str, key: &str, now: SystemTime) -> Result<Certificate, String> {
+        Certificate::read(("cert.pem", cert.as_bytes()), ("key.pem", key.as_bytes()), now)
     }
 
     #[test]
@@ -173,16 +164,12 @@ pub(crate) mod tests {
 
     #[test]
     fn what_clients_would_refuse_is_refused_here() {
-        let folder = folder("wrong");
         let (key, other) = (KeyPair::generate().expect("a key"), KeyPair::generate().expect("a key"));
         let mut params = CertificateParams::new(["a.example".to_owned()]).expect("params");
         let (now, day) = (SystemTime::now(), Duration::from_secs(86_400));
         (params.not_before, params.not_after) = ((now - 9 * day).into(), (now + 9 * day).into());
         let certificate = params.self_signed(&key).expect("a certificate");
-        let load = |cert: &str, key: &str, now: SystemTime| {
-            let (cert, key) = write(&folder, cert, key);
-            Certificate::load(&cert, &key, now).map(|certificate| certificate.names)
-        };
+        let load = |cert: &str, key: &str, now: SystemTime| load(cert, key, now).map(|certificate| certificate.names);
         let (cert, pem) = (certificate.pem(), key.serialize_pem());
         assert_eq!(load(&cert, &pem, now), Ok(vec!["a.example".to_owned()]));
         for (cert, key, now, what) in [
@@ -197,13 +184,10 @@ pub(crate) mod tests {
             let error = load(cert, key, now).expect_err(what);
             assert!(error.contains(what), "{error}");
         }
-        let error = Certificate::load("/nowhere.pem", "/nowhere.pem", now).expect_err("missing");
-        assert!(error.starts_with("cannot read /nowhere.pem: "), "{error}");
     }
 
     #[test]
     fn a_chain_is_in_order_and_a_lone_leaf_is_warned_of() {
-        let folder = folder("chain");
         let params = |name: &str| {
             let mut params = CertificateParams::new([name.to_owned()]).expect("params");
             params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -217,10 +201,7 @@ pub(crate) mod tests {
         let (ours, stranger) = (authority("ours"), authority("stranger"));
         let key = KeyPair::generate().expect("a key");
         let leaf = params("leaf").signed_by(&key, &ours).expect("a leaf").pem();
-        let load = |cert: &str| {
-            let (cert, key) = write(&folder, cert, &key.serialize_pem());
-            Certificate::load(&cert, &key, SystemTime::now())
-        };
+        let load = |cert: &str| load(cert, &key.serialize_pem(), SystemTime::now());
         assert_eq!(load(&(leaf.clone() + &ours.pem())).map(|good| good.warning), Ok(None));
         let alone = load(&leaf).expect("good").warning.expect("a warning");
         assert!(alone.contains("CN=ours"), "{alone}");

@@ -1,8 +1,7 @@
-//! TLS towards clients: certificates by name ([`names`]), kept true to their files ([`keeper`]), and who a client is by
-//! its own ([`client`]).
+//! TLS towards clients: certificates by name ([`names`]), what a handshake goes by ([`terminator`]), and who a client is by its
+//! own certificate ([`client`]).
 
 pub mod certificate;
 pub mod client;
-pub mod keeper;
 pub mod names;
 pub mod terminator;

@@ -1,10 +1,8 @@
-//! What a handshake goes by, replaced as a whole when certificates change.
+//! What a handshake goes by. It is a part of the config that runs, and replaced with it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use pingora_core::protocols::Stream;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{NoClientAuth, ProducesTickets, ServerConfig, WebPkiClientVerifier};
@@ -54,22 +52,18 @@ pub enum HandshakeError {
     Plain(Stream),
 }
 
-/// Ends the TLS of clients.
+/// Ends the TLS of clients, by one config.
 pub struct Terminator {
-    config: ArcSwap<ServerConfig>,
-    issued: Mutex<Issued>,
-}
-
-/// Tickets by which clients go on where they were (RFC 8446, section 2.2). They outlive certificates of ours, and not what was
-/// asked of clients when they were issued: whoever has one is not asked again.
-struct Issued {
+    config: Arc<ServerConfig>,
+    /// Tickets by which clients go on where they were (RFC 8446, section 2.2). They outlive certificates of ours, and not what was
+    /// asked of clients when they were issued: whoever has one is not asked again.
     tickets: Arc<dyn ProducesTickets>,
     clients: Option<ClientAuth>,
     least: MinVersion,
 }
 
 impl Terminator {
-    /// With these certificates, the first for names that are none's.
+    /// With these certificates, the first for names that are none's, in place of the one `before`.
     ///
     /// # Errors
     /// They cannot be used; clients' authorities may be to blame.
@@ -77,29 +71,12 @@ impl Terminator {
         certificates: &[Certificate],
         clients: Option<&ClientAuth>,
         least: MinVersion,
+        before: Option<&Terminator>,
     ) -> Result<Self, rustls::Error> {
-        let tickets = aws_lc_rs::Ticketer::new()?;
-        let config = config(certificates, clients, least, tickets.clone())?;
-        let issued = Mutex::new(Issued { tickets, clients: clients.cloned(), least });
-        Ok(Terminator { config: ArcSwap::from_pointee(config), issued })
-    }
-
-    /// From now on with these.
-    ///
-    /// # Errors
-    /// As for [`Terminator::new`]; then all stays as it was.
-    pub fn replace(
-        &self,
-        certificates: &[Certificate],
-        clients: Option<&ClientAuth>,
-        least: MinVersion,
-    ) -> Result<(), rustls::Error> {
-        let mut issued = self.issued.lock();
-        let is_same = issued.clients.as_ref() == clients && issued.least == least;
-        let tickets = if is_same { issued.tickets.clone() } else { aws_lc_rs::Ticketer::new()? };
-        self.config.store(Arc::new(config(certificates, clients, least, tickets.clone())?));
-        *issued = Issued { tickets, clients: clients.cloned(), least };
-        Ok(())
+        let same = before.filter(|before| before.clients.as_ref() == clients && before.least == least);
+        let tickets = same.map_or_else(aws_lc_rs::Ticketer::new, |before| Ok(before.tickets.clone()))?;
+        let config = config(certificates, clients, least, tickets.clone())?.into();
+        Ok(Terminator { config, tickets, clients: clients.cloned(), least })
     }
 
     /// Shakes hands.
@@ -119,7 +96,7 @@ impl Terminator {
         if is_known && first[0].is_ascii_uppercase() {
             return Err(HandshakeError::Plain(stream));
         }
-        let acceptor = TlsAcceptor::from(self.config.load_full());
+        let acceptor = TlsAcceptor::from(self.config.clone());
         acceptor.accept(stream).await.map_err(HandshakeError::Failed)
     }
 }
@@ -161,10 +138,21 @@ mod tests {
 
     #[test]
     fn clients_authorities_have_to_be_authorities() {
-        let certificate = made(&["a.example"]);
+        let certificate = [made(&["a.example"])];
         let nobody = ClientAuth { roots: Vec::new(), is_required: true };
-        assert!(Terminator::new(std::slice::from_ref(&certificate), Some(&nobody), MinVersion::Tls12).is_err());
-        let terminator = Terminator::new(std::slice::from_ref(&certificate), None, MinVersion::Tls13).expect("good");
-        assert!(terminator.replace(&[certificate], None, MinVersion::Tls12).is_ok());
+        assert!(Terminator::new(&certificate, Some(&nobody), MinVersion::Tls12, None).is_err());
+        assert!(Terminator::new(&certificate, None, MinVersion::Tls13, None).is_ok());
+    }
+
+    #[test]
+    fn tickets_are_good_for_as_long_as_the_same_is_asked_of_clients() {
+        let (one, other) = ([made(&["a.example"])], [made(&["b.example"])]);
+        let first = Terminator::new(&one, None, MinVersion::Tls12, None).expect("good");
+        for (certificates, least, is_same) in
+            [(&one, MinVersion::Tls12, true), (&other, MinVersion::Tls12, true), (&one, MinVersion::Tls13, false)]
+        {
+            let next = Terminator::new(certificates, None, least, Some(&first)).expect("good");
+            assert_eq!(Arc::ptr_eq(&first.tickets, &next.tickets), is_same, "{least:?}");
+        }
     }
 }

@@ -48,6 +48,7 @@ mod policies;
 mod process;
 mod readme;
 mod reload;
+mod reload_files;
 mod replicas;
 mod resets;
 mod retries;

@@ -108,7 +108,7 @@ impl Compiler<'_> {
     }
 
     fn key_in(&mut self, name: &str) -> Result<Vec<u8>, String> {
-        let read = self.read(name);
+        let read = self.read(name).map(|bytes| bytes.to_vec());
         read.map_err(|error| format!("cannot read {name}: {error}; write the name of a file with the key"))
     }
 
@@ -117,7 +117,8 @@ impl Compiler<'_> {
         let read =
             self.read(name).map_err(|error| format!("cannot read it: {error}; write the name of a file with the key"));
         let text = read.and_then(|bytes| {
-            let text = String::from_utf8(bytes).map_err(|_| format!("{name} is no text; write the secret as text"))?;
+            let text =
+                std::str::from_utf8(&bytes).map_err(|_| format!("{name} is no text; write the secret as text"))?;
             match text.trim_end_matches(['\r', '\n']) {
                 "" => Err(format!("{name} is empty; write the secret into it")),
                 text => Ok(Secret::new(text)),

@@ -105,7 +105,7 @@ impl Compiler<'_> {
             let file = file.as_ref()?;
             files.push((key, file.value.clone()));
             match self.read(&file.value) {
-                Ok(bytes) => Some(bytes),
+                Ok(bytes) => Some(bytes.to_vec()),
                 Err(error) => {
                     // The key may be there itself.
                     let name = if key == "keyFile" { "it" } else { &file.value };

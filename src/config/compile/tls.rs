@@ -1,7 +1,8 @@
 //! `tls:`
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::SystemTime;
+
+use rustls_pki_types::CertificateDer;
 
 use super::{Compiler, start};
 use crate::config::file::{self, ClientAuth};
@@ -43,21 +44,39 @@ impl Compiler<'_> {
         for pair in written.iter() {
             let path = format!("tls.certificates[{}]", pair.index);
             let file::CertificateFiles { cert_file, key_file } = &pair.value;
-            match Certificate::load(&cert_file.value, &key_file.value, SystemTime::now()) {
-                Ok(certificate) => {
+            let pair_files = CertificateFiles { cert_file: cert_file.value.clone(), key_file: key_file.value.clone() };
+            match (self.certificate(&cert_file.value, &key_file.value), self.certificate_in_use(&pair_files)) {
+                (Ok(certificate), _) => {
                     if let Some(warning) = &certificate.warning {
                         self.warn(pair.at, path, warning.clone());
                     }
                     loaded.push(certificate);
                 }
-                Err(message) => self.error(pair.at, path, message),
+                // Others are not to end with it, and the config is not to stand still for it.
+                (Err(message), Some(certificate)) => {
+                    self.warn(pair.at, path, format!("{message}; the certificate of before is kept"));
+                    loaded.push(certificate);
+                }
+                (Err(message), None) => self.error(pair.at, path, message),
             }
-            files.push(CertificateFiles { cert_file: cert_file.value.clone(), key_file: key_file.value.clone() });
+            files.push(pair_files);
         }
         if files.is_empty() && !self.told_of("tls") {
             self.error(start(), "tls.certificates", "there is none; write [{ certFile: cert.pem, keyFile: key.pem }]");
         }
         (files, loaded)
+    }
+
+    /// What was last in these files that was good.
+    fn certificate_in_use(&self, files: &CertificateFiles) -> Option<Certificate> {
+        let tls = self.current?.tls.as_ref()?;
+        tls.certificates.iter().zip(&tls.loaded).find(|(known, _)| *known == files).map(|(_, loaded)| loaded.clone())
+    }
+
+    /// And whom certificates of clients had to come from.
+    fn authorities_in_use(&self, file: &str) -> Option<Vec<CertificateDer<'static>>> {
+        let clients = self.current?.tls.as_ref()?.clients.as_ref()?;
+        (clients.client_ca_file == file).then(|| clients.auth.roots.clone())
     }
 
     fn clients(&mut self, written: &file::Tls) -> Option<Clients> {
@@ -68,18 +87,22 @@ impl Compiler<'_> {
             }
             return None;
         };
-        let read = std::fs::read(&file.value).map_err(|error| format!("cannot read {}: {error}", file.value));
-        match read.and_then(|pem| certificate::chain(&file.value, &pem)) {
-            Ok(roots) => {
-                let is_required = written.client_auth.as_ref().is_none_or(|auth| auth.value == ClientAuth::Required);
-                let auth = terminator::ClientAuth { roots, is_required };
-                Some(Clients { client_ca_file: file.value.clone(), auth })
+        let read = self.read(&file.value).map_err(|error| format!("cannot read {}: {error}", file.value));
+        let found = read.and_then(|pem| certificate::chain(&file.value, &pem));
+        let roots = match (found, self.authorities_in_use(&file.value)) {
+            (Ok(roots), _) => roots,
+            (Err(message), Some(roots)) => {
+                self.warn(file.at, "tls.clientCaFile", format!("{message}; the authorities of before are kept"));
+                roots
             }
-            Err(message) => {
+            (Err(message), None) => {
                 self.error(file.at, "tls.clientCaFile", message);
-                None
+                return None;
             }
-        }
+        };
+        let is_required = written.client_auth.as_ref().is_none_or(|auth| auth.value == ClientAuth::Required);
+        let auth = terminator::ClientAuth { roots, is_required };
+        Some(Clients { client_ca_file: file.value.clone(), auth })
     }
 
     fn redirect(&mut self, written: &Located<file::Redirect>, plain: &[SocketAddr], tls: &[SocketAddr]) -> Redirect {
@@ -97,7 +120,7 @@ impl Compiler<'_> {
         if tls.loaded.is_empty() || tls.loaded.len() < tls.certificates.len() {
             return;
         }
-        if let Err(error) = tls.terminator() {
+        if let Err(error) = tls.terminator(None) {
             let at = written.client_ca_file.as_ref().map_or_else(start, |file| file.at);
             self.error(at, "tls.clientCaFile", format!("no certificate in it is that of an authority: {error}"));
         }

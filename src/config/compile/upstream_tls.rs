@@ -1,7 +1,5 @@
 //! `upstreamTls:`
 
-use std::time::SystemTime;
-
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{PrivateKeyDer, ServerName};
 
@@ -10,7 +8,7 @@ use crate::config::Position;
 use crate::config::file;
 use crate::config::model::{Destinations, Target, UpstreamTls};
 use crate::config::units::Origin;
-use crate::tls::certificate::{self, Certificate};
+use crate::tls::certificate;
 
 impl Compiler<'_> {
     /// What a block at `path` describes.
@@ -92,11 +90,10 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        self.files.extend([cert.value.clone(), key.value.clone()]);
-        match Certificate::load(&cert.value, &key.value, SystemTime::now()) {
+        match self.certificate(&cert.value, &key.value) {
             Ok(certificate) => {
                 // It has just been read, and was good.
-                let key = std::fs::read(&key.value).ok().and_then(|pem| PrivateKeyDer::from_pem_slice(&pem).ok())?;
+                let key = self.read(&key.value).ok().and_then(|pem| PrivateKeyDer::from_pem_slice(&pem).ok())?;
                 Some((certificate.key.cert.clone(), key.secret_der().to_vec()))
             }
             Err(message) => {

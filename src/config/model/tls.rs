@@ -1,12 +1,10 @@
 //! `tls:`
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
 use crate::tls::certificate::Certificate;
-use crate::tls::keeper::{Files, Keeper};
 use crate::tls::terminator::{self, MinVersion, Terminator};
 
 /// Where and how clients are served by TLS.
@@ -32,28 +30,13 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// What ends the TLS of clients so.
+    /// What ends the TLS of clients so, in place of what did `before`.
     ///
     /// # Errors
     /// Something in it does not go together.
-    pub fn terminator(&self) -> Result<Terminator, rustls::Error> {
-        Terminator::new(&self.loaded, self.clients.as_ref().map(|clients| &clients.auth), self.min_version)
-    }
-
-    /// Has `terminator` go by this.
-    ///
-    /// # Errors
-    /// As for [`Tls::terminator`]; then it goes on as before.
-    pub fn renew(&self, terminator: &Terminator) -> Result<(), rustls::Error> {
-        terminator.replace(&self.loaded, self.clients.as_ref().map(|clients| &clients.auth), self.min_version)
-    }
-
-    /// What keeps that true to the files.
-    pub fn keeper(&self, terminator: Arc<Terminator>) -> Keeper {
-        let pairs = self.certificates.iter().map(|files| (files.cert_file.clone(), files.key_file.clone())).collect();
-        let client_ca = self.clients.as_ref().map(|clients| clients.client_ca_file.clone());
-        let clients = self.clients.as_ref().map(|clients| clients.auth.clone());
-        Keeper::new(Files { pairs, client_ca }, self.loaded.clone(), clients, self.min_version, terminator)
+    pub fn terminator(&self, before: Option<&Terminator>) -> Result<Terminator, rustls::Error> {
+        let clients = self.clients.as_ref().map(|clients| &clients.auth);
+        Terminator::new(&self.loaded, clients, self.min_version, before)
     }
 
     /// All addresses that are listened on for its sake.

@@ -1,11 +1,11 @@
 //! A file of targets, read again when it changes: written over, renamed into place, or behind a link that leads
 //! elsewhere now, as Kubernetes does it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::config::targets;
 use crate::config::units::TargetUrl;
+use crate::contents::{self, MOST, ReadError};
 use crate::stamp::Stamp;
 
 /// Targets with their weights.
@@ -22,28 +22,31 @@ fn look(path: &Path, known: Option<Stamp>) -> (Option<Stamp>, Option<Result<List
     // The stamp comes first: what changes while it is read is read again.
     let stamp = match Stamp::of(path) {
         Ok(stamp) => stamp,
-        Err(error) => return (None, Some(Err(unreadable(path, &error)))),
+        Err(error) => return (None, Some(Err(unreadable(path, &error.into())))),
     };
     if known == Some(stamp) {
         return (known, None);
     }
-    match fs::read_to_string(path) {
-        Ok(text) => (Some(stamp), Some(parse(path, &text))),
+    match contents::read(path, MOST) {
+        Ok(contents) => (Some(stamp), Some(parse(path, contents.bytes))),
         Err(error) => (None, Some(Err(unreadable(path, &error)))),
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<Listed, String> {
-    let listed = targets::parse(&path.display().to_string(), text).map_err(|error| error.to_string())?;
+fn parse(path: &Path, bytes: Vec<u8>) -> Result<Listed, String> {
+    let text = String::from_utf8(bytes).map_err(|_| unreadable(path, &ReadError::NoText))?;
+    let listed = targets::parse(&path.display().to_string(), &text).map_err(|error| error.to_string())?;
     Ok(listed.into_iter().map(|(url, weight)| (url, weight.get())).collect())
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> String {
+fn unreadable(path: &Path, error: &ReadError) -> String {
     format!("cannot read {}: {error}", path.display())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
