@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 use std::thread;
 
 use aegis::config::parse;
-use aegis::server::Ready;
+use aegis::server::{Ready, Start};
 use aegis_fuzz::wire::{Recorder, config, run};
 
 /// A gateway in this process, in front of `upstream`.
 fn gateway(upstream: SocketAddr) -> SocketAddr {
     let text = format!("listen: 127.0.0.1:0\n{}", config(upstream));
     let config = parse("wire.yaml", &text, &|_| None).expect("a good config").config;
-    let ready = Ready::new(&config, None).expect("it starts");
+    let ready = Ready::new(&config, Start::default()).expect("it starts");
     let (address, _) = ready.addresses().next().expect("it listens");
     thread::spawn(move || ready.run());
     address

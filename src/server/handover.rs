@@ -21,6 +21,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use self::meeting::Process;
+
 /// A word of the other side comes by then.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -43,17 +45,17 @@ const READY: &[u8] = b"ready";
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverError {
     /// Another upgrade is under way.
-    #[error("another process takes over from process {0} already; wait for it, or end it")]
-    Busy(u32),
+    #[error("another process takes over from {0} already; wait for it, or end it")]
+    Busy(Process),
     /// The old process is there, and does not say that the place is given.
-    #[error("process {0} goes on: it did not give its place away")]
-    Kept(u32),
+    #[error("{0} goes on: it did not give its place away")]
+    Kept(Process),
 }
 
 /// What a new process has from the one before.
 pub struct Inheritance {
     sockets: Vec<TcpListener>,
-    from: Option<(u32, UnixStream)>,
+    from: Option<(Process, UnixStream)>,
     /// Whether a process that had such sockets is about to end, so that they are free in a moment.
     pub is_ending: bool,
 }
@@ -65,7 +67,7 @@ impl Inheritance {
     /// Somebody has, and does not give it.
     pub fn claim(addresses: &[SocketAddr]) -> Result<Self, HandoverError> {
         let mut is_ending = false;
-        for (pid, stream) in meeting::others() {
+        for (process, stream) in meeting::others() {
             let _ = stream.set_read_timeout(Some(PATIENCE));
             let Ok((word, sockets)) = meeting::receive(&stream) else { continue };
             match &word[..] {
@@ -76,15 +78,15 @@ impl Inheritance {
                         let given = meeting::send(&stream, TAKE, &[]).and_then(|()| meeting::receive(&stream));
                         return match given {
                             Ok((word, _)) if word == GIVEN => {
-                                log::info!("process {pid} hands over its sockets");
-                                Ok(Inheritance { sockets, from: Some((pid, stream)), is_ending: false })
+                                log::info!("{process} hands over its sockets");
+                                Ok(Inheritance { sockets, from: Some((process, stream)), is_ending: false })
                             }
-                            Ok((word, _)) if word == BUSY => Err(HandoverError::Busy(pid)),
-                            _ => Err(HandoverError::Kept(pid)),
+                            Ok((word, _)) if word == BUSY => Err(HandoverError::Busy(process)),
+                            _ => Err(HandoverError::Kept(process)),
                         };
                     }
                     let listens: Vec<String> = listens.iter().map(SocketAddr::to_string).collect();
-                    log::info!("process {pid} is another gateway, at {}", listens.join(" and "));
+                    log::info!("{process} is another gateway, at {}", listens.join(" and "));
                 }
                 _ => {}
             }
@@ -115,19 +117,23 @@ impl Inheritance {
     /// # Errors
     /// It is there and does not give it. Then it serves on, and this one must not.
     pub fn relieve(self) -> Result<(), HandoverError> {
-        let Some((pid, stream)) = self.from else { return Ok(()) };
+        let Some((process, stream)) = self.from else { return Ok(()) };
         let given = meeting::send(&stream, READY, &[]).and_then(|()| meeting::receive(&stream));
         match given {
             Ok((word, _)) if word == YOURS => Ok(()),
             // Where it has ended, there is nobody to share the place with.
-            _ if !is_running(pid) => Ok(()),
-            _ => Err(HandoverError::Kept(pid)),
+            _ if !is_running(process) => Ok(()),
+            _ => Err(HandoverError::Kept(process)),
         }
     }
 }
 
-fn is_running(pid: u32) -> bool {
-    std::path::Path::new(&format!("/proc/{pid}")).exists()
+fn is_running(process: Process) -> bool {
+    match process {
+        Process::Number(pid) => std::path::Path::new(&format!("/proc/{pid}")).exists(),
+        // Nobody can tell.
+        Process::Elsewhere => true,
+    }
 }
 
 /// The sockets of this process, for whoever takes its place.

@@ -14,6 +14,8 @@ use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::ALPN;
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::upstreams::peer::HttpPeer;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -129,14 +131,24 @@ impl Mirror {
         Some(Copy { body, waiting, task: Some(tokio::spawn(flying).abort_handle()) })
     }
 
+    /// A connection to the first of the target's addresses that takes one.
+    async fn connect(&self) -> Result<(HttpSession, HttpPeer)> {
+        let unknown = |why: String| Error::explain(ErrorType::ConnectNoRoute, why);
+        let mut last = None;
+        for address in self.target.addresses.turns().map_err(unknown)? {
+            let mut peer = self.peers.at(&self.target.url, address, None, None);
+            peer.options.alpn = ALPN::H1;
+            match CONNECTOR.get_http_session(&peer).await {
+                Ok((session, _)) => return Ok((session, peer)),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| unknown("it has no address".to_owned())))
+    }
+
     /// The status of the answer; `None` if the copy was given up.
     async fn send(&self, head: RequestHeader, mut body: Body) -> Result<Option<u16>> {
-        let unknown = |why: String| Error::explain(ErrorType::ConnectNoRoute, why);
-        let address = self.target.addresses.turns().map_err(unknown)?.next();
-        let address = address.ok_or_else(|| unknown("it has no address".to_owned()))?;
-        let mut peer = self.peers.at(&self.target.url, address, None, None);
-        peer.options.alpn = ALPN::H1;
-        let (mut session, _) = CONNECTOR.get_http_session(&peer).await?;
+        let (mut session, peer) = self.connect().await?;
         session.set_read_timeout(peer.options.read_timeout);
         session.set_write_timeout(peer.options.write_timeout);
         session.write_request_header(Box::new(head)).await?;

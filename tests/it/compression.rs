@@ -164,8 +164,9 @@ fn clients_that_are_not_ours_read_it_over_both_protocols() {
 }
 
 /// What can be read of the first part of an answer.
-fn so_far(coding: &str, bytes: &[u8]) -> Vec<u8> {
+pub fn so_far(coding: &str, bytes: &[u8]) -> Vec<u8> {
     let mut reader: Box<dyn Read + '_> = match coding {
+        "identity" => Box::new(bytes),
         "gzip" => Box::new(flate2::read::GzDecoder::new(bytes)),
         "br" => Box::new(brotli::Decompressor::new(bytes, 4096)),
         _ => Box::new(zstd::stream::read::Decoder::new(bytes).unwrap()),

@@ -213,7 +213,7 @@ fn a_new_process_that_does_not_hear_that_the_place_is_its_own_does_not_serve() {
     let mut old = gateway_at(nobody(), NOWHERE);
     let new = upgrade_to(&old, old.address, &settling(&silent)).stderr(Stdio::piped()).spawn().unwrap();
     let asking = asked(&silent);
-    old.signal(libc::SIGSTOP);
+    old.stop();
     drop(asking);
     let (code, said) = ended(&new.wait_with_output().unwrap());
     old.signal(libc::SIGCONT);
@@ -230,6 +230,23 @@ fn a_gateway_that_drains_already_still_hands_its_sockets_on() {
     old.signal(libc::SIGTERM);
     old.said("draining");
     let new = Gateway::spawn(upgrade(&old));
+    assert_eq!(old.wait().code(), Some(0));
+    assert_eq!(new.get("/gateway/readyz").status, 200);
+}
+
+/// As one in another container, which shares the network alone. It was passed over: nobody was said to be there, and the port was taken.
+#[test]
+fn a_process_of_another_pid_namespace_takes_the_place_as_well() {
+    let apart = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    if !Command::new("unshare").args(apart).arg("true").status().is_ok_and(|status| status.success()) {
+        return println!("this system lets nobody have a PID namespace");
+    }
+    let mut old = gateway_at(nobody(), NOWHERE);
+    let mut command = Command::new("unshare");
+    command.args(apart).arg(env!("CARGO_BIN_EXE_aegis")).args(["run", "--upgrade", "-c", "aegis.yaml"]);
+    command.current_dir(&old.directory);
+    let new = Gateway::spawn_group(command);
+    new.said("the process of another PID namespace hands over its sockets");
     assert_eq!(old.wait().code(), Some(0));
     assert_eq!(new.get("/gateway/readyz").status, 200);
 }

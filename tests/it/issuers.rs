@@ -56,6 +56,29 @@ fn keys_are_there_when_the_first_request_comes_and_new_ones_are_asked_for_once_i
     assert_eq!((get(&gateway, &new).status, issuer.asked()), (200, 2));
 }
 
+/// They were refused until the keys were fetched for another reason, up to a day later.
+#[test]
+fn tokens_that_name_no_key_have_newer_ones_asked_for_as_well() {
+    let upstream = Upstream::start();
+    let (old, new, other, newest) = (Key::p256("old"), Key::p256("new"), Key::rsa("rsa"), Key::p256("newest"));
+    for next in [&new, &other] {
+        let issuer = Issuer::start();
+        issuer.says("/keys", &jwks(&[&old]));
+        let gateway = start(&upstream, &at(&issuer.url()), &[]);
+        let get = |key: &Key| {
+            let bearer = key.bearer_without_name(&json!({ "sub": "u" }));
+            gateway.request("GET", "/users", &[("Authorization", &bearer)])
+        };
+        assert_eq!((get(&old).status, issuer.asked()), (200, 1));
+        issuer.says("/keys", &jwks(&[next]));
+        assert_eq!((get(next).status, issuer.asked()), (200, 2));
+        // Anybody can make such tokens.
+        let refused = get(&newest);
+        refused.is_problem(401, "token_invalid");
+        assert_eq!((get(&old).status, issuer.asked()), (401, 2));
+    }
+}
+
 #[test]
 fn without_any_key_it_is_nobodys_token_that_is_wrong() {
     let (upstream, key, address) = (Upstream::start(), Key::p256("k"), nobody());

@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::dns::Dns;
 use crate::support::{Gateway, Reply, Upstream, eventually, gateway, nobody, token};
 
 fn copying(target: &str, shadow: &str, extra: &str) -> Gateway {
@@ -149,6 +150,24 @@ fn a_shadow_that_is_gone_or_fails_is_counted_and_nothing_else() {
         assert_eq!(settled(&gateway), [sent, 10, 0]);
         assert_eq!((gateway.states().len(), &gateway.stats()[0]["failed"]), (1, &0.into()));
     }
+}
+
+/// Two copies of three were lost: one address was tried, and the next copy began with the next.
+#[test]
+fn a_shadow_with_several_addresses_gets_its_copies_by_the_one_that_is_well() {
+    let (target, shadow) = (Upstream::start(), Upstream::start());
+    let dns = Dns::start(60, &["127.0.0.7", "127.0.0.1", "127.0.0.9"].map(|address| ("shadow.test", address)), &[]);
+    let gateway = gateway(format!(
+        "{}routes: [{{ path: /, target: {}, mirror: {{ target: 'http://shadow.test:{}' }} }}]\n",
+        dns.config(),
+        target.url(),
+        shadow.address.port()
+    ));
+    for _ in 0..6 {
+        assert_eq!(gateway.get("/").status, 200);
+        settled(&gateway);
+    }
+    assert_eq!((settled(&gateway), shadow.received().len()), ([6, 0, 0], 6));
 }
 
 /// Asked for the body of such an answer, Pingora panics, and the copy was under way for ever.

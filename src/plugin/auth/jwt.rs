@@ -68,8 +68,8 @@ struct Known {
 enum Denied<'v> {
     /// This is why.
     For(Refusal),
-    /// It names a key that this issuer may have by now.
-    UnknownKey(&'v Remote),
+    /// That is why, unless this issuer has a newer key by now.
+    Unless(&'v Remote, Mismatch),
 }
 
 impl From<Refusal> for Denied<'_> {
@@ -114,9 +114,11 @@ impl Source {
         }
     }
 
-    fn denied(&self, mismatch: Mismatch) -> Denied<'_> {
-        match (mismatch, self) {
-            (Mismatch::UnknownKey, Source::Remote(remote)) => Denied::UnknownKey(remote),
+    fn denied(&self, token: &str, keys: &Keys, mismatch: Mismatch) -> Denied<'_> {
+        match self {
+            Source::Remote(remote) if mismatch != Mismatch::Malformed && keys.may_lack_key_of(token) => {
+                Denied::Unless(remote, mismatch)
+            }
             _ => Denied::For(refusal(mismatch)),
         }
     }
@@ -140,7 +142,7 @@ impl Issuer {
     }
 
     fn read(&self, token: &str, keys: &Keys) -> Result<Identity, Denied<'_>> {
-        let token = keys.read(token).map_err(|mismatch| self.source.denied(mismatch))?;
+        let token = keys.read(token).map_err(|mismatch| self.source.denied(token, keys, mismatch))?;
         // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
         if token.header.crit.is_some() {
             return Err(Refusal::TokenInvalid("The token needs extensions that are not supported.").into());
@@ -174,12 +176,12 @@ impl Verifier {
     /// Why it is not.
     pub async fn verify(&self, token: &str, now: Instant, wall: SystemTime) -> Result<Arc<Identity>, Refusal> {
         let found = match self.check(token, wall) {
-            Err(Denied::UnknownKey(remote)) if remote.doubt(now).await => self.check(token, wall),
+            Err(Denied::Unless(remote, _)) if remote.doubt(now).await => self.check(token, wall),
             found => found,
         };
         found.map_err(|denied| match denied {
             Denied::For(refusal) => refusal,
-            Denied::UnknownKey(_) => refusal(Mismatch::UnknownKey),
+            Denied::Unless(_, mismatch) => refusal(mismatch),
         })
     }
 

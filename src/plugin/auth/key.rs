@@ -238,6 +238,12 @@ impl Keys {
         Err(last)
     }
 
+    /// Whether `token` may be signed with a newer key: it names none of these.
+    pub fn may_lack_key_of(&self, token: &str) -> bool {
+        let is_named = |header: &Header| header.kid.is_some() && self.0.iter().any(|key| key.id == header.kid);
+        decode_header(token).is_ok_and(|header| !is_named(&header))
+    }
+
     fn why_none(&self, header: &Header) -> Mismatch {
         let is_known = header.kid.is_none() || self.0.iter().any(|key| key.is_named_by(header));
         if is_known { Mismatch::Algorithm } else { Mismatch::UnknownKey }

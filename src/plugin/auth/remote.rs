@@ -1,6 +1,6 @@
 //! Keys that an issuer publishes, fetched in the background and before they are needed.
 //!
-//! What is known stays in use while the issuer is down. A token that names an unknown key has it asked at once, one
+//! What is known stays in use while the issuer is down. A token that may be signed with an unknown key has it asked at once, one
 //! question for all who wait, and then not again for a while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,7 +114,7 @@ impl Remote {
         self.state.lock().status.clone()
     }
 
-    /// A token names a key that is not known: whether it is worth another look, after the issuer has been asked.
+    /// A token may be signed with a key that is not known: whether it is worth another look, after the issuer has been asked.
     pub async fn doubt(&self, now: Instant) -> bool {
         let mut asked = self.asked.subscribe();
         match self.state.lock().schedule.doubt(now) {

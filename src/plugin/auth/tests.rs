@@ -148,6 +148,18 @@ fn a_token_names_its_key_and_without_a_name_all_are_tried() {
         Keys::default().read(&first.sign(Algorithm::ES256, Some("1"), json!({}))).err(),
         Some(Mismatch::UnknownKey)
     );
+    let may_lack = |keys: &Keys, id: Option<&str>| keys.may_lack_key_of(&second.sign(Algorithm::ES256, id, json!({})));
+    let unnamed = Keys::new(vec![first.public(&[], None)]);
+    for (keys, id, lacks) in [
+        (&keys, Some("1"), false),
+        (&keys, Some("3"), true),
+        (&keys, None, true),
+        (&unnamed, None, true),
+        (&unnamed, Some("1"), true),
+    ] {
+        assert_eq!(may_lack(keys, id), lacks, "{id:?}");
+    }
+    assert!(!keys.may_lack_key_of("none"));
     let many: Vec<Key> = (0..40).map(|_| first.public(&[], None)).chain([second.public(&[], None)]).collect();
     let beyond = second.sign(Algorithm::ES256, None, json!({}));
     assert_eq!(Keys::new(many).read(&beyond).err(), Some(Mismatch::Signature), "the work is bounded");

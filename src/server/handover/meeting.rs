@@ -4,6 +4,7 @@
 //! so nobody can be there first; whoever looks for it finds it in `/proc/net/unix`. Anybody on the machine can listen there, or come,
 //! so each side looks at whom it speaks with (`SO_PEERCRED`): a process of its own user, or nobody.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
@@ -11,9 +12,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg, sockopt,
+    recvmsg, sendmsg,
 };
 use rustix::process::geteuid;
 use uuid::Uuid;
@@ -21,6 +24,25 @@ use uuid::Uuid;
 const NAME: &str = "aegis-gateway/";
 /// So many sockets go along at most (`SCM_MAX_FD` of the kernel).
 const MOST: usize = 253;
+
+/// A process at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// That of this number.
+    Number(u32),
+    /// One of a PID namespace whose numbers mean nothing here, as in another container.
+    Elsewhere,
+}
+
+/// For people.
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Process::Number(pid) => write!(f, "process {pid}"),
+            Process::Elsewhere => f.write_str("the process of another PID namespace"),
+        }
+    }
+}
 
 /// Where this process can be asked.
 ///
@@ -31,8 +53,8 @@ pub fn listen() -> io::Result<UnixListener> {
     UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)
 }
 
-/// Connections to all processes of this user that can be asked, with their numbers.
-pub fn others() -> Vec<(u32, UnixStream)> {
+/// Connections to all processes of this user that can be asked.
+pub fn others() -> Vec<(Process, UnixStream)> {
     let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
     // An abstract name is shown with an @ in front. Connections have the name of whoever was connected to.
     let mut names: Vec<&str> = table.lines().filter_map(|line| line.split_once('@')).map(|(_, name)| name).collect();
@@ -41,17 +63,21 @@ pub fn others() -> Vec<(u32, UnixStream)> {
     names.dedup();
     let ask = |name: &str| {
         let stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).ok()?).ok()?;
-        let pid = peer(&stream).filter(|pid| *pid != std::process::id())?;
-        Some((pid, stream))
+        let process = peer(&stream).filter(|process| *process != Process::Number(std::process::id()))?;
+        Some((process, stream))
     };
     names.into_iter().filter_map(ask).collect()
 }
 
 /// The process at the other end, if it is one of this user.
-pub fn peer(stream: &UnixStream) -> Option<u32> {
-    let peer = sockopt::socket_peercred(stream).ok()?;
-    let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).ok()?;
-    (peer.uid == geteuid()).then_some(pid)
+pub fn peer(stream: &UnixStream) -> Option<Process> {
+    // Not by rustix, which has it that every process has a number.
+    let peer = getsockopt(stream, PeerCredentials).ok()?;
+    let process = match u32::try_from(peer.pid()).ok()? {
+        0 => Process::Elsewhere,
+        pid => Process::Number(pid),
+    };
+    (peer.uid() == geteuid().as_raw()).then_some(process)
 }
 
 /// Sends a word, and sockets with it.
@@ -133,9 +159,10 @@ mod tests {
     #[test]
     fn where_a_process_can_be_asked_is_found_and_not_by_itself() {
         let listener = listen().expect("a socket");
-        assert!(others().iter().all(|(pid, _)| *pid != std::process::id()));
+        let ourselves = Process::Number(std::process::id());
+        assert!(others().iter().all(|(process, _)| *process != ourselves));
         let (here, there) = pair();
-        assert_eq!((peer(&here), peer(&there)), (Some(std::process::id()), Some(std::process::id())));
+        assert_eq!((peer(&here), peer(&there)), (Some(ourselves), Some(ourselves)));
         drop(listener);
     }
 }

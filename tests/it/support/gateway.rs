@@ -238,6 +238,17 @@ impl Gateway {
         send_signal(&format!("{group}{}", self.child.id()), signal);
     }
 
+    /// Has it stand still, all of its threads: the signal has been sent long before the last of them hears it.
+    pub fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        eventually("it to stand still", || {
+            let mut stats = fs::read_dir(&tasks).unwrap().flatten().map(|task| task.path().join("stat"));
+            let is_stopped = |stat: PathBuf| fs::read_to_string(stat).is_ok_and(|stat| stat.contains(") T "));
+            stats.all(is_stopped).then_some(())
+        });
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         let child = &mut self.child;
         eventually("the gateway to end", || child.try_wait().unwrap())

@@ -52,7 +52,16 @@ impl Key {
 
     /// An `Authorization` with a token that is signed with it and names it.
     pub fn bearer(&self, claims: &Value) -> String {
-        let header = Header { kid: Some(self.id.clone()), ..Header::new(self.algorithm) };
+        self.signed(claims, Some(self.id.clone()))
+    }
+
+    /// The same with a token that names no key.
+    pub fn bearer_without_name(&self, claims: &Value) -> String {
+        self.signed(claims, None)
+    }
+
+    fn signed(&self, claims: &Value, kid: Option<String>) -> String {
+        let header = Header { kid, ..Header::new(self.algorithm) };
         format!("Bearer {}", jsonwebtoken::encode(&header, claims, &self.private).unwrap())
     }
 }
