@@ -7,7 +7,7 @@ mod guarded;
 mod h2;
 mod linger;
 mod reader;
-mod secured;
+pub mod secured;
 mod stream;
 mod taking;
 

@@ -28,7 +28,7 @@ pub struct Histogram {
 }
 
 /// What a histogram has counted.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seen {
     /// How many were no longer than each of [`BOUNDS`].
     pub within: [u64; BOUNDS.len()],
@@ -36,6 +36,26 @@ pub struct Seen {
     pub count: u64,
     /// What they took together, in seconds.
     pub sum: f64,
+}
+
+impl Seen {
+    /// What has come since `before`.
+    pub fn since(&self, before: &Seen) -> Seen {
+        let mut since = *self;
+        since.within.iter_mut().zip(before.within).for_each(|(count, before)| *count = count.saturating_sub(before));
+        Seen { count: self.count.saturating_sub(before.count), sum: self.sum - before.sum, ..since }
+    }
+
+    /// What so large a part of them took at the most, in seconds: as if those of a bucket were spread evenly in it. `None`
+    /// without any.
+    pub fn quantile(&self, part: f64) -> Option<f64> {
+        let rank = part * self.count as f64;
+        let at = self.within.iter().position(|count| *count as f64 >= rank && *count > 0);
+        let Some(at) = at else { return (self.count > 0).then_some(BOUNDS[BOUNDS.len() - 1]) };
+        let (floor, below) = at.checked_sub(1).map_or((0.0, 0), |before| (BOUNDS[before], self.within[before]));
+        let inside = (self.within[at] - below) as f64;
+        Some(floor + (BOUNDS[at] - floor) * ((rank - below as f64) / inside).clamp(0.0, 1.0))
+    }
 }
 
 impl Histogram {
@@ -77,6 +97,22 @@ mod tests {
         assert_eq!((seen.within[0], seen.within[1], seen.within[2], seen.within[3]), (2, 3, 4, 4));
         assert_eq!((seen.within[15], seen.count), (5, 7));
         assert!((seen.sum - 150.001_502).abs() < 1e-9, "{}", seen.sum);
+    }
+
+    #[test]
+    fn quantiles_are_read_off_the_buckets() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.seen().quantile(0.5), None);
+        (0..100).for_each(|_| histogram.observe(Duration::from_micros(600)));
+        let first = histogram.seen();
+        assert_eq!(first.quantile(0.5), Some(0.000_75), "in the middle of 0.5 ms to 1 ms");
+        (0..99).for_each(|_| histogram.observe(Duration::from_millis(20)));
+        histogram.observe(Duration::from_secs(60));
+        let since = histogram.seen().since(&first);
+        assert_eq!((since.count, since.within[15]), (100, 99));
+        assert!(since.quantile(0.5).is_some_and(|half| (0.01..0.025).contains(&half)));
+        assert_eq!(since.quantile(1.0), Some(30.0), "what is beyond the last bound is not known better");
+        assert_eq!(histogram.seen().quantile(0.0), Some(0.000_5));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub mod before;
 mod identity;
 mod limits;
+pub mod operators;
 mod targets;
 
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use ipnet::IpNet;
 
 use self::before::{Before, RouteBefore};
 use self::limits::Ids;
+use self::operators::Operators;
 use self::targets::Targets;
-use crate::config::units::Secret;
 use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Sticky};
 use crate::downstream::headers::Reserved;
 use crate::downstream::pace::Pace;
@@ -74,8 +75,8 @@ pub struct Snapshot {
     pub h2c: bool,
     /// What ends the TLS of clients, if there is a door for it.
     pub tls: Option<Arc<Terminator>>,
-    /// What operators have to show, if that is more than to be here.
-    pub admin_token: Option<Secret>,
+    /// Who may use the admin listener, if there is one.
+    pub operators: Option<Arc<Operators>>,
     /// What became of the last requests, if that is remembered.
     pub recent: Option<Arc<Recents>>,
     ids: Ids,
@@ -166,7 +167,7 @@ impl Snapshot {
             verifier: knowers.verifier.clone(),
             h2c: config.h2c,
             tls: before.and_then(|before| before.snapshot.tls.clone()),
-            admin_token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
+            operators: operators(config, before),
             recent: recents(config, before),
             ids,
         }
@@ -203,6 +204,11 @@ impl Snapshot {
     pub fn route(&self, asked: &Asked<'_>) -> Result<&Arc<Route>, Miss> {
         self.table.find(asked)
     }
+}
+
+fn operators(config: &Config, before: Option<&Before<'_>>) -> Option<Arc<Operators>> {
+    let before = before.and_then(|before| before.snapshot.operators.as_deref());
+    Operators::new(config.admin.as_ref()?, before).map(Arc::new)
 }
 
 /// Room for as many requests as the config says: what is in there is forgotten only when that changes.

@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 
 /// What is done to a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+enum Action {
     /// It is kept in a state.
     Hold(Hold),
     /// It decides again.
@@ -22,8 +22,8 @@ pub enum Action {
 
 impl Action {
     /// As it is called in a path.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
+    fn named(path: &str) -> Option<Self> {
+        match path.strip_prefix("/circuits/")? {
             "open" => Some(Action::Hold(Hold::Open)),
             "close" => Some(Action::Hold(Hold::Closed)),
             "reset" => Some(Action::Reset),
@@ -32,11 +32,13 @@ impl Action {
     }
 }
 
-/// Does so to the target that `query` names, which need not be in use any more, and says how its circuit is now.
+/// Does what `path` says to the target that `query` names, which need not be in use any more, and says how its circuit is now.
 ///
 /// # Errors
 /// There is no such target.
-pub fn act(action: Action, query: &str, snapshot: &Snapshot, now: Instant) -> Result<Vec<u8>, Denial> {
+pub fn act(path: &str, query: &str, snapshot: &Snapshot, now: Instant) -> Result<Vec<u8>, Denial> {
+    let action = Action::named(path)
+        .ok_or_else(|| Denial::new(StatusCode::NOT_FOUND, "not_found", "Nothing of that kind is done."))?;
     let url = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "target").map(|(_, url)| url);
     let Some(url) = url else {
         let why = "Say which target: ?target=URL, as the stats show it.";

@@ -1,10 +1,10 @@
 //! `/explain`: why a request went as it did, and how one would go.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use pingora_core::protocols::http::ServerSession;
 use serde::Serialize;
 
@@ -25,7 +25,17 @@ struct Found {
     requests: Vec<Explanation>,
 }
 
+impl Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<String> = self.requests.iter().map(ToString::to_string).collect();
+        f.write_str(&texts.join("\n"))
+    }
+}
+
 /// What became of the requests of that name.
+///
+/// # Errors
+/// None is known.
 pub fn past(query: &str, headers: &HeaderMap, shared: &Shared) -> Result<Answer, Denial> {
     let snapshot = shared.snapshot.load();
     let Some(recents) = &snapshot.recent else {
@@ -44,13 +54,13 @@ pub fn past(query: &str, headers: &HeaderMap, shared: &Shared) -> Result<Answer,
     }
     let requests = found.iter().take(MOST_NAMED).map(|recent| Explanation::from(&**recent)).collect();
     let found = Found { requests };
-    Ok(match wants_text(headers) {
-        true => Answer::Text(joined(&found.requests)),
-        false => Answer::of(&found),
-    })
+    Ok(Answer::as_asked(headers, &found))
 }
 
 /// How the request would go that the body describes.
+///
+/// # Errors
+/// It describes none.
 pub async fn preview(session: &mut ServerSession, shared: &Shared) -> Result<Answer, Denial> {
     let invalid = |why: String| Denial::new(StatusCode::BAD_REQUEST, "question_invalid", why);
     let body = match tokio::time::timeout(PATIENCE, body(session)).await {
@@ -63,10 +73,7 @@ pub async fn preview(session: &mut ServerSession, shared: &Shared) -> Result<Ans
         invalid(format!("Line {line}, column {column}: not {{\"method\": …, \"url\": …, \"headers\": [[…]], \"ip\": …, \"token\": …}}."))
     })?;
     let preview = preview::preview(&question, shared.snapshot.load_full(), Instant::now()).await.map_err(invalid)?;
-    Ok(match wants_text(&session.req_header().headers) {
-        true => Answer::Text(preview.to_string()),
-        false => Answer::of(&preview),
-    })
+    Ok(Answer::as_asked(&session.req_header().headers, &preview))
 }
 
 async fn body(session: &mut ServerSession) -> Result<Bytes, Denial> {
@@ -81,12 +88,4 @@ async fn body(session: &mut ServerSession) -> Result<Bytes, Denial> {
             Err(_) => return Err(Denial::new(StatusCode::BAD_REQUEST, "bad_request", "The body broke off.")),
         }
     }
-}
-
-fn wants_text(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"))
-}
-
-fn joined(parts: &[impl Display]) -> String {
-    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

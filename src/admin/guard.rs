@@ -1,7 +1,7 @@
-//! Who may use the admin listener.
+//! Who may use the admin listener, and for what.
 //!
-//! Whoever knows the token; without one, whoever is on this machine. A page of another site in a browser on this
-//! machine is there as well, so what a browser says of where a request comes from has to be right: it sends `Origin`
+//! Whoever knows a token, or shows a certificate; where none is asked for, whoever is on this machine. A page of another site in a
+//! browser on this machine is there as well, so what a browser says of where a request comes from has to be right: it sends `Origin`
 //! with whatever could change something, and `Sec-Fetch-Site` with everything. A name that somebody else has made to
 //! lead here (DNS rebinding) is none that we listen to.
 
@@ -10,30 +10,87 @@ use std::net::IpAddr;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
-use super::Denial;
+use super::{Denial, Operator};
 use crate::config::units::Secret;
+use crate::snapshot::operators::Operators;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a request is carried out that has to show `token`, if there is one, or else come from here.
+/// What a request wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// The page, which says nothing before it has asked.
+    Open,
+    /// To look.
+    Read,
+    /// To change something.
+    Write,
+}
+
+/// Whether a request is carried out that wants `right`.
 ///
 /// # Errors
 /// Why not.
-pub fn admit(token: Option<&Secret>, method: &Method, headers: &HeaderMap) -> Result<(), Denial> {
+pub fn admit(
+    operators: &Operators,
+    operator: &Operator,
+    right: Right,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(), Denial> {
     let host = only(headers, &header::HOST).and_then(|host| Authority::try_from(host).ok());
     let Some(host) = host else {
         return Err(Denial::new(StatusCode::BAD_REQUEST, "host_invalid", "The Host header is missing or not valid."));
     };
     is_not_of_another_site(method, headers, &host)?;
-    match token {
-        Some(token) => has_token(headers, token),
-        None if is_here(host.host()) => Ok(()),
-        None => Err(Denial::new(
-            StatusCode::FORBIDDEN,
-            "cross_site",
-            format!("This listener is not called {}; use its address, or localhost.", host.host()),
-        )),
+    if operators.tls.is_some() && !operator.by_tls {
+        // It has been connected since before that was asked for.
+        let why = "TLS is spoken here by now; connect again.";
+        return Err(Denial::new(StatusCode::FORBIDDEN, "tls_required", why));
     }
+    if !operators.are_known() && !is_here(host.host()) {
+        let why = format!("This listener is not called {}; use its address, or localhost.", host.host());
+        return Err(Denial::new(StatusCode::FORBIDDEN, "cross_site", why));
+    }
+    match right {
+        Right::Open => Ok(()),
+        _ if !operators.are_known() => Ok(()),
+        Right::Read if may_read(operators, operator, headers) => Ok(()),
+        Right::Write if may_write(operators, operator, headers) => Ok(()),
+        Right::Write if may_read(operators, operator, headers) => {
+            let why = "Who may look may not do this: it takes the token of admin.tokenFile, or a certificate of admin.tls.writers.";
+            Err(Denial::new(StatusCode::FORBIDDEN, "read_only", why))
+        }
+        _ => Err(unknown(headers)),
+    }
+}
+
+/// Whether what is shown is good for everything.
+fn may_write(operators: &Operators, operator: &Operator, headers: &HeaderMap) -> bool {
+    let certificate = operator.certificate.as_ref().filter(|_| operators.certified);
+    let is_writer = certificate.is_some_and(|shown| {
+        let names = [shown.common_name.as_deref(), shown.dns.as_deref()];
+        names.into_iter().flatten().any(|name| operators.writers.iter().any(|writer| writer == name))
+    });
+    is_writer || operators.token.as_ref().is_some_and(|token| shows(headers, token))
+}
+
+/// Whether it is good for looking.
+fn may_read(operators: &Operators, operator: &Operator, headers: &HeaderMap) -> bool {
+    let is_certified = operators.certified && operator.certificate.is_some();
+    is_certified
+        || operators.read_token.as_ref().is_some_and(|token| shows(headers, token))
+        || may_write(operators, operator, headers)
+}
+
+fn unknown(headers: &HeaderMap) -> Denial {
+    let (code, why) = match headers.contains_key(header::AUTHORIZATION) {
+        true => ("token_invalid", "The token is none that is known here."),
+        false => {
+            ("token_missing", "Send Authorization: Bearer and the token of admin.tokenFile or admin.readTokenFile.")
+        }
+    };
+    Denial::new(StatusCode::UNAUTHORIZED, code, why)
 }
 
 fn is_not_of_another_site(method: &Method, headers: &HeaderMap, host: &Authority) -> Result<(), Denial> {
@@ -60,18 +117,11 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     values.next().is_none().then_some(value)
 }
 
-fn has_token(headers: &HeaderMap, token: &Secret) -> Result<(), Denial> {
-    let denied = |code, why: &str| Err(Denial::new(StatusCode::UNAUTHORIZED, code, why));
-    let Some(shown) = only(headers, &header::AUTHORIZATION) else {
-        return denied("token_missing", "Send Authorization: Bearer and the token of admin.tokenFile.");
-    };
-    let shown = shown.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let shown = shown.map_or("", |(_, token)| token.trim());
+fn shows(headers: &HeaderMap, token: &Secret) -> bool {
+    let shown = only(headers, &header::AUTHORIZATION).and_then(|shown| shown.split_once(' '));
+    let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim());
     // How long it takes says nothing of how much of it is right.
-    match aws_lc_rs::constant_time::verify_slices_are_equal(shown.as_bytes(), token.reveal().as_bytes()) {
-        Ok(()) => Ok(()),
-        Err(_) => denied("token_invalid", "The token is not the one of admin.tokenFile."),
-    }
+    aws_lc_rs::constant_time::verify_slices_are_equal(shown.as_bytes(), token.reveal().as_bytes()).is_ok()
 }
 
 /// Whether a name leads nowhere but to this machine, or is an address.
@@ -82,14 +132,56 @@ fn is_here(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::client::ClientCertificate;
 
-    fn admit(token: Option<&str>, method: Method, fields: &[(&'static str, &str)]) -> Result<(), &'static str> {
-        let token = token.map(Secret::new);
+    fn operators(token: Option<&str>, read_token: Option<&str>) -> Operators {
+        let (token, read_token) = (token.map(Secret::new), read_token.map(Secret::new));
+        Operators { token, read_token, tls: None, certified: false, writers: vec!["ops.example".into()] }
+    }
+
+    fn ask(
+        operators: &Operators,
+        operator: &Operator,
+        right: Right,
+        method: &Method,
+        fields: &[(&'static str, &str)],
+    ) -> Result<(), &'static str> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(HeaderName::from_static(name), value.parse().expect("a value"));
         }
-        super::admit(token.as_ref(), &method, &headers).map_err(|denial| denial.code)
+        super::admit(operators, operator, right, method, &headers).map_err(|denial| denial.code)
+    }
+
+    fn admit(token: Option<&str>, method: Method, fields: &[(&'static str, &str)]) -> Result<(), &'static str> {
+        ask(&operators(token, None), &Operator::default(), Right::Read, &method, fields)
+    }
+
+    #[test]
+    fn to_look_and_to_change_are_two_rights() {
+        let both = operators(Some("all-powerful"), Some("only-looking"));
+        let named = |name: &str| Operator {
+            certificate: Some(ClientCertificate { common_name: Some(name.into()), ..ClientCertificate::default() }),
+            by_tls: true,
+        };
+        let certified = Operators { certified: true, ..operators(None, None) };
+        let nobody = Operator::default();
+        for (operators, operator, token, read, write) in [
+            (&both, &nobody, "all-powerful", Ok(()), Ok(())),
+            (&both, &nobody, "only-looking", Ok(()), Err("read_only")),
+            (&both, &nobody, "guessed", Err("token_invalid"), Err("token_invalid")),
+            (&both, &named("ops.example"), "guessed", Err("token_invalid"), Err("token_invalid")),
+            (&operators(None, Some("only-looking")), &nobody, "only-looking", Ok(()), Err("read_only")),
+            (&certified, &named("ops.example"), "-", Ok(()), Ok(())),
+            (&certified, &named("other.example"), "-", Ok(()), Err("read_only")),
+            (&certified, &nobody, "-", Err("token_invalid"), Err("token_invalid")),
+        ] {
+            let bearer = format!("Bearer {token}");
+            let fields = [("host", "gw.internal"), ("authorization", bearer.as_str())];
+            assert_eq!(ask(operators, operator, Right::Read, &Method::GET, &fields), read, "{token} {operator:?}");
+            assert_eq!(ask(operators, operator, Right::Write, &Method::POST, &fields), write, "{token} {operator:?}");
+            assert_eq!(ask(operators, operator, Right::Open, &Method::GET, &fields[..1]), Ok(()), "the page");
+        }
     }
 
     #[test]

@@ -78,9 +78,13 @@ pub fn run(args: &Args) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    if let Some(Admin { listen, token, .. }) = config.admin.as_ref().filter(|_| !args.offline) {
-        match ask(*listen, token.as_ref().map(Secret::reveal), &question, args.json) {
+    if let Some(Admin { listen, token, read_token, tls, .. }) = config.admin.as_ref().filter(|_| !args.offline) {
+        let token = token.as_ref().or(read_token.as_ref());
+        match ask(*listen, token.map(Secret::reveal), &question, args.json) {
             Ok(answer) => return told(*listen, answer),
+            Err(_) if tls.is_some() => {
+                eprintln!("{listen} speaks TLS, which this command does not: POST /explain asks there")
+            }
             Err(why) => eprintln!("no gateway answers at {listen}: {why}"),
         }
     }

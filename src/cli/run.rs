@@ -86,7 +86,8 @@ pub fn serve(config: &Config, start: Start) -> Exit {
         }
     }
     if let Some(address) = ready.admin_address() {
-        log::info!("admin on http://{address}");
+        let is_secure = config.admin.as_ref().is_some_and(|admin| admin.tls.is_some());
+        log::info!("admin on {}://{address}", if is_secure { "https" } else { "http" });
     }
     match ready.run() {
         Ok(never) => match never {},

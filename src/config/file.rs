@@ -129,10 +129,33 @@ pub struct Redis {
 pub struct Admin {
     /// Where it listens: beyond loopback only with a token. Default: 127.0.0.1:8001.
     pub listen: Option<Located<ListenAddress>>,
-    /// The file with the token that requests have to show. Default: none.
+    /// The file with the token of those who may do everything. Default: none.
     pub token_file: Option<Located<String>>,
+    /// The file with the token of those who may look. Default: none.
+    pub read_token_file: Option<Located<String>>,
+    /// TLS, and whose certificates are good. Default: none.
+    pub tls: Option<Located<AdminTls>>,
     /// Of how many requests is remembered what became of them, or `off`. Default: 4096.
     pub explain: Option<Located<OrOff<Count>>>,
+}
+
+/// `admin.tls:`
+#[derive(Debug, serde::Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "a block such as { certFile: cert.pem, keyFile: key.pem, clientCaFile: operators.pem }"
+)]
+pub struct AdminTls {
+    /// The certificate of the listener and after it that of its issuer, as PEM.
+    pub cert_file: Located<String>,
+    /// Its key, as PEM.
+    pub key_file: Located<String>,
+    /// The authorities of operators' certificates, which they have to show then, as PEM. Default: none.
+    pub client_ca_file: Option<Located<String>>,
+    /// The common names or names of DNS of those whose certificate lets them do everything. Default: nobody.
+    #[serde(default)]
+    pub writers: Option<Located<OneOrMany<String>>>,
 }
 
 /// `accessLog:`

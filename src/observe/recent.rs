@@ -71,9 +71,11 @@ impl Recent {
         }
     }
 
-    /// Whether something broke, for the client or on the way.
+    /// Whether something broke, for the client or on the way. Where there is no target left it broke before, and what is
+    /// refused for that would wash away what says why.
     fn is_troubled(&self) -> bool {
-        self.status >= 500 || self.trail.attempts.iter().any(|attempt| attempt.cause.is_some())
+        let is_consequence = matches!(self.reason, "no_target_available" | "no_target_known" | "overloaded");
+        self.status >= 500 && !is_consequence || self.trail.attempts.iter().any(|attempt| attempt.cause.is_some())
     }
 }
 
@@ -199,6 +201,8 @@ mod tests {
         assert_eq!(knows("r9"), [504, 200], "the last first, and each once");
         assert_eq!(statuses(&recents.troubled(9)), [504, 502]);
         assert_eq!(statuses(&recents.troubled(1)), [504]);
+        (0..9).for_each(|_| recents.add(Recent { reason: "no_target_available", ..request("none", 503) }));
+        assert_eq!(statuses(&recents.troubled(9)), [504, 502], "what follows from them is no news");
     }
 
     #[test]

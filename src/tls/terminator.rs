@@ -79,6 +79,13 @@ impl Terminator {
         Ok(Terminator { config, tickets, clients: clients.cloned(), least })
     }
 
+    /// The same where only HTTP/1.1 is spoken.
+    pub fn http1_only(self) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.alpn_protocols = vec![PROTOCOLS[1].to_vec()];
+        Terminator { config: config.into(), ..self }
+    }
+
     /// Shakes hands.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! request that is refused uses up nothing.
 
 pub mod algorithm;
+pub mod busiest;
 mod facts;
 pub mod fingerprint;
 mod headers;
@@ -59,6 +60,9 @@ impl Plugin for RateLimit {
         let Some(asked) = self.limits.ask(request, self.store.hasher()) else { return Ok(()) };
         let verdict = self.store.take(asked, request.now).await;
         self.limits.tally.note(&verdict);
+        if request.notes.is_explained {
+            self.limits.tally.note_client(&verdict, request.now);
+        }
         request.notes.explain(|| facts::of(&verdict));
         match verdict {
             Verdict::Counted(asked, decision, _) => {

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use http::HeaderName;
 use smallvec::SmallVec;
 
 use super::Verdict;
 use super::algorithm::{Charge, Quota};
+use super::busiest::Busiest;
 use super::fingerprint::{Fingerprint, Hasher};
 use super::key::{Client, Key};
 use crate::config::{LimitHeaders, OnRedisDown};
@@ -69,6 +71,8 @@ pub struct Tally {
     pub uncounted: AtomicU64,
     /// By each rule: refused, or would have been but for `dryRun`.
     pub by_rule: Vec<AtomicU64>,
+    /// Whose requests they were, by the first rule, where anybody may ask.
+    pub busiest: Busiest,
 }
 
 /// What a request asks, of which counters.
@@ -133,6 +137,17 @@ impl Tally {
             if !view.fits {
                 count(&self.by_rule[counted.rule]);
             }
+        }
+    }
+}
+
+impl Tally {
+    /// The same for the client that the first rule counts.
+    pub fn note_client(&self, verdict: &Verdict, now: Instant) {
+        if let Verdict::Counted(asked, decision, _) = verdict
+            && let Some(counted) = asked.counters.first()
+        {
+            self.busiest.note(&counted.client, decision.allowed, now);
         }
     }
 }

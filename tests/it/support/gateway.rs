@@ -145,11 +145,17 @@ impl Gateway {
         })
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where its admin listener is.
     pub fn admin(&self) -> SocketAddr {
         eventually("the admin listener", || {
             let said = self.stderr.lock().unwrap();
-            let (_, rest) = said.split_once("admin on http://")?;
+            let (_, rest) = said.split_once("admin on http")?;
+            let (_, rest) = rest.split_once("://")?;
             rest.split_once('\n')?.0.parse().ok()
         })
     }

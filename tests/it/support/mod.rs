@@ -1,5 +1,6 @@
 //! What tests read as sentences: `gateway(config).get("/users").status`.
 
+pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod curl;
