@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval_at};
 
 use self::making::{Made, Making, Next};
 use self::report::{Cause, Outcome, Report};
@@ -170,13 +170,16 @@ impl Reloader {
     /// Reads the config whenever it is time, for ever.
     pub async fn run(mut self) {
         let Some(mut asked) = self.shared.reloads.asked.lock().take() else { return };
+        let mut looks = interval_at((Instant::now() + LOOK).into(), LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let (cause, answer) = tokio::select! {
                 ask = asked.recv() => match ask {
                     Some(Ask { cause, answer }) => (cause, Some(answer)),
                     None => return,
                 },
-                () = sleep(LOOK) => match self.has_changed().await {
+                // Its time goes on, however often somebody asks.
+                _ = looks.tick() => match self.has_changed().await {
                     true => (Cause::File, None),
                     false => continue,
                 },

@@ -198,6 +198,13 @@ impl Source {
     }
 }
 
+/// As with targets.
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.doubted.notify_one();
+    }
+}
+
 /// Asks for as long as the source is in use. The `first` time is over when there is something to be used, or nothing
 /// to be waited for.
 pub async fn watch(lookout: Arc<Lookout>, source: Weak<Source>, first: First) {
