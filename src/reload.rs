@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval_at};
 
 use self::making::{Made, Making, Next};
 use self::report::{Cause, Outcome, Report};
@@ -141,8 +141,8 @@ pub struct Reloader {
     current: Arc<Config>,
     watch: Watch,
     make: fn(Making) -> Made,
-    /// Those that ran before, until nobody has them.
-    retired: Vec<Arc<Snapshot>>,
+    /// Those that ran before, until nobody has them: whoever is the last to let a large one go has to take it apart.
+    retired: Vec<(Arc<Snapshot>, Arc<Config>)>,
     swept: Instant,
 }
 
@@ -170,13 +170,16 @@ impl Reloader {
     /// Reads the config whenever it is time, for ever.
     pub async fn run(mut self) {
         let Some(mut asked) = self.shared.reloads.asked.lock().take() else { return };
+        let mut looks = interval_at((Instant::now() + LOOK).into(), LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let (cause, answer) = tokio::select! {
                 ask = asked.recv() => match ask {
                     Some(Ask { cause, answer }) => (cause, Some(answer)),
                     None => return,
                 },
-                () = sleep(LOOK) => match self.has_changed().await {
+                // Its time goes on, however often somebody asks.
+                _ = looks.tick() => match self.has_changed().await {
                     true => (Cause::File, None),
                     false => continue,
                 },
@@ -197,7 +200,7 @@ impl Reloader {
     /// Whether files have changed. Meanwhile what is not used any more is let go.
     async fn has_changed(&mut self) -> bool {
         let names: Vec<String> = self.origin.iter().flat_map(Origin::watched).map(str::to_owned).collect();
-        let gone: Vec<_> = self.retired.extract_if(.., |snapshot| Arc::strong_count(snapshot) == 1).collect();
+        let gone: Vec<_> = self.retired.extract_if(.., |(snapshot, _)| Arc::strong_count(snapshot) == 1).collect();
         let (is_due, now) = (self.swept.elapsed() >= SWEEP || !gone.is_empty(), Instant::now());
         let registry = is_due.then(|| self.shared.snapshot.load().registry.clone());
         if is_due {
@@ -274,10 +277,10 @@ impl Reloader {
                 self.lookout.look_as(&config.resolve);
             }
             snapshot.settle_in(&self.lookout).await;
-            self.retired.push(self.shared.snapshot.swap(snapshot));
+            self.retired
+                .push((self.shared.snapshot.swap(snapshot), std::mem::replace(&mut self.current, config.clone())));
         }
         self.shared.access_log.switch(config.access_log.format, output);
-        self.current = config;
         Taken { warnings, changes, needs_restart }
     }
 }

@@ -2,6 +2,8 @@
 //! changed; a request keeps the one it began with.
 
 pub mod before;
+#[cfg(test)]
+mod cost;
 mod identity;
 mod limits;
 pub mod operators;

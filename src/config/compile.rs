@@ -30,6 +30,7 @@ mod timeouts;
 mod tls;
 mod upstream_tls;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -75,6 +76,9 @@ pub fn compile(
     }
     let asked = routes.iter().filter_map(|route| route.plugins.forward_auth.as_ref());
     identity_headers.extend(asked.flat_map(|asked| asked.response_headers.iter().cloned()));
+    // What is inherited is there once for each route.
+    let mut known = HashSet::new();
+    identity_headers.retain(|header| known.insert(header.clone()));
     compiler.identity_is_left_alone(&identity_headers, &file.routes, &defaults);
     compiler.routes_differ(&file.routes, &routes);
     compiler.fields_can_come(&file.routes, &routes, &identity_headers);

@@ -1,5 +1,6 @@
 //! Files of targets: a list as under `targets:`, read again whenever it changes.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 
 use super::conceal;
@@ -28,9 +29,9 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<(TargetUrl, NonZeroU32)>, Loa
     // It may be another file than was meant.
     conceal::conceal_all_but_urls(&mut root);
     let written: Vec<Located<FileTarget>> = decode::decode(&mut root, &mut problems).unwrap_or_default();
-    let mut targets: Vec<(TargetUrl, NonZeroU32)> = Vec::new();
+    let (mut targets, mut known) = (Vec::new(), HashSet::new());
     for target in &written {
-        match targets.iter().any(|(url, _)| *url == target.url) {
+        match !known.insert(&target.url) {
             true => problems.push(Problem::error(
                 target.at,
                 format!("[{}]", target.index),

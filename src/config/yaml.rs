@@ -6,7 +6,7 @@
 //! a bound, so that a few lines cannot unfold into gigabytes.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
@@ -169,6 +169,25 @@ struct Open {
     anchor: usize,
     /// In a mapping: the key that waits for its value.
     key: Option<(String, Position)>,
+    /// The keys of a mapping that has many.
+    keys: HashSet<String>,
+}
+
+/// Up to so many keys are looked at one by one.
+const FEW: usize = 16;
+
+impl Open {
+    /// Whether a mapping has this key already.
+    fn has(&mut self, key: &str) -> bool {
+        let Value::Mapping(entries) = &self.node.value else { return false };
+        if entries.len() <= FEW {
+            return entries.iter().any(|entry| entry.key == key);
+        }
+        if self.keys.is_empty() {
+            self.keys.extend(entries.iter().map(|entry| entry.key.clone()));
+        }
+        self.keys.contains(key)
+    }
 }
 
 struct Builder<'p> {
@@ -222,15 +241,15 @@ impl Builder<'_> {
         if let Some(Open { node: Node { value: Value::Mapping(_), .. }, key: None, .. }) = self.stack.last() {
             return Err(Problem::error(at, "", "a key must be a word, not a list or a mapping"));
         }
-        self.stack.push(Open { node: Node { at, index: 0, value, shown: None, is_filled: false }, anchor, key: None });
+        let node = Node { at, index: 0, value, shown: None, is_filled: false };
+        self.stack.push(Open { node, anchor, key: None, keys: HashSet::new() });
         Ok(())
     }
 
     fn scalar(&mut self, text: String, plain: bool, anchor: usize, at: Position) -> Result<(), Problem> {
-        if let Some(open @ Open { key: None, .. }) = self.stack.last_mut()
-            && let Value::Mapping(entries) = &open.node.value
+        if let Some(open @ Open { key: None, node: Node { value: Value::Mapping(_), .. }, .. }) = self.stack.last_mut()
         {
-            if entries.iter().any(|entry| entry.key == text) {
+            if open.has(&text) {
                 self.problems.push(Problem::error(
                     at,
                     word(&text),
@@ -255,12 +274,16 @@ impl Builder<'_> {
             self.root = Some(node);
             return Ok(());
         };
+        let (key, key_at) = open.key.take().unwrap_or_default();
+        let is_double = open.has(&key);
         match &mut open.node.value {
             Value::Sequence(items) => items.push(Node { index: items.len(), ..node }),
             Value::Mapping(entries) => {
-                let (key, key_at) = open.key.take().unwrap_or_default();
                 // The second of two equal keys has been told of; what it holds is left out.
-                if !entries.iter().any(|entry| entry.key == key) {
+                if !is_double {
+                    if !open.keys.is_empty() {
+                        open.keys.insert(key.clone());
+                    }
                     entries.push(Entry { key, key_at, shown: None, value: node });
                 }
             }

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::endpoint::stats::clock::timestamp;
 
+/// Changes that a line of the log tells.
+const TOLD: usize = 20;
+
 /// Why it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,7 +82,7 @@ impl Report {
         let (generation, why) = (self.generation, self.cause.as_str());
         self.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         match self.outcome {
-            Outcome::Applied => log::info!("config {generation} runs, read {why}: {}", self.changes.join("; ")),
+            Outcome::Applied => log::info!("config {generation} runs, read {why}: {}", some(&self.changes)),
             Outcome::Unchanged => log::info!("config {generation} goes on: it was read {why} and says the same"),
             Outcome::Rejected => {
                 self.errors.iter().for_each(|error| log::error!("{error}"));
@@ -92,6 +95,26 @@ impl Report {
     }
 }
 
+/// The first few of many: one line is not the place for thousands, and the report has them.
+fn some(changes: &[String]) -> String {
+    match changes.split_at_checked(TOLD) {
+        Some((first, rest)) if !rest.is_empty() => format!("{}; and {} more", first.join("; "), rest.len()),
+        _ => changes.join("; "),
+    }
+}
+
 fn time<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&timestamp(*at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::some;
+
+    #[test]
+    fn a_line_tells_a_few_of_many_changes() {
+        let changes = |count: usize| -> Vec<String> { (1..=count).map(|nth| nth.to_string()).collect() };
+        assert_eq!((some(&changes(0)), some(&changes(2))), (String::new(), "1; 2".to_owned()));
+        assert!(some(&changes(20)).ends_with("; 19; 20") && some(&changes(22)).ends_with("; 20; and 2 more"));
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::{HeaderName, Method};
 use serde::{Serialize, Serializer};
 
-use super::fields::{self, FieldMatch};
+use super::fields::{self, FieldMatch, Test};
 use super::host::{self, HostPattern};
 use super::methods::Methods;
 use super::table::Asked;
@@ -41,6 +41,11 @@ impl Matcher {
         hosts.sort_unstable();
         let query = if self.fields.is_empty() { "" } else { "?" };
         [methods, hosts.join(","), self.path.clone(), query.to_owned(), fields::text(&self.fields)].concat()
+    }
+
+    fn exact_values(&self) -> Values<'_> {
+        let tests = self.fields.iter().map(|field| &field.test);
+        tests.map(|test| if let Test::Exact(value) = test { Some(value.as_str()) } else { None }).collect()
     }
 
     /// Each of its hosts, or that there is none.
@@ -106,20 +111,52 @@ pub struct Shadow {
 /// paths and more of anything else come first, and take less.
 pub fn shadows(matchers: &[Matcher]) -> Vec<Shadow> {
     type Rank<'m> = (Option<&'m HostPattern>, &'m str, bool, Vec<&'m str>);
-    let mut known: HashMap<Rank<'_>, Vec<usize>> = HashMap::new();
+    let mut known: HashMap<Rank<'_>, Earlier<'_>> = HashMap::new();
     let mut shadows = Vec::new();
     for (route, matcher) in matchers.iter().enumerate() {
+        let values = matcher.exact_values();
         for (place, host) in matcher.each_host().enumerate() {
             let names = matcher.fields.iter().map(|field| field.name.as_str()).collect();
             let earlier = known.entry((host, &matcher.path, matcher.methods.is_some(), names)).or_default();
-            let by = blockers(matcher, earlier.iter().map(|other| (*other, &matchers[*other])));
+            let by = blockers(matcher, earlier.like(&values).into_iter().map(|other| (other, &matchers[other])));
             if !by.is_empty() {
                 shadows.push(Shadow { route, host: host.map(|_| place), by });
             }
-            earlier.push(route);
+            earlier.add(values.clone(), route);
         }
     }
     shadows
+}
+
+/// For each field the value that it has to have, if it has to have just one.
+type Values<'m> = Vec<Option<&'m str>>;
+type ByValues<'m> = HashMap<Values<'m>, Vec<usize>>;
+
+/// Routes that rank alike, by the values that their fields have to have: who asks for one takes nothing of who asks for another,
+/// and there may be many of those.
+#[derive(Default)]
+struct Earlier<'m>(Vec<(Vec<bool>, ByValues<'m>)>);
+
+impl<'m> Earlier<'m> {
+    fn add(&mut self, values: Values<'m>, route: usize) {
+        let shape: Vec<bool> = values.iter().map(Option::is_some).collect();
+        let place = self.0.iter().position(|(known, _)| *known == shape).unwrap_or_else(|| {
+            self.0.push((shape, HashMap::new()));
+            self.0.len() - 1
+        });
+        self.0[place].1.entry(values).or_default().push(route);
+    }
+
+    /// Those that ask for none of other `values`, in their order.
+    fn like(&self, values: &Values<'m>) -> Vec<usize> {
+        let of_shape = |(shape, routes): &(Vec<bool>, ByValues<'m>)| {
+            let asked = shape.iter().zip(values).map(|(is_exact, value)| if *is_exact { *value } else { None });
+            routes.get(&asked.collect::<Values<'_>>()).cloned().unwrap_or_default()
+        };
+        let mut routes: Vec<usize> = self.0.iter().flat_map(of_shape).collect();
+        routes.sort_unstable();
+        routes
+    }
 }
 
 /// Who of `earlier` takes all that `matcher` takes, some together.
@@ -141,7 +178,6 @@ impl std::str::FromStr for Matcher {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        use super::fields::Test;
         let (before, fields) = text.split_once('?').unwrap_or((text, ""));
         let (methods, rest) = before.split_once('|').map_or((None, before), |(methods, rest)| (Some(methods), rest));
         let (hosts, path) = rest.split_at(rest.find('/').ok_or("no path")?);
@@ -199,6 +235,9 @@ mod tests {
             (vec!["/a?x=1", "/a?x"], vec![]),
             (vec!["/a?x=v*", "/a?x=v2"], vec![(1, None, vec![0])]),
             (vec!["/a?x", "/a?x=1&y"], vec![]),
+            (vec!["/a?x=1&y", "/a?x=1&y=2", "/a?x=2&y=2"], vec![(1, None, vec![0])]),
+            (vec!["/a?x=1&y", "/a?x&y=2", "/a?x=1&y=2"], vec![(2, None, vec![0])]),
+            (vec!["GET|/a?x&y=2", "POST|/a?x=1&y", "GET,POST|/a?x=1&y=2"], vec![(2, None, vec![0, 1])]),
             (vec!["/a?y", "/a?x"], vec![]),
             (vec!["GET|/a?x", "POST|/a?x", "GET,POST|/a?x=1"], vec![(2, None, vec![0, 1])]),
             (vec!["/a?x", "GET|/a?x"], vec![]),

@@ -49,7 +49,7 @@ const FORWARDED: [&str; 37] = [
 ];
 
 /// A set of methods, in the order of the registry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Methods(u64);
 
 impl Methods {

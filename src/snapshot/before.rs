@@ -39,14 +39,17 @@ impl<'b> Before<'b> {
 }
 
 impl<'b> RouteBefore<'b> {
-    /// Its group of that name, and the targets that were written there.
-    pub fn group(&self, name: &str) -> Option<(&'b Group, &'b [config::Target])> {
-        let group = self.route.split.groups.iter().find(|group| &*group.name == name)?;
-        let targets = match &self.config.destinations {
-            Destinations::Targets { targets } => targets,
-            Destinations::Redirect { .. } | Destinations::Respond { .. } => return None,
-            Destinations::Groups { groups, .. } => &groups.iter().find(|group| group.name == name)?.targets,
-        };
-        Some((group, targets))
+    /// Its groups by their names, each with the targets that were written there.
+    pub fn groups(&self) -> HashMap<&'b str, (&'b Group, &'b [config::Target])> {
+        let mut written: HashMap<&str, &[config::Target]> = HashMap::new();
+        match &self.config.destinations {
+            Destinations::Targets { targets } => drop(written.insert("", targets)),
+            Destinations::Redirect { .. } | Destinations::Respond { .. } => {}
+            Destinations::Groups { groups, .. } => {
+                written.extend(groups.iter().map(|group| (group.name.as_str(), &*group.targets)));
+            }
+        }
+        let groups = self.route.split.groups.iter();
+        groups.filter_map(|group| Some((&*group.name, (group, *written.get(&*group.name)?)))).collect()
     }
 }

@@ -11,24 +11,48 @@ use crate::plugin::rate_limit::algorithm::Quota;
 use crate::plugin::rate_limit::key::{Key, Part};
 use crate::plugin::rate_limit::rule::{Limits, Rule};
 
+/// So many names that no config has any more keep their numbers: a route that is back goes on with its counts.
+const MOST_GONE: usize = 1_000;
+
 /// Numbers for rules: one for each name.
 #[derive(Clone, Debug, Default)]
 pub struct Ids {
-    by_name: HashMap<Arc<str>, u32>,
+    by_name: HashMap<Arc<str>, Id>,
+    /// None is given twice.
+    next: u32,
     /// Those of the config that they are given in.
+    edition: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Id {
+    number: u32,
+    /// The last edition that had a rule of that name.
     edition: u32,
 }
 
 impl Ids {
     /// The same names keep their numbers in another config.
     pub fn after(before: Option<&Ids>) -> Self {
-        let Ids { by_name, edition } = before.cloned().unwrap_or_default();
-        Ids { by_name, edition: edition + 1 }
+        let mut ids = before.cloned().unwrap_or_default();
+        let mut gone: Vec<u32> = ids.by_name.values().map(|id| id.edition).filter(|last| *last < ids.edition).collect();
+        if gone.len() > MOST_GONE {
+            // The last that left stay, and with each all that left when it did.
+            gone.sort_unstable_by(|a, b| b.cmp(a));
+            let oldest = gone[MOST_GONE];
+            ids.by_name.retain(|_, id| id.edition > oldest);
+        }
+        ids.edition += 1;
+        ids
     }
 
     fn of(&mut self, name: &Arc<str>) -> u32 {
-        let next = self.by_name.len() as u32;
-        *self.by_name.entry(name.clone()).or_insert(next)
+        let id = self.by_name.entry(name.clone()).or_insert(Id { number: self.next, edition: 0 });
+        if id.number == self.next {
+            self.next += 1;
+        }
+        id.edition = self.edition;
+        id.number
     }
 }
 
@@ -45,7 +69,11 @@ pub fn claims(routes: &[config::Route]) -> impl Iterator<Item = String> {
 pub fn compile(route: &config::Route, before: Option<&RouteBefore<'_>>, ids: &mut Ids) -> Option<Arc<Limits>> {
     let written = &route.plugins.rate_limit;
     if let Some(same) = before.filter(|before| before.config.plugins.rate_limit == *written) {
-        return same.route.limits.clone();
+        let limits = same.route.limits.clone();
+        limits.iter().flat_map(|limits| &limits.rules).for_each(|rule| {
+            ids.of(&rule.name);
+        });
+        return limits;
     }
     let mut rules: Vec<Rule> = Vec::with_capacity(written.len());
     for limit in written {
@@ -113,5 +141,27 @@ fn part(part: &KeyPart) -> Part {
         KeyPart::Route => Part::Route,
         KeyPart::Claim(claim) => Part::Claim(claim.clone()),
         KeyPart::Header(name) => Part::Header(name.0.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_number_for_a_while_and_none_is_given_twice() {
+        let name = |name: &str| Arc::<str>::from(name);
+        let mut ids = Ids::after(None);
+        let (a, b) = (ids.of(&name("a")), ids.of(&name("b")));
+        assert_ne!(a, b);
+        for edition in 0..3 * MOST_GONE {
+            ids = Ids::after(Some(&ids));
+            assert_eq!(ids.of(&name("a")), a, "it is always there");
+            ids.of(&name(&edition.to_string()));
+            assert!(ids.by_name.len() <= MOST_GONE + 3, "{}", ids.by_name.len());
+        }
+        assert!(ids.by_name.contains_key("2999") && !ids.by_name.contains_key("b"));
+        assert!(ids.of(&name("b")) > b, "somebody may still count by it");
+        assert_eq!(ids.next as usize, 3 + 3 * MOST_GONE);
     }
 }

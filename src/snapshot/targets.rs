@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::before::{Before, RouteBefore};
 use crate::breaker::policy::{Backoff, Policy, Recent, Trip};
-use crate::config::units::Origin;
+use crate::config::units::{Origin, SourceUrl};
 use crate::config::{self, BalanceAlgorithm, Destinations};
 use crate::upstream::concurrency::Bounds;
 use crate::upstream::criteria::Criteria;
@@ -66,15 +66,16 @@ impl<'c> Targets<'c> {
         let mut found: Vec<_> = found.into_iter().collect();
         found.sort_by_cached_key(|(origin, _)| (matches!(origin, Origin::Source(_)), origin.to_string()));
         let registry = before.map(|before| before.snapshot.registry.clone()).unwrap_or_default();
+        let sources = before.iter().flat_map(|before| &before.snapshot.sources);
+        let sources: HashMap<&SourceUrl, &Arc<Source>> = sources.map(|source| (&source.url, source)).collect();
         let known = |origin: &Origin, guards: &Guards<'_>| {
             let blueprint = blueprint(generation, guards);
-            let sources = before.iter().flat_map(|before| &before.snapshot.sources);
             match origin {
                 Origin::Url(url) => Known::Target(registry.target(url, &blueprint, now).0),
-                Origin::Source(url) => match sources.into_iter().find(|source| source.url == *url) {
+                Origin::Source(url) => match sources.get(url) {
                     Some(source) => {
                         source.redefine(blueprint, now);
-                        Known::Source(source.clone())
+                        Known::Source((*source).clone())
                     }
                     None => Known::Source(Arc::new(Source::new(url.clone(), blueprint, registry.clone()))),
                 },
@@ -95,8 +96,9 @@ impl<'c> Targets<'c> {
 
     /// The groups of a route, which was another one `before`, or the same.
     pub fn split(&self, route: &config::Route, before: Option<&RouteBefore<'_>>) -> Split {
+        let groups = before.map(|before| before.groups()).unwrap_or_default();
         let group = |name: &str, weight: u32, targets: &[config::Target]| {
-            let known = before.and_then(|before| Some((before, before.group(name)?)));
+            let known = before.and_then(|before| Some((before, *groups.get(name)?)));
             let roster = match known {
                 Some((before, (group, same))) if same == targets && chooses_alike(before.config, route) => {
                     group.roster.clone()

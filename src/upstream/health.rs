@@ -6,11 +6,13 @@ pub mod check;
 pub mod watch;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use pingora_load_balancing::health_check::HealthCheck as Ask;
+use tokio::sync::Notify;
 
 use crate::config::HealthCheck;
 use crate::config::units::TargetUrl;
@@ -69,6 +71,8 @@ pub struct Checks {
     recovered: Moment,
     ill: AtomicBool,
     has_begun: AtomicBool,
+    /// Rung when nobody goes by it any more. One waits for it.
+    over: Arc<Notify>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +108,13 @@ impl std::fmt::Debug for Checks {
     }
 }
 
+/// Who asks sees that nobody goes by it any more.
+impl Drop for Checks {
+    fn drop(&mut self) {
+        self.over.notify_one();
+    }
+}
+
 impl Checks {
     /// Checks by this plan, of the target at `url`.
     pub fn new(plan: HealthCheck, url: &TargetUrl, now: Instant) -> Self {
@@ -115,6 +126,7 @@ impl Checks {
             recovered: Moment::none(now),
             ill: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
+            over: Arc::default(),
         }
     }
 

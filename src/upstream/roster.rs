@@ -1,5 +1,6 @@
 //! Who is in a pool: the targets that the config names, and those that sources know at the moment.
 
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize};
@@ -139,17 +140,19 @@ impl Roster {
     pub fn assemble(&self) {
         let _one_at_a_time = self.assembling.lock();
         let before = self.pool.load_full();
-        let mut members: Vec<(u16, Arc<Member>)> = Vec::new();
+        let known: HashMap<u32, &Arc<Member>> = before.members().map(|member| (member.target.id, member)).collect();
+        let (mut members, mut seen) = (Vec::new(), HashSet::new());
         let mut add = |target: &Arc<Target>, weight: u32, tier: u16, terms: &Terms, source: Option<&Source>| {
             // Several entries may lead to the same target: the first one counts.
-            if members.iter().all(|(_, member)| member.target.id != target.id) {
+            if seen.insert(target.id) {
                 let bell = source.map(|source| &source.doubted);
-                let same = |member: &&Arc<Member>| {
+                let same = |member: &&&Arc<Member>| {
                     let found_by = member.source_doubted.as_ref().map(Arc::as_ptr);
-                    (member.target.id, member.weight, found_by) == (target.id, weight, bell.map(Arc::as_ptr))
+                    (member.weight, found_by) == (weight, bell.map(Arc::as_ptr))
                 };
                 let new = || Arc::new(self.member(target.clone(), weight, terms, bell.cloned()));
-                members.push((tier, before.members().find(same).cloned().unwrap_or_else(new)));
+                let member = known.get(&target.id).filter(same).map(|member| (*member).clone());
+                members.push((tier, member.unwrap_or_else(new)));
             }
         };
         for (entry, terms) in &self.entries {

@@ -50,6 +50,13 @@ pub struct Target {
     adaptive: Mutex<HashMap<Bounds, Weak<Concurrency>>>,
 }
 
+/// Who looks after it sees that it is gone, and need not wait until it is time to look again.
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.doubted.notify_one();
+    }
+}
+
 /// A target as one of a route's.
 #[derive(Debug)]
 pub struct Member {
@@ -189,6 +196,7 @@ impl Target {
             return limit;
         }
         let limit = Arc::new(Concurrency::adaptive(bounds, Instant::now()));
+        known.retain(|_, limit| limit.strong_count() > 0);
         known.insert(bounds, Arc::downgrade(&limit));
         limit
     }

@@ -313,3 +313,29 @@ fn keys_that_were_fetched_are_not_fetched_again_unless_they_are_elsewhere() {
     apply(&gateway, config("/others", "x"));
     assert_eq!((get(), issuer.asked()), (200, 2));
 }
+
+/// Targets, what looks after them, and the names of limits stayed for as long as the process, unless a source was there.
+#[test]
+fn what_no_config_has_any_more_takes_no_memory() {
+    let upstream = Upstream::start();
+    let config = |version: usize| {
+        let target = |nth: usize| format!("'http://127.{}.{}.{}:1'", version, nth / 250, nth % 250 + 1);
+        let route = |nth: usize| {
+            format!(
+                "  - {{ name: r{version}-{nth}, path: /r{nth}, targets: {}, healthCheck: {{ interval: 1h, timeout: 10ms }}, plugins: {{ rateLimit: {{ max: 1, window: 1 }} }} }}\n",
+                target(nth)
+            )
+        };
+        let routes: String = (0..300).map(route).collect();
+        format!("{ADMIN}routes:\n{}{routes}", self::route("/a", &upstream, ""))
+    };
+    let gateway = gateway(config(1));
+    let grown = |versions: std::ops::Range<usize>| {
+        let before = gateway.memory_kib("VmRSS:");
+        versions.for_each(|version| drop(apply(&gateway, config(version))));
+        gateway.memory_kib("VmRSS:").saturating_sub(before)
+    };
+    let (first, then) = (grown(2..22), grown(22..82));
+    assert!(then < first.max(30_000), "{first} KiB at first, {then} KiB afterwards");
+    assert_eq!(gateway.get("/a").status, 200);
+}

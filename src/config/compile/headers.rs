@@ -100,6 +100,7 @@ impl Compiler<'_> {
         routes: &[Located<file::Route>],
         defaults: &Policies,
     ) {
+        let identity: HashSet<&str> = identity.iter().map(HeaderName::as_str).collect();
         let rules = |plugins: &file::Plugins| match &plugins.headers {
             Some(Switch::On(rules)) => Some(rules.request.clone()),
             _ => None,
@@ -109,7 +110,7 @@ impl Compiler<'_> {
         for (place, edits) in own.chain(inherited) {
             for (key, name, at) in edits.names() {
                 let plain = name.to_ascii_lowercase().replace('_', "-");
-                if identity.iter().any(|identity| identity.as_str() == plain && *identity != X_USER_ID) {
+                if plain != X_USER_ID.as_str() && identity.contains(plain.as_str()) {
                     let path = format!("{place}plugins.headers.request.{key}");
                     let why = "says who the user is, which targets believe";
                     self.error(at.at, path, format!("the header {plain} {why}; leave it out"));

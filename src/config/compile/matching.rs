@@ -1,6 +1,8 @@
 //! `path:`, `host:`, `methods:` and `matchHeaders:`, and whether every route can come to take something.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
+use std::hash::Hash;
 
 use http::{HeaderName, header};
 
@@ -30,24 +32,24 @@ impl Compiler<'_> {
     }
 
     /// A list that, if it is there, has something in it, and nothing twice.
-    fn distinct<T: Clone + PartialEq + std::fmt::Display>(
+    fn distinct<T: Clone + Eq + Hash + Display>(
         &mut self,
         written: &Option<Located<OneOrMany<Located<T>>>>,
         path: &str,
         what: &str,
     ) -> Vec<T> {
-        let mut list: Vec<T> = Vec::new();
+        let (mut list, mut seen) = (Vec::new(), HashSet::new());
         let Some(written) = written else { return list };
         if written.iter().len() == 0 && !self.told_of(path) {
             self.error(written.at, path, format!("there is no {what}; remove it to take every {what}"));
         }
         for one in written.iter() {
-            match list.contains(&one.value) {
-                true => {
+            match seen.insert(&one.value) {
+                false => {
                     let message = format!("{} is in the list already; keep one", one.value);
                     self.error(one.at, format!("{path}[{}]", one.index), message);
                 }
-                false => list.push(one.value.clone()),
+                true => list.push(one.value.clone()),
             }
         }
         list
@@ -110,6 +112,7 @@ impl Compiler<'_> {
         routes: &[Route],
         identity: &[HeaderName],
     ) {
+        let identity: HashSet<&HeaderName> = identity.iter().collect();
         for (written, route) in written.iter().zip(routes) {
             for field in &route.matcher.fields {
                 if field.name == X_USER_ID || identity.contains(&field.name) {

@@ -1,5 +1,6 @@
 //! `targets:`, `groups:`, `sticky:`, `mirror:`
 
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 
 use super::{Compiler, at_route};
@@ -82,10 +83,11 @@ impl Compiler<'_> {
             self.error(written.at, &path, message);
         }
         let mut groups: Vec<Group> = Vec::new();
+        let (mut names, mut known) = (HashSet::new(), HashMap::new());
         for group in &written.value {
             let path = format!("{path}[{}]", group.index);
             let name = group.name.to_string();
-            if groups.iter().any(|earlier| earlier.name == name) {
+            if !names.insert(name.clone()) {
                 self.error(group.name.at, format!("{path}.name"), format!("{name} is there already; choose another"));
             }
             let Some((written, path)) = self.one_of(&group.targets, &group.target, &path) else {
@@ -94,12 +96,13 @@ impl Compiler<'_> {
             };
             let targets = self.targets(written, &path, breaker);
             for target in &targets {
-                let earlier = groups.iter().find(|group| group.targets.iter().any(|t| t.origin == target.origin));
-                if let Some(earlier) = earlier {
-                    let message =
-                        format!("{} is in {} already; a target belongs to one group", target.origin, earlier.name);
+                if let Some(earlier) = known.get(&target.origin) {
+                    let message = format!("{} is in {earlier} already; a target belongs to one group", target.origin);
                     self.error(written.at, &path, message);
                 }
+            }
+            for target in &targets {
+                known.entry(target.origin.clone()).or_insert_with(|| name.clone());
             }
             groups.push(Group { name, weight: group.weight.0, targets });
         }
@@ -110,10 +113,10 @@ impl Compiler<'_> {
         if written.is_empty() && !self.told_of(path) {
             self.error(written.at, path, "there is no target; write [http://HOST:PORT]");
         }
-        let mut targets: Vec<Target> = Vec::new();
+        let (mut targets, mut known) = (Vec::new(), HashSet::new());
         for target in written.iter() {
             let path = format!("{path}[{}]", target.index);
-            if targets.iter().any(|earlier| earlier.origin == target.url) {
+            if !known.insert(&target.url) {
                 self.error(target.at, path, format!("{} is in the list already; keep one", target.url));
                 continue;
             }

@@ -1,5 +1,6 @@
 //! What knows targets, and what it has said last.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -90,7 +91,10 @@ impl Source {
     /// Has a roster be told of changes.
     pub fn tell(&self, roster: &Arc<Roster>) {
         let mut rosters = self.rosters.lock();
-        rosters.retain(|roster| roster.strong_count() > 0);
+        // Now and then, since many may come one after the other.
+        if rosters.len() == rosters.capacity() {
+            rosters.retain(|roster| roster.strong_count() > 0);
+        }
         rosters.push(Arc::downgrade(roster));
     }
 
@@ -159,9 +163,9 @@ impl Source {
 
     /// Those that are named and not in use, since it is not known where they are.
     pub fn waiting(&self) -> Vec<Arc<Target>> {
-        let found = self.found();
-        let is_used = |named: &Found| found.iter().any(|found| found.target.id == named.target.id);
-        self.named.lock().iter().filter(|named| !is_used(named)).map(|named| named.target.clone()).collect()
+        let used: HashSet<u32> = self.found().iter().map(|found| found.target.id).collect();
+        let named = self.named.lock();
+        named.iter().filter(|named| !used.contains(&named.target.id)).map(|named| named.target.clone()).collect()
     }
 
     /// The source works.
@@ -191,6 +195,13 @@ impl Source {
         let mut rosters = self.rosters.lock();
         rosters.retain(|roster| roster.strong_count() > 0);
         rosters.iter().filter_map(Weak::upgrade).for_each(|roster| roster.assemble());
+    }
+}
+
+/// As with targets.
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.doubted.notify_one();
     }
 }
 

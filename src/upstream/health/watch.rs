@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use pingora::{Error, ErrorType};
 use pingora_load_balancing::Backend;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::Checks;
 use crate::rng::Rng;
@@ -25,15 +25,16 @@ pub fn begin(target: &Arc<Target>) {
 
 async fn watch(target: Weak<Target>, checks: Weak<Checks>, mut rng: Rng) {
     loop {
-        let pause = {
+        let (pause, over) = {
             let Some((target, checks)) = target.upgrade().zip(checks.upgrade()) else { return };
             if target.checks().is_none_or(|current| !Arc::ptr_eq(&current, &checks)) {
                 return;
             }
             look(&target, &checks).await;
-            jittered(&checks, rng.unit())
+            (jittered(&checks, rng.unit()), checks.over.clone())
         };
-        sleep(pause).await;
+        // Who is gone after an hour need not be remembered for that long.
+        let _ = timeout(pause, over.notified()).await;
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
             begun.set(begun.get() + 1);
             let (after, result) = (*after * MS, good.then_some(()).ok_or_else(|| format!("{after}")));
             async move {
-                sleep(after).await;
+                tokio::time::sleep(after).await;
                 result
             }
         };
