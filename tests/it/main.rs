@@ -62,5 +62,6 @@ mod streams;
 mod timeouts;
 mod tls;
 mod topologies;
+mod unread;
 mod upgrades;
 mod verdicts;
