@@ -93,7 +93,7 @@ pub async fn serve(
                 link.take();
                 tokio::spawn(async move {
                     let session = ServerSession::new_custom(Box::new(H2Stream::new(session, link.clone())));
-                    link.pause.rest_in(proxy.process_new_http(session, &shutdown)).await;
+                    link.pause.rest_in_small_turns(proxy.process_new_http(session, &shutdown)).await;
                     guard.end(link.is_gone());
                 });
             }

@@ -10,10 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use tokio::task::coop::{consume_budget, has_budget_remaining};
+use tokio::task::coop::{RestoreOnPending, consume_budget, has_budget_remaining, poll_proceed};
 
 /// What a task may do in one turn, in tokio's reckoning, is less than this.
 const MOST_OF_A_TURN: usize = 1_000;
+
+/// To read a head and send it on, and a piece of a body.
+const SMALL_TURN: usize = 3;
 
 /// That of one request, or of one connection's requests.
 #[derive(Debug, Default)]
@@ -59,6 +62,15 @@ impl Pause {
         .await
     }
 
+    /// The same in turns so small that little is read of an answer before any of it is written.
+    pub async fn rest_in_small_turns<F: Future + Unpin>(&self, mut request: F) -> F::Output {
+        self.rest_in(poll_fn(|cx| {
+            shorten_turn(cx);
+            Pin::new(&mut request).poll(cx)
+        }))
+        .await
+    }
+
     /// What waited is given up: something else is to be waited for.
     pub fn is_over(&self) {
         self.0.is_blocked.store(false, Ordering::Relaxed);
@@ -76,6 +88,23 @@ fn end_turn(cx: &mut Context<'_>) {
         if !has_budget_remaining() || pin!(consume_budget()).poll(cx).is_pending() {
             return;
         }
+    }
+}
+
+/// Leaves no more of the turn than a small one. How much there is cannot be asked: all of it is used, and the last of it given back.
+fn shorten_turn(cx: &mut Context<'_>) {
+    let mut last: [Option<RestoreOnPending>; SMALL_TURN] = Default::default();
+    let mut used = 0;
+    while used < MOST_OF_A_TURN && has_budget_remaining() {
+        let Poll::Ready(taken) = poll_proceed(cx) else { break };
+        if let Some(before) = last[used % SMALL_TURN].replace(taken) {
+            before.made_progress();
+        }
+        used += 1;
+    }
+    // Each gives back all that was taken since: the oldest has the last word.
+    for nth in (0..used).rev().take(SMALL_TURN) {
+        last[nth % SMALL_TURN] = None;
     }
 }
 
@@ -126,7 +155,7 @@ mod tests {
                 }
             }
         };
-        tokio::select! { () = reads => {}, () = writes => {} }
+        tokio::select! { biased; () = writes => {}, () = reads => {} }
     }
 
     #[tokio::test]
@@ -146,6 +175,22 @@ mod tests {
         assert!((before..=before + 4).contains(&read.get()), "{before} and then {}", read.get());
         drop(take);
         assert!(timeout(Duration::from_secs(9), request).await.is_ok(), "the client is gone");
+    }
+
+    #[tokio::test]
+    async fn in_small_turns_little_is_read_before_any_of_it_is_written() {
+        for round in 0..5 {
+            let (pause, read) = (Pause::default(), std::cell::Cell::new(0));
+            let (take, taken) = mpsc::channel(100);
+            let mut request = pin!(pause.rest_in_small_turns(Box::pin(halves(&pause, &read, taken))));
+            assert!(timeout(Duration::from_millis(50), request.as_mut()).await.is_err());
+            assert!((1..=3).contains(&read.get()), "{round}: {}", read.get());
+            for _ in 0..50 {
+                take.send(()).await.expect("somebody takes");
+            }
+            assert!(timeout(Duration::from_millis(200), request.as_mut()).await.is_err());
+            assert!((50..=55).contains(&read.get()), "{round}: {}", read.get());
+        }
     }
 
     #[tokio::test]

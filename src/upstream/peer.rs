@@ -23,7 +23,12 @@ const MARGIN: Duration = Duration::from_secs(1);
 type Tune = dyn Fn(&TcpSocket) -> Result<()> + Send + Sync;
 
 /// Requests that one connection of HTTP/2 may have under way.
-const MAX_STREAMS: usize = 100;
+const MAX_STREAMS: u32 = 100;
+/// What a target may send of an answer before it is read: that waits in memory when a client takes nothing. Per round trip no more
+/// comes of one answer, so it is also how fast one can be.
+const STREAM_WINDOW: u32 = 128 * 1_024;
+/// All answers of a connection may wait at once without any keeping the others back, which share this one.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 
 /// What makes the peers of one route.
 pub struct Peers {
@@ -114,7 +119,9 @@ impl Peers {
             Scheme::Https => ALPN::H2H1,
             Scheme::H2 | Scheme::H2c => ALPN::H2,
         };
-        peer.options.max_h2_streams = MAX_STREAMS;
+        peer.options.max_h2_streams = MAX_STREAMS as usize;
+        peer.options.h2_stream_window_size = Some(STREAM_WINDOW);
+        peer.options.h2_connection_window_size = Some(CONNECTION_WINDOW);
         if is_tls {
             peer.options.ca.clone_from(&self.tls.authorities);
             peer.options.verify_cert = self.tls.verifies;

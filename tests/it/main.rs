@@ -66,5 +66,6 @@ mod streams;
 mod timeouts;
 mod tls;
 mod topologies;
+mod unread;
 mod upgrades;
 mod verdicts;

@@ -318,7 +318,7 @@ impl Gateway {
         assert!(prlimit.status().unwrap().success());
     }
 
-    /// The memory that it has resident (`VmRSS:`), or the most that it has had (`VmHWM:`), as proc(5) says.
+    /// The memory that it has resident (`VmRSS:`; `RssAnon:` without what is of files), or the most that it has had (`VmHWM:`), as proc(5) says.
     pub fn memory_kib(&self, row: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with(row)).unwrap();
