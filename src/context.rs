@@ -13,6 +13,7 @@ use crate::downstream::link::Link;
 use crate::failure::Failure;
 use crate::plugin::Notes;
 use crate::snapshot::{Route, Snapshot};
+use crate::trace::Trace;
 use crate::trail::Trail;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::mirror::Copy;
@@ -68,6 +69,8 @@ pub struct RequestCtx {
     pub meant: Option<u16>,
     /// Why the last attempt failed, as far as the client is concerned.
     pub failure: Option<Failure>,
+    /// Its trace, where spans are sent.
+    pub trace: Option<Trace>,
     /// What became of it, if anybody may ask.
     pub trail: Option<Box<Trail>>,
     _in_flight: InFlight,
@@ -78,6 +81,7 @@ impl RequestCtx {
     pub fn new(snapshot: Arc<Snapshot>, in_flight: InFlight) -> Self {
         RequestCtx {
             link: None,
+            trace: None,
             trail: snapshot.recent.as_ref().map(|_| Box::default()),
             snapshot,
             started: Instant::now(),

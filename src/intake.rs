@@ -31,6 +31,13 @@ pub fn identify(session: &mut Session, ctx: &mut RequestCtx) {
     if let Some(peer) = session.client_addr().and_then(|address| address.as_inet()) {
         find_sender(peer.ip(), headers, ctx);
     }
+    if let Some(tracer) = &ctx.snapshot.tracer {
+        let trace = tracer.begin(&session.req_header().headers, ctx.from_trusted);
+        if trace.is_sampled && ctx.trail.is_none() {
+            ctx.trail = Some(Box::default());
+        }
+        ctx.trace = Some(trace);
+    }
     // Requests that were sent ahead are answered in order instead of being dropped.
     session.set_pipelining_enabled(true);
 }

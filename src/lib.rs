@@ -41,5 +41,6 @@ mod simulation;
 pub mod snapshot;
 pub mod stamp;
 pub mod tls;
+pub mod trace;
 pub mod trail;
 pub mod upstream;

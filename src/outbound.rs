@@ -41,7 +41,7 @@ pub async fn get(url: &Url, most: usize) -> Result<Answer, String> {
     let mut url = url.clone();
     for _ in 0..=MOST_REDIRECTS {
         let request = RequestHeader::build("GET", target(&url).as_bytes(), Some(3)).map_err(|e| e.to_string())?;
-        let answer = exchange(&url, request, most).await?;
+        let answer = exchange(&url, request, None, most).await?;
         match (answer.status.as_u16(), answer.headers.get(header::LOCATION)) {
             (200, _) => return Ok(answer),
             (301 | 302 | 303 | 307 | 308, Some(location)) => {
@@ -63,15 +63,23 @@ pub fn target(url: &Url) -> String {
     url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
 }
 
-/// Sends `request`, whose `Host` is added and which has no body, to the server of `url`. It may be sent twice.
+/// Sends `request`, whose `Host` is added, with its `body`, if it has one, to the server of `url`. It may be sent twice.
 ///
 /// # Errors
 /// There is no answer, or it has more than `most` bytes; for people.
-pub async fn exchange(url: &Url, mut request: RequestHeader, most: usize) -> Result<Answer, String> {
+pub async fn exchange(
+    url: &Url,
+    mut request: RequestHeader,
+    body: Option<Bytes>,
+    most: usize,
+) -> Result<Answer, String> {
     let host = url.host().ok_or("it has no host")?;
     let authority = url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
     request.insert_header(header::HOST, authority).map_err(said)?;
     request.insert_header(header::USER_AGENT, USER_AGENT).map_err(said)?;
+    if let Some(body) = &body {
+        request.insert_header(header::CONTENT_LENGTH, body.len()).map_err(said)?;
+    }
     let mut last = format!("there is no {host}");
     for address in addresses(url).await? {
         let peer = peer(url, address, &host);
@@ -83,7 +91,7 @@ pub async fn exchange(url: &Url, mut request: RequestHeader, most: usize) -> Res
                     break;
                 }
             };
-            match converse(session, &peer, &request, most).await {
+            match converse(session, &peer, (&request, body.as_ref()), most).await {
                 // It may have been closed since it was of use: there are others, and new ones in the end.
                 Err(_) if is_reused => {}
                 ended => return ended,
@@ -96,10 +104,13 @@ pub async fn exchange(url: &Url, mut request: RequestHeader, most: usize) -> Res
 async fn converse(
     mut session: HttpSession,
     peer: &HttpPeer,
-    request: &RequestHeader,
+    (request, body): (&RequestHeader, Option<&Bytes>),
     most: usize,
 ) -> Result<Answer, String> {
     session.write_request_header(Box::new(request.clone())).await.map_err(said)?;
+    if let Some(body) = body {
+        session.write_request_body(body.clone(), true).await.map_err(said)?;
+    }
     session.finish_request_body().await.map_err(said)?;
     session.read_response_header().await.map_err(said)?;
     let head = session.response_header().map(|head| (head.status, head.headers.clone()));

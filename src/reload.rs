@@ -280,7 +280,7 @@ impl Reloader {
             self.retired
                 .push((self.shared.snapshot.swap(snapshot), std::mem::replace(&mut self.current, config.clone())));
         }
-        self.shared.access_log.switch(config.access_log.format, output);
+        self.shared.access_log.switch(config.access_log.clone(), output);
         Taken { warnings, changes, needs_restart }
     }
 }

@@ -29,6 +29,11 @@ impl Rng {
         self.next() % limit
     }
 
+    /// 64 bits.
+    pub fn word(&mut self) -> u64 {
+        self.next() << 62 ^ self.next() << 31 ^ self.next()
+    }
+
     /// A number from 0 up to 1.
     pub fn unit(&mut self) -> f64 {
         self.next() as f64 / (1_u64 << 31) as f64

@@ -24,6 +24,7 @@ use crate::downstream::headers::Reserved;
 use crate::downstream::pace::Pace;
 use crate::observe::recent::Recents;
 use crate::observe::tally::Tally;
+use crate::observe::traces::Tracer;
 use crate::plugin::Plugin;
 use crate::plugin::answers::Answers;
 use crate::plugin::auth::jwt::Verifier;
@@ -79,6 +80,8 @@ pub struct Snapshot {
     pub tls: Option<Arc<Terminator>>,
     /// Who may use the admin listener, if there is one.
     pub operators: Option<Arc<Operators>>,
+    /// Where spans are sent, if anywhere.
+    pub tracer: Option<Arc<Tracer>>,
     /// What became of the last requests, if that is remembered.
     pub recent: Option<Arc<Recents>>,
     ids: Ids,
@@ -171,6 +174,7 @@ impl Snapshot {
             tls: before.and_then(|before| before.snapshot.tls.clone()),
             operators: operators(config, before),
             recent: recents(config, before),
+            tracer: tracer(config, before),
             ids,
         }
     }
@@ -184,6 +188,7 @@ impl Snapshot {
     /// waits for that a short time: what takes longer is no failure, and goes on.
     pub async fn settle_in(&self, lookout: &Arc<Lookout>) {
         self.remotes().for_each(Remote::begin);
+        self.tracer.iter().for_each(|tracer| tracer.runs_here());
         let keys = async { futures_util::future::join_all(self.remotes().map(|remote| remote.first())).await };
         let connect = async {
             if let Some(redis) = self.store.redis() {
@@ -218,6 +223,13 @@ fn recents(config: &Config, before: Option<&Before<'_>>) -> Option<Arc<Recents>>
     let capacity = config.admin.as_ref()?.explain? as usize;
     let same = before.and_then(|before| before.snapshot.recent.clone()).filter(|same| same.capacity() == capacity);
     Some(same.unwrap_or_else(|| Arc::new(Recents::new(capacity))))
+}
+
+/// The one that there was, if it goes on.
+fn tracer(config: &Config, before: Option<&Before<'_>>) -> Option<Arc<Tracer>> {
+    let config = config.tracing.as_ref()?;
+    let same = before.and_then(|before| before.snapshot.tracer.clone()).filter(|same| same.config() == config);
+    same.or_else(|| Tracer::new(config).inspect_err(|error| log::error!("tracing: {error}")).ok())
 }
 
 fn compile(

@@ -13,6 +13,7 @@ pub fn changes(before: &Config, after: &Config) -> Vec<String> {
         ("resolve", before.resolve == after.resolve),
         ("limits", before.limits == after.limits),
         ("accessLog", before.access_log == after.access_log),
+        ("tracing", before.tracing == after.tracing),
         ("shutdown", before.shutdown == after.shutdown),
         ("auth", before.auth == after.auth && before.identity_headers == after.identity_headers),
         ("admin", before.admin.as_ref().map(access) == after.admin.as_ref().map(access)),

@@ -28,6 +28,7 @@ mod shutdown;
 mod split;
 mod timeouts;
 mod tls;
+mod tracing;
 mod upstream_tls;
 
 use std::collections::HashSet;
@@ -38,13 +39,25 @@ use ipnet::IpNet;
 
 use super::env::Lookup;
 use super::error::{Position, Problem};
-use super::file::{self, File};
+use super::file::{self, File, Masked, OneOrMany};
 use super::files::Files;
 use super::located::Located;
 use super::model::{self, AccessLog, Config, Route};
 use super::units::ListenAddress;
 use crate::contents::{MOST, ReadError};
+use crate::observe::access_log::privacy::Masks;
 use crate::tls::certificate::Certificate;
+
+fn access_log(written: file::AccessLog) -> AccessLog {
+    let masks = |what| written.mask.iter().flat_map(|OneOrMany(masked)| masked).any(|masked| masked.value == what);
+    AccessLog {
+        mask: Masks { client: masks(Masked::Client), user: masks(Masked::User) },
+        format: written.format,
+        file: written.file.unwrap_or_else(|| "-".into()),
+        sample: written.sample,
+        query: written.query,
+    }
+}
 
 /// Compiles what was read; findings are added to `problems`. Where there are errors among them, the
 /// result is only good for finding more.
@@ -101,10 +114,8 @@ pub fn compile(
         trusted_proxies: compiler.trusted_proxies(&file.trusted_proxies),
         resolve: compiler.resolve(file.resolve.as_ref()),
         limits,
-        access_log: AccessLog {
-            format: file.access_log.format,
-            file: file.access_log.file.unwrap_or_else(|| "-".into()),
-        },
+        access_log: access_log(file.access_log),
+        tracing: compiler.tracing(file.tracing.as_ref()),
         shutdown: compiler.shutdown(file.shutdown.as_ref()),
         identity_headers,
         auth: auth.needed(&routes),

@@ -17,15 +17,16 @@ use crate::plugin::rate_limit::key::is_credential;
 /// What is said in place of a secret.
 pub const MASK: &str = "********";
 /// Blocks about secrets, wherever they stand.
-const DELICATE: [&str; 7] = ["admin", "apiKeys", "auth", "basic", "forwardAuth", "jwt", "redis"];
+const DELICATE: [&str; 8] = ["admin", "apiKeys", "auth", "basic", "forwardAuth", "jwt", "redis", "tracing"];
 /// Keys in there whose values are no secrets.
-const HARMLESS: [&str; 28] = [
+const HARMLESS: [&str; 31] = [
     "audience",
     "by",
     "caFile",
     "certFile",
     "claimsToHeaders",
     "discovery",
+    "endpoint",
     "explain",
     "file",
     "forwardToken",
@@ -42,6 +43,8 @@ const HARMLESS: [&str; 28] = [
     "requiredClaims",
     "responseHeaders",
     "roles",
+    "sample",
+    "serviceName",
     "rolesClaim",
     "scopes",
     "secretFile",

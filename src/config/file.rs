@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "keys of features to come are there to be refused, and never read")]
 
+mod access_log;
 mod answer;
 mod auth;
 mod auth_route;
@@ -29,9 +30,11 @@ mod split;
 mod target;
 mod timeouts;
 mod tls;
+mod tracing;
 mod upstream_tls;
 mod words;
 
+pub use self::access_log::{AccessLog, LogFormat, Masked};
 pub use self::answer::{Redirect as RouteRedirect, Respond, plain_text};
 pub use self::auth::{ApiKey, ApiKeys, Auth, Basic, CertificateName, Jwt, KeyFile};
 pub use self::auth_route::{AuthPlugin, Credential, TokenFrom};
@@ -56,6 +59,7 @@ pub use self::split::{Group, Mirror, Sticky};
 pub use self::target::{FileTarget, Target, Targets};
 pub use self::timeouts::{Connect, Timeouts};
 pub use self::tls::{CertificateFiles, ClientAuth, Redirect, RedirectBlock, Tls};
+pub use self::tracing::Tracing;
 pub use self::upstream_tls::UpstreamTls;
 pub use self::words::{Network, OrOff, Positive, PositiveOrOff, Switch};
 
@@ -86,6 +90,8 @@ pub struct File {
     /// One line a request. Default: text to standard output.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// Where spans of requests are sent. Default: nowhere.
+    pub tracing: Option<Located<Tracing>>,
     /// Who the users are. Needed by routes with `auth: true`.
     #[serde(default)]
     pub auth: Auth,
@@ -156,26 +162,4 @@ pub struct AdminTls {
     /// The common names or names of DNS of those whose certificate lets them do everything. Default: nobody.
     #[serde(default)]
     pub writers: Option<Located<OneOrMany<String>>>,
-}
-
-/// `accessLog:`
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { format: json }")]
-pub struct AccessLog {
-    /// `text` (default) or `json`.
-    #[serde(default)]
-    pub format: LogFormat,
-    /// A file's name, or `-` (default) for standard output.
-    pub file: Option<String>,
-}
-
-/// How an access-log line is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum LogFormat {
-    /// `[GET] http://a:1/users → 200 (3ms) [id]`
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }

@@ -34,7 +34,7 @@ pub use model::{
     CertificateFiles, CheckKind, Compression, Concurrency, Config, Cors, Destinations, ForwardAuth, Group, HeaderEdits,
     HeaderRules, HealthCheck, Hsts, Jwt, KeySource, LimitAlgorithm, LimitHeaders, LimitSync, Limits, Mirror, Mode,
     OnAllOpen, OnRedisDown, Plugins, RateLimit, Redirect, Resolve, Respond, Retry, Route, SecurityHeaders, Shutdown,
-    Target, Timeouts, Tls, UpstreamTls,
+    Target, Timeouts, Tls, Tracing, UpstreamTls,
 };
 pub use print::print;
 

@@ -19,6 +19,7 @@ mod shutdown;
 mod split;
 mod timeouts;
 mod tls;
+mod tracing;
 mod upstream_tls;
 
 use std::net::SocketAddr;
@@ -47,10 +48,13 @@ pub use self::shutdown::Shutdown;
 pub use self::split::{Destinations, Group, Mirror, Respond, Target};
 pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
+pub use self::tracing::Tracing;
 pub use self::upstream_tls::UpstreamTls;
 use super::file::LogFormat;
 use super::redis::Redis;
 use super::units::{Period, RouteName, Secret};
+use crate::observe::access_log::privacy::{Masks, QueryShown};
+use crate::ratio::Ratio;
 use crate::routing::matcher::Matcher;
 use crate::routing::rewrite::Rewrite;
 use crate::tls::certificate::Certificate;
@@ -80,6 +84,9 @@ pub struct Config {
     pub limits: Limits,
     /// Where access-log lines go.
     pub access_log: AccessLog,
+    /// Where spans of requests are sent, if anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
     /// What operators see and do, if there is a listener for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
@@ -160,6 +167,23 @@ pub struct AccessLog {
     pub format: LogFormat,
     /// The file's name; `-` is standard output.
     pub file: String,
+    /// How many of the lines of requests that went well; `None`: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Ratio>,
+    /// What is shown of queries.
+    pub query: QueryShown,
+    /// Whose names are masked.
+    #[serde(skip_serializing_if = "no_mask", serialize_with = "masks")]
+    pub mask: Masks,
+}
+
+fn no_mask(mask: &Masks) -> bool {
+    *mask == Masks::default()
+}
+
+fn masks<S: serde::Serializer>(mask: &Masks, serializer: S) -> Result<S::Ok, S::Error> {
+    let names = [("client", mask.client), ("user", mask.user)];
+    serializer.collect_seq(names.into_iter().filter(|(_, is_masked)| *is_masked).map(|(name, _)| name))
 }
 
 /// One route.

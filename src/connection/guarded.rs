@@ -27,7 +27,7 @@ use super::reader::Reader;
 use super::taking::Taking;
 use crate::downstream::link::Link;
 use crate::downstream::request_id;
-use crate::observe::access_log::Entry;
+use crate::observe::access_log::entry::Entry;
 use crate::observe::recent::Recent;
 use crate::respond;
 use crate::shared::Shared;
@@ -117,7 +117,11 @@ impl Guarded {
         let id = request_id::fresh();
         let id = id.to_str().unwrap_or("-");
         let failure = self.reader.failure();
-        self.shared.access_log.write(&Entry {
+        self.shared.access_log.write(Entry {
+            request: None,
+            query: None,
+            user: None,
+            bytes: (0, 0),
             method: "-",
             target: None,
             path: "-",

@@ -16,6 +16,7 @@ use crate::failure::BODY_TOO_LARGE;
 use crate::plugin::auth::place::{self, TokenFrom};
 use crate::plugin::headers::RequestEdits;
 use crate::rng::{self, Rng};
+use crate::trace::{TRACEPARENT, TRACESTATE};
 use crate::upstream::retry::Trouble;
 
 const TRAILERS: &str = "trailers";
@@ -47,6 +48,14 @@ fn decorate(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) ->
         edit(request, edits)?;
     }
     request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
+    if let Some(trace) = &ctx.trace {
+        if trace.parent.is_none() {
+            // It belongs to another trace, if to any.
+            request.remove_header(&TRACESTATE);
+        }
+        let attempt = ctx.trail.as_ref().map_or(0, |trail| trail.attempts.len() as u64);
+        request.insert_header(TRACEPARENT.as_str(), trace.header(trace.part(attempt)))?;
+    }
     if let Some(user_id) = &ctx.notes.user_id {
         request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
     }

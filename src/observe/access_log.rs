@@ -1,52 +1,28 @@
 //! One line a request, through a [`Spool`], so that no worker ever waits for it.
 
-use std::borrow::Cow;
+pub mod entry;
+mod line;
+pub mod privacy;
+pub mod template;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use serde::Serialize;
 
+use self::entry::Entry;
+pub use self::line::escaped;
+use self::privacy::{Masks, QueryShown};
 use super::spool::{Spool, Trouble};
 use crate::config::{self, LogFormat};
-
-/// What a line tells.
-#[derive(Debug)]
-pub struct Entry<'e> {
-    /// The request's method.
-    pub method: &'e str,
-    /// The target that served it, or was tried last.
-    pub target: Option<&'e str>,
-    /// The path in normal form where it has one; never the query, which may hold secrets.
-    pub path: &'e str,
-    /// The path that the target was sent, where that is another.
-    pub forwarded: Option<&'e str>,
-    /// The name of the route that took it.
-    pub route: Option<&'e str>,
-    /// The status that the client got; 499 if it left before.
-    pub status: u16,
-    /// From the request's head to the end of the answer.
-    pub elapsed: Duration,
-    /// The correlation id.
-    pub request_id: &'e str,
-    /// Who sent it, seen through trusted proxies.
-    pub client: IpAddr,
-    /// How many connections were tried for it, or used again.
-    pub attempts: u32,
-    /// Why the gateway answered itself, if it did.
-    pub code: Option<&'static str>,
-    /// Why the request ended as it did, in a word: the same, where there is one.
-    pub reason: &'static str,
-}
+use crate::rng::{self, Rng};
 
 /// The log of a process.
 pub struct AccessLog {
-    format: ArcSwap<LogFormat>,
+    settings: ArcSwap<config::AccessLog>,
     spool: Spool,
 }
 
@@ -72,17 +48,17 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened for appending, or the writer's thread not be started.
     pub fn open(config: &config::AccessLog) -> io::Result<Self> {
-        AccessLog::new(config.format, Output::open(config)?)
+        AccessLog::new(config.clone(), Output::open(config)?)
     }
 
-    fn new(format: LogFormat, Output(output): Output) -> io::Result<Self> {
-        Ok(AccessLog { format: ArcSwap::from_pointee(format), spool: Spool::start("access-log", output, tell)? })
+    fn new(settings: config::AccessLog, Output(output): Output) -> io::Result<Self> {
+        Ok(AccessLog { settings: ArcSwap::from_pointee(settings), spool: Spool::start("access-log", output, tell)? })
     }
 
-    /// Lines have this format from now on, and what has not been written yet goes to `output`: a file that was renamed, to be
+    /// Lines are written so from now on, and what has not been written yet goes to `output`: a file that was renamed, to be
     /// put away, is left.
-    pub fn switch(&self, format: LogFormat, Output(output): Output) {
-        self.format.store(Arc::new(format));
+    pub fn switch(&self, settings: config::AccessLog, Output(output): Output) {
+        self.settings.store(Arc::new(settings));
         self.spool.switch(output);
     }
 
@@ -91,12 +67,32 @@ impl AccessLog {
         self.spool.lost()
     }
 
-    /// Adds a line.
-    pub fn write(&self, entry: &Entry<'_>) {
+    /// Whose names are masked.
+    pub fn masks(&self) -> Masks {
+        self.settings.load().mask
+    }
+
+    /// What is shown of a query, where there is one.
+    pub fn query(&self) -> QueryShown {
+        self.settings.load().query
+    }
+
+    /// Adds a line, unless it is one of those of which only some are written.
+    pub fn write(&self, mut entry: Entry<'_>) {
+        let settings = self.settings.load();
+        if let Some(share) = settings.sample.filter(|_| entry.is_routine())
+            && rng::with_local(Rng::unit) >= share.as_f64()
+        {
+            return;
+        }
+        entry.client = settings.mask.client(entry.client);
+        let user = entry.user.map(|user| settings.mask.user(user));
+        let entry = Entry { user: user.as_deref(), ..entry };
         let mut line = Vec::with_capacity(160);
-        match **self.format.load() {
-            LogFormat::Text => text(&mut line, entry),
-            LogFormat::Json => json(&mut line, entry),
+        match &settings.format {
+            LogFormat::Text => line::text(&mut line, &entry),
+            LogFormat::Json => line::json(&mut line, &entry),
+            LogFormat::Template(template) => template.write(&mut line, &entry),
         }
         self.spool.push(&line);
     }
@@ -132,103 +128,22 @@ fn tell(trouble: &Trouble) -> Option<String> {
     None
 }
 
-/// `[GET] http://user-service-1:3001/users → 200 (3ms) [9b2e…]`, then why the gateway answered itself and
-/// how often the request was sent, where there is something to say.
-///
-/// Piece by piece: every request pays for this, and the machinery behind `write!` costs as much as all else.
-fn text(line: &mut Vec<u8>, entry: &Entry<'_>) {
-    let mut digits = itoa::Buffer::new();
-    let mut add = |piece: &str| line.extend_from_slice(piece.as_bytes());
-    add("[");
-    add(entry.method);
-    add("] ");
-    add(entry.target.unwrap_or(""));
-    let forwarded = entry.target.and(entry.forwarded);
-    add(&escaped(forwarded.unwrap_or(entry.path)));
-    add(" → ");
-    add(digits.format(entry.status));
-    add(" (");
-    add(digits.format(entry.elapsed.as_millis() as u64));
-    add("ms) [");
-    add(entry.request_id);
-    add("]");
-    if let Some(code) = entry.code {
-        add(" ");
-        add(code);
-    }
-    if entry.attempts > 1 {
-        add(" attempts=");
-        add(digits.format(entry.attempts));
-    }
-    if forwarded.is_some() {
-        add(" asked=");
-        add(&escaped(entry.path));
-    }
-    // A name that is a path says nothing that the line does not say.
-    if let Some(route) = entry.route.filter(|route| !entry.path.starts_with(route)) {
-        add(" route=");
-        add(&escaped(route));
-    }
-    add("\n");
-}
-
-fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Line<'l> {
-        time: String,
-        method: &'l str,
-        target: Option<&'l str>,
-        path: &'l str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        forwarded_path: Option<&'l str>,
-        route: Option<&'l str>,
-        status: u16,
-        duration_ms: f64,
-        request_id: &'l str,
-        client: IpAddr,
-        attempts: u32,
-        code: Option<&'static str>,
-        reason: &'static str,
-    }
-    let fields = Line {
-        time: format!("{:.3}", jiff::Timestamp::now()),
-        method: entry.method,
-        target: entry.target,
-        path: entry.path,
-        forwarded_path: entry.forwarded,
-        route: entry.route,
-        status: entry.status,
-        duration_ms: entry.elapsed.as_micros() as f64 / 1_000.0,
-        request_id: entry.request_id,
-        client: entry.client,
-        attempts: entry.attempts,
-        code: entry.code,
-        reason: entry.reason,
-    };
-    // Writing to a vector cannot fail, and neither can numbers and text.
-    let _ = serde_json::to_writer(&mut *line, &fields);
-    line.push(b'\n');
-}
-
-/// Text that cannot end a line or steer a terminal, whatever is in it.
-pub fn escaped(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return text.into();
-    }
-    let escape = |c: char| match c.is_ascii_graphic() {
-        true => c.to_string(),
-        false => c.escape_unicode().to_string(),
-    };
-    text.chars().map(escape).collect::<String>().into()
-}
-
 #[cfg(test)]
-mod tests {
+#[expect(missing_docs, reason = "only tests see it")]
+pub mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::line::{json, text};
     use super::*;
 
-    fn entry() -> Entry<'static> {
+    /// An ordinary one.
+    pub fn entry() -> Entry<'static> {
         Entry {
+            request: None,
+            query: None,
+            user: None,
+            bytes: (0, 0),
             method: "GET",
             target: Some("http://user-service-1:3001"),
             path: "/users",

@@ -7,15 +7,18 @@ pub mod exposition;
 pub mod recent;
 pub mod spool;
 pub mod tally;
+pub mod traces;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use http::StatusCode;
+use http::{StatusCode, header};
 use parking_lot::Mutex;
 use pingora::Error;
 use pingora_proxy::Session;
 
-use self::access_log::{AccessLog, Entry};
+use self::access_log::AccessLog;
+use self::access_log::entry::Entry;
+use self::access_log::privacy::QueryShown;
 use self::recent::Recent;
 use self::tally::{Ended, Tally};
 use crate::context::RequestCtx;
@@ -29,7 +32,7 @@ pub fn finish(
     (log, unrouted): (&AccessLog, &Tally),
     now: Instant,
 ) {
-    let header = session.req_header();
+    let request = session.req_header();
     let failure = || ctx.failure.or(error.map(Failure::of)).map_or(0, Failure::status);
     let status = ctx.meant.or_else(|| final_status(session)).unwrap_or_else(failure);
     let elapsed = now.duration_since(ctx.started);
@@ -37,17 +40,25 @@ pub fn finish(
     let tally = route.map_or(unrouted, |route| &route.tally);
     let within = elapsed.saturating_sub(ctx.away);
     tally.ended(&Ended {
-        method: &header.method,
+        method: &request.method,
         status,
         // What a route says by itself is nobody else's failure.
         code: ctx.code.or_else(|| route.and_then(|route| route.answer.as_ref()).map(|_| "route")),
         elapsed,
         within,
     });
-    log.write(&Entry {
-        method: header.method.as_str(),
+    let shown = request.uri.query().filter(|_| log.query() != QueryShown::Omit);
+    // What the gateway knows to be a token is nobody's to read.
+    let shown = shown.and_then(|query| ctx.notes.visible_query(query));
+    let shown = shown.as_deref().map(String::from_utf8_lossy);
+    log.write(Entry {
+        request: Some(request),
+        query: shown.as_deref().and_then(|query| log.query().of(query)),
+        user: ctx.notes.user_id.as_ref().map(|user| user.as_bytes()),
+        bytes: (session.body_bytes_read() as u64, session.body_bytes_sent() as u64),
+        method: request.method.as_str(),
         target: ctx.member.as_ref().map(|member| member.target.url.as_str()),
-        path: header.uri.path(),
+        path: request.uri.path(),
         forwarded: ctx.rewritten.as_deref(),
         route: ctx.route.as_ref().map(|route| &*route.name),
         status,
@@ -58,12 +69,31 @@ pub fn finish(
         code: ctx.code,
         reason: reason(ctx),
     });
+    if let (Some(tracer), Some(trace), Some(trail)) = (&ctx.snapshot.tracer, ctx.trace, &ctx.trail)
+        && trace.is_sampled
+    {
+        tracer.finish(&traces::Seen {
+            trace,
+            at: SystemTime::now(),
+            elapsed,
+            method: request.method.as_str(),
+            path: request.uri.path(),
+            scheme: ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()),
+            host: request.headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes())),
+            route: ctx.route.as_ref().map(|route| &*route.name),
+            status,
+            reason: reason(ctx),
+            request_id: ctx.request_id.to_str().unwrap_or("-"),
+            client: log.masks().client(ctx.client).to_string(),
+            trail,
+        });
+    }
     if let (Some(recents), Some(trail)) = (&ctx.snapshot.recent, ctx.trail.take()) {
         recents.add(Recent {
             request_id: ctx.request_id.to_str().unwrap_or("-").into(),
             at: SystemTime::now(),
-            method: header.method.clone(),
-            path: recent::beginning(header.uri.path()),
+            method: request.method.clone(),
+            path: recent::beginning(request.uri.path()),
             forwarded: ctx.rewritten.as_deref().map(recent::beginning),
             client: ctx.client,
             peer: ctx.peer,

@@ -57,7 +57,7 @@ impl ForwardAuth {
 
     async fn ask(&self, request: &Request<'_>) -> Result<Answer, String> {
         let question = question(&self.url, request).map_err(|error| error.to_string())?;
-        match tokio::time::timeout(self.timeout, outbound::exchange(&self.url, question, MOST_BYTES)).await {
+        match tokio::time::timeout(self.timeout, outbound::exchange(&self.url, question, None, MOST_BYTES)).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {:?}", self.timeout)),
         }

@@ -174,6 +174,9 @@ pub fn exit(shared: &Shared) -> ! {
         0 => log::info!("ended"),
         left => log::warn!("ended with {left} requests under way"),
     }
+    if let Some(tracer) = &shared.snapshot.load().tracer {
+        tracer.close();
+    }
     shared.access_log.close();
     diagnostics::close();
     std::process::exit(0)

@@ -87,3 +87,69 @@ fn lines_can_be_json_in_a_file() {
     assert!(line["durationMs"].as_f64().is_some_and(|ms| ms > 0.0) && line["time"].as_str().is_some());
     assert_eq!(gateway.stdout(), "");
 }
+
+/// A gateway with this for its access log, and a token in its queries.
+fn logging(log: &str, upstream: &Upstream) -> Gateway {
+    gateway(format!(
+        "accessLog: {{ {log} }}\nroutes:\n  - {{ path: /users, target: {}, plugins: {{ auth: {{ tokenFrom: {{ query: t }} }} }} }}\n  \
+         - {{ path: /public, target: {0} }}\n",
+        upstream.url()
+    ))
+}
+
+#[test]
+fn lines_have_the_form_that_is_asked_for() {
+    let upstream = Upstream::start();
+    let format = r#"format: "{client} {user} \"{method} {path} {protocol}\" {status} {bytesReceived} {bytesSent} \"{header.user-agent}\" {host} {reason} {requestId}""#;
+    let gateway = logging(format, &upstream);
+    let target = format!("/users?t={}", crate::support::token("alice"));
+    let agent = ("User-Agent", "a \"quoted\" agent");
+    gateway.request("GET", &target, &[agent, ("X-Request-ID", "formed"), ("Host", "api.example.com")]);
+    let line = gateway.log_line("formed");
+    let expected = "127.0.0.1 alice \"GET /users HTTP/1.1\" 200 0 6 \"a \\u{22}quoted\\u{22} agent\" api.example.com forwarded formed";
+    assert_eq!(line, expected);
+    gateway.raw("POST /public HTTP/1.1\r\nHost: x\r\nX-Request-ID: body\r\nContent-Length: 3\r\n\r\nabc");
+    assert!(gateway.log_line("body").contains(" 200 3 6 "), "{}", gateway.log_line("body"));
+}
+
+#[test]
+fn users_and_clients_can_be_masked_and_queries_shown_without_their_values() {
+    let upstream = Upstream::start();
+    let token = crate::support::token("alice");
+    let target = format!("/users?page=2&t={token}&name=secret");
+    for (log, query) in [
+        ("format: json, mask: [client, user], query: names", Some("page=***&name=***")),
+        ("format: json, mask: [client, user], query: full", Some("page=2&name=secret")),
+        ("format: json, mask: [client, user]", None),
+    ] {
+        let gateway = logging(log, &upstream);
+        gateway.request("GET", &target, &[("X-Request-ID", "one")]);
+        gateway.request("GET", &target, &[("X-Request-ID", "two")]);
+        let line = |id: &str| serde_json::from_str::<serde_json::Value>(&gateway.log_line(id)).unwrap();
+        let (one, two) = (line("\"one\""), line("\"two\""));
+        assert_eq!((one["query"].as_str(), &one["client"]), (query, &"127.0.0.0".into()), "{log}: {one}");
+        let user = one["user"].as_str().unwrap();
+        assert!(user.starts_with("user-") && one["user"] == two["user"], "{one}");
+        assert_eq!((&one["reason"], &one["bytesSent"]), (&"forwarded".into(), &6.into()));
+        assert!(!gateway.stdout().contains("alice") && !gateway.stdout().contains(&token));
+    }
+    let gateway = logging("query: names", &upstream);
+    gateway.request("GET", "/public?a=secret", &[("X-Request-ID", "text")]);
+    assert!(gateway.log_line("text").starts_with(&format!("[GET] {}/public?a=*** → 200 ", upstream.url())));
+}
+
+#[test]
+fn of_what_went_well_some_lines_are_enough() {
+    let upstream = Upstream::start();
+    let gateway = logging("sample: 10%", &upstream);
+    let mut connection = gateway.connect();
+    for _ in 0..1_000 {
+        assert_eq!(connection.request("GET", "/public", &[]).status, 200);
+    }
+    for _ in 0..20 {
+        connection.request("GET", "/nowhere", &[]);
+    }
+    let count = |part: &str| gateway.stdout().lines().filter(|line| line.contains(part)).count();
+    eventually("the lines", || (count("/nowhere → 404") == 20).then_some(()));
+    assert!((50..170).contains(&count("/public → 200")), "{}", count("/public → 200"));
+}

@@ -66,6 +66,7 @@ mod streams;
 mod timeouts;
 mod tls;
 mod topologies;
+mod traces;
 mod unread;
 mod upgrades;
 mod verdicts;
