@@ -83,7 +83,7 @@ impl Connections {
         // What is large is boxed: a task has room for the largest thing that it does, for as long as it lives.
         match Box::pin(self.enter(stream, &limits, h2c, terminator)).await {
             Some((stream, entrance, Protocol::Http1)) => {
-                self.one_by_one(stream, entrance, (peer, &limits), shutdown).await;
+                self.one_by_one(stream, entrance, peer, shutdown).await;
             }
             Some((stream, entrance, Protocol::Http2)) => {
                 Box::pin(h2::serve(stream, entrance, (self.proxy.clone(), &self.shared), limits, shutdown)).await;
@@ -125,16 +125,16 @@ impl Connections {
         Some((stream, Arc::new(Entrance { door, ..Entrance::default() }), protocol))
     }
 
-    /// Serves requests one after another. `None`: for as long as there may be one.
+    /// Serves requests one after another, each under the limits of its time. `None`: for as long as there may be one.
     async fn one_by_one(
         &self,
         stream: Stream,
         entrance: Arc<Entrance>,
-        (peer, limits): (IpAddr, &Limits),
+        peer: IpAddr,
         shutdown: &ShutdownWatch,
     ) -> Option<Infallible> {
-        // Whole seconds is what Pingora takes.
-        let idle = limits.idle_timeout.as_secs_f64().ceil() as u64;
+        let limits = || self.shared.snapshot.load().limits;
+        let mut count = 0_u32;
         let link = Arc::new(Link::new(entrance));
         let mut guarded = Box::new(Guarded::new(stream, link.clone(), self.shared.clone(), peer));
         let mut settings: Option<HttpPersistentSettings> = None;
@@ -143,9 +143,14 @@ impl Connections {
             // What Pingora needs for a request is made when there is one: most connections wait, most of the time.
             tokio::select! {
                 biased;
-                has_come = guarded.request(limits.idle_timeout) => has_come.then_some(())?,
+                has_come = guarded.request(limits().idle_timeout) => has_come.then_some(())?,
                 () = self.shared.drain.reached(Stage::Closing) => return None,
             }
+            let limits = limits();
+            guarded.keep_within(&limits);
+            count = count.saturating_add(1);
+            // Whole seconds is what Pingora takes.
+            let idle = limits.idle_timeout.as_secs_f64().ceil() as u64;
             let mut session = ServerSession::new_http1(guarded);
             match settings.take() {
                 Some(settings) => {
@@ -153,11 +158,10 @@ impl Connections {
                     // Pingora would wait for the rest of a head for ever.
                     session.set_keepalive(Some(idle));
                 }
-                None => {
-                    session.set_keepalive((!self.shared.drain.is_begun()).then_some(idle));
-                    session.set_keepalive_reuses_remaining(limits.max_requests_per_connection.map(|most| most - 1));
-                }
+                None => session.set_keepalive((!self.shared.drain.is_begun()).then_some(idle)),
             }
+            let left = limits.max_requests_per_connection.map(|most| most.saturating_sub(count));
+            session.set_keepalive_reuses_remaining(left);
             session.set_connection_user_context(Some(Box::new(link.clone())));
             let stream;
             let answered = link.pause.rest_in(self.proxy.process_new_http(session, shutdown)).await;

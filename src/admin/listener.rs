@@ -8,12 +8,19 @@ use pingora_core::apps::{HttpPersistentSettings, ServerApp};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
+use tokio::time::timeout;
 
 use super::{Admin, Operator};
 use crate::connection::secured::Secured;
 
-/// How long the head of a request may take, the time before it included.
-const HEAD: Duration = Duration::from_secs(30);
+/// A request begins by then.
+const BEGINS: Duration = Duration::from_secs(30);
+/// And its head ends so long after its first byte.
+const HEAD: Duration = Duration::from_secs(10);
+/// Each piece of an answer is taken by then.
+const TAKEN: Duration = Duration::from_secs(30);
+/// What is left of a body has come by then, or the connection ends.
+const REST: Duration = Duration::from_secs(10);
 /// How long a connection is kept for the next request, in seconds.
 const KEPT: u64 = 60;
 
@@ -32,24 +39,19 @@ impl Admin {
         let (mut stream, operator) = self.greet(stream).await?;
         let mut settings: Option<HttpPersistentSettings> = None;
         loop {
-            let mut session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings.take() {
-                settings.apply_to_session(&mut session);
-            }
-            {
+            let mut session = {
                 let place = self.waiting.enter();
                 tokio::select! {
-                    read = tokio::time::timeout(HEAD, session.read_request()) => {
-                        if !read.ok()?.ok()? { return None; }
-                    }
+                    session = head(stream, settings.take()) => session?,
                     () = place.is_lost() => return None,
                 }
-            }
+            };
+            session.set_write_timeout(Some(TAKEN));
             session.set_keepalive((!*shutdown.borrow()).then_some(KEPT));
             // Who has gone need not be told.
             self.respond(&mut session, &operator).await.ok()?;
             let kept = HttpPersistentSettings::for_session(&session);
-            let reused = session.finish().await.ok()??;
+            let reused = timeout(REST, session.finish()).await.ok()?.ok()??;
             let reused = pingora_core::apps::ReusedHttpStream::from_reusable_stream(reused, kept);
             (stream, settings) = reused.consume();
         }
@@ -76,4 +78,16 @@ impl Admin {
             }
         }
     }
+}
+
+/// The next request of a connection, as far as its head.
+async fn head(mut stream: Stream, settings: Option<HttpPersistentSettings>) -> Option<ServerSession> {
+    // Within TLS the first byte cannot be told from the head.
+    let has_begun = timeout(BEGINS, stream.try_peek(&mut [0])).await.ok()?.ok()?;
+    let mut session = ServerSession::new_http1(stream);
+    if let Some(settings) = settings {
+        settings.apply_to_session(&mut session);
+    }
+    let read = timeout(if has_begun { HEAD } else { BEGINS }, session.read_request()).await;
+    read.ok()?.ok()?.then_some(session)
 }

@@ -25,6 +25,7 @@ use super::alarm::Alarm;
 use super::linger::linger;
 use super::reader::Reader;
 use super::taking::Taking;
+use crate::config::Limits;
 use crate::downstream::link::Link;
 use crate::downstream::request_id;
 use crate::observe::access_log::entry::Entry;
@@ -50,8 +51,7 @@ pub struct Guarded {
 impl Guarded {
     /// Wraps the connection of `peer`.
     pub fn new(stream: Stream, link: Arc<Link>, shared: Arc<Shared>, peer: IpAddr) -> Self {
-        let limits = shared.snapshot.load().limits;
-        let reader = Reader::new(limits.head, limits.header_timeout);
+        let reader = Reader::default();
         Guarded {
             stream,
             link,
@@ -63,6 +63,11 @@ impl Guarded {
             peer,
             answer: None,
         }
+    }
+
+    /// What the head of the next request may be, and take.
+    pub fn keep_within(&mut self, limits: &Limits) {
+        self.reader.keep_within(limits.head, limits.header_timeout);
     }
 
     /// Waits for a request to begin, for `span` at most. Whether it has.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::config::Limits;
 use crate::downstream::framing::{Bounds, Chunks, Head, Wrong};
 use crate::downstream::link::Link;
 use crate::failure::Failure;
@@ -41,10 +42,18 @@ pub struct Reader {
     wrong: Option<Failure>,
 }
 
-impl Reader {
-    /// Reads heads that are no larger, and take no longer.
-    pub fn new(bounds: Bounds, head_timeout: Duration) -> Self {
+impl Default for Reader {
+    /// Of a connection on which nothing has come, and within what heads have to be by default.
+    fn default() -> Self {
+        let (bounds, head_timeout) = (Limits::default().head, Limits::default().header_timeout);
         Reader { part: Part::Head(Head::default()), ahead: Vec::new(), begun: None, bounds, head_timeout, wrong: None }
+    }
+}
+
+impl Reader {
+    /// From now on heads are to be no larger, and take no longer.
+    pub fn keep_within(&mut self, bounds: Bounds, head_timeout: Duration) {
+        (self.bounds, self.head_timeout) = (bounds, head_timeout);
     }
 
     /// What a client is told whose request is none.

@@ -1,9 +1,11 @@
 //! The listener for operators.
 
 use std::fs;
+use std::io::Write;
+use std::time::{Duration, Instant};
 
 use crate::support::gateway::directory;
-use crate::support::{Gateway, Reply, Upstream, eventually, gateway};
+use crate::support::{Connection, Gateway, Reply, Upstream, eventually, gateway};
 
 const LISTEN: &str = "admin: { listen: 127.0.0.1:0 }\n";
 
@@ -137,4 +139,30 @@ fn a_token_is_asked_for_where_there_is_one() {
     assert_eq!((missing.status, missing.header("www-authenticate")), (401, Some("Bearer realm=\"aegis admin\"")));
     let with = |token: &str| gateway.operate("GET", "/stats", &[("Authorization", &format!("Bearer {token}"))]).status;
     assert_eq!((with("0123456789abcdef0123"), with("0123456789abcdef012"), with("")), (200, 401, 401));
+}
+
+/// Their heads and bodies had all the time that they wanted.
+#[test]
+fn whoever_is_slow_is_not_waited_for() {
+    let upstream = Upstream::start();
+    let gateway = over(&[&upstream], "");
+    let begin = |text: String| {
+        let mut connection = Connection::open(gateway.admin());
+        connection.send(text);
+        connection
+    };
+    let mut head = begin("GET /stats HTTP/1.1\r\nHo".to_owned());
+    let post = format!("POST /nothing HTTP/1.1\r\nHost: {}\r\nContent-Length: 1000000\r\n\r\n", gateway.admin());
+    let mut body = begin(post);
+    assert_eq!(body.answer(false).status, 404);
+    let begun = Instant::now();
+    // One byte at a time, neither has an end.
+    for connection in [&mut head, &mut body] {
+        while connection.stream.write_all(b"x").is_ok() {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert!(connection.is_closed());
+    }
+    assert_eq!(gateway.operate("GET", "/stats", &[]).status, 200);
 }

@@ -314,6 +314,26 @@ fn keys_that_were_fetched_are_not_fetched_again_unless_they_are_elsewhere() {
     assert_eq!((get(), issuer.asked()), (200, 2));
 }
 
+/// Connections that were there had the limits of the config that they came under.
+#[test]
+fn the_next_request_of_a_connection_that_is_kept_has_the_new_limits() {
+    let upstream = Upstream::start();
+    let gateway = gateway(two(&upstream, ""));
+    let (mut one, mut other) = (gateway.connect(), gateway.connect());
+    let many: Vec<(String, String)> = (0..20).map(|nth| (format!("x-{nth}"), "x".to_owned())).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!((one.request("GET", "/a", &many).status, other.request("GET", "/a", &[]).status), (200, 200));
+    apply(&gateway, two(&upstream, "limits: { maxHeaders: 10, maxRequestsPerConnection: 2 }\n"));
+    assert_eq!(one.request("GET", "/a", &many).status, 431);
+    let last = other.request("GET", "/a", &[]);
+    assert_eq!((last.status, last.header("connection")), (200, Some("close")), "it is the second one");
+    assert!(other.is_closed());
+    let mut third = gateway.connect();
+    assert_eq!(third.request("GET", "/a", &[]).header("connection"), Some("keep-alive"));
+    apply(&gateway, two(&upstream, ""));
+    assert_eq!([(); 3].map(|()| third.request("GET", "/a", &many).status), [200; 3], "there is no end to it any more");
+}
+
 /// Targets, what looks after them, and the names of limits stayed for as long as the process, unless a source was there.
 #[test]
 fn what_no_config_has_any_more_takes_no_memory() {
