@@ -53,6 +53,7 @@ fn whom_the_service_lets_pass_goes_on_with_what_it_says() {
     assert_eq!((gateway.get("/").status, gateway.get("/").status), (200, 200));
     // Limits come after it, and count whom it names.
     gateway.get("/").is_problem(429, "rate_limited");
+    // Not over one in all cases: Pingora passes over a connection that the task which watches it lets go of in that very moment.
     let (asked, connections) = (service.received().len(), service.connections());
     assert!(asked >= 4 && connections < asked, "{asked} questions over {connections} connections");
     // Nobody else can say so, where nobody is asked either.

@@ -27,6 +27,8 @@ pub struct Count {
     good: usize,
     /// Connections that were made.
     connections: usize,
+    /// Requests that were sent again, the gateway having said that it has not looked at them.
+    again: usize,
     bad: Vec<String>,
 }
 
@@ -74,8 +76,10 @@ impl std::fmt::Debug for Report {
         for kind in ["HTTP/1.1", "HTTP/2", "WebSocket"] {
             let of = || self.0.iter().filter(|count| count.kind == kind);
             let (good, connections) = (of().map(|c| c.good).sum::<usize>(), of().map(|c| c.connections).sum::<usize>());
-            let bad: Vec<&String> = of().flat_map(|count| &count.bad).collect();
-            write!(out, "{kind}: {good} good over {connections} connections, {} bad {bad:?}; ", bad.len())?;
+            let (bad, again): (Vec<&String>, usize) =
+                (of().flat_map(|c| &c.bad).collect(), of().map(|c| c.again).sum());
+            let told = format!("{again} sent again, {} bad {bad:?}", bad.len());
+            write!(out, "{kind}: {good} good over {connections} connections, {told}; ")?;
         }
         Ok(())
     }
@@ -128,18 +132,15 @@ fn http2(gateway: SocketAddr, count: &mut Count, pace: &mut Pace) {
                 None => None,
             };
             let asked = async {
-                let mut ready = match ready {
-                    Some(ready) => ready,
-                    None => connect(gateway, count).await?,
-                };
-                let request = http::Request::get(format!("http://{gateway}/h2")).body(()).unwrap();
-                let answer = ready.send_request(request, true).map_err(words)?.0.await.map_err(words)?;
-                let status = answer.status().as_u16();
-                let mut body = answer.into_body();
-                while let Some(chunk) = body.data().await {
-                    body.flow_control().release_capacity(chunk.map_err(words)?.len()).map_err(words)?;
+                match ask(gateway, ready, count).await {
+                    // The library sends a request that was waiting when it is told to send none, behind the sign that it has heard.
+                    // The gateway says that it has not looked at it (RFC 9113, section 6.8).
+                    Err(Failed::Unprocessed) => {
+                        count.again += 1;
+                        ask(gateway, None, count).await
+                    }
+                    other => other,
                 }
-                Ok::<_, String>((status, ready))
             };
             match tokio::time::timeout(PATIENCE, asked).await {
                 Ok(Ok((200, ready))) => {
@@ -150,6 +151,40 @@ fn http2(gateway: SocketAddr, count: &mut Count, pace: &mut Pace) {
             }
         }
     });
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Failed {
+    /// A connection ended in good order, and before this request.
+    Unprocessed,
+    /// Anything else.
+    #[expect(dead_code, reason = "it is shown")]
+    For(String),
+}
+
+/// One request, by `client` or a new one; its status, and who may ask again.
+async fn ask(
+    gateway: SocketAddr,
+    client: Option<SendRequest<Bytes>>,
+    count: &mut Count,
+) -> Result<(u16, SendRequest<Bytes>), Failed> {
+    let mut client = match client {
+        Some(client) => client,
+        None => connect(gateway, count).await.map_err(Failed::For)?,
+    };
+    let request = http::Request::get(format!("http://{gateway}/h2")).body(()).unwrap();
+    let broken = |error: h2::Error| Failed::For(words(error));
+    let answer = client.send_request(request, true).map_err(broken)?.0.await.map_err(|error| {
+        let is_refused = error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+        if is_refused { Failed::Unprocessed } else { broken(error) }
+    })?;
+    let status = answer.status().as_u16();
+    let mut body = answer.into_body();
+    while let Some(chunk) = body.data().await {
+        body.flow_control().release_capacity(chunk.map_err(broken)?.len()).map_err(broken)?;
+    }
+    Ok((status, client))
 }
 
 async fn connect(gateway: SocketAddr, count: &mut Count) -> Result<SendRequest<Bytes>, String> {
