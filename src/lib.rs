@@ -5,6 +5,11 @@
 //! sends it, [`respond`] answers where the gateway answers itself, [`observe`] remembers. [`gateway`] is
 //! the table of contents.
 
+/// What [`plugin::Plugin`] is written with.
+pub use async_trait::async_trait;
+/// The types of requests and answers.
+pub use http;
+
 pub mod admin;
 pub mod admission;
 pub mod breaker;
@@ -16,6 +21,7 @@ pub mod context;
 pub mod crowd;
 pub mod downstream;
 pub mod drain;
+pub mod embed;
 pub mod endpoint;
 pub mod explain;
 pub mod failure;

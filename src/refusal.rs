@@ -138,6 +138,12 @@ pub enum Away {
 }
 
 impl Refusal {
+    /// A plugin's own, with a status of 400 to 599 (any other is 500), a stable word for programs in `lower_snake_case`, and a sentence for people.
+    pub fn custom(status: u16, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        let status = StatusCode::from_u16(status).ok().filter(|status| status.as_u16() >= 400 && status.as_u16() < 600);
+        Refusal::Custom { status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), code, detail: detail.into() }
+    }
+
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {

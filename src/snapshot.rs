@@ -255,6 +255,7 @@ fn compile(
     if let Some(asked) = &route.plugins.forward_auth {
         plugins.push(Box::new(ForwardAuth::new(asked)));
     }
+    plugins.extend(route.plugins.custom.iter().map(|custom| Box::new(custom.clone()) as Box<dyn Plugin>));
     let limits = limits::compile(route, before, ids);
     if let Some(limits) = &limits {
         plugins.push(Box::new(RateLimit::new(limits.clone(), store.clone())));

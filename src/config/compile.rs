@@ -10,6 +10,7 @@ mod basic;
 mod breaker;
 mod compression;
 mod cors;
+mod custom;
 mod forward_auth;
 mod headers;
 mod health;

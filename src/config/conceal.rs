@@ -17,7 +17,7 @@ use crate::plugin::rate_limit::key::is_credential;
 /// What is said in place of a secret.
 pub const MASK: &str = "********";
 /// Blocks about secrets, wherever they stand.
-const DELICATE: [&str; 8] = ["admin", "apiKeys", "auth", "basic", "forwardAuth", "jwt", "redis", "tracing"];
+const DELICATE: [&str; 9] = ["admin", "apiKeys", "auth", "basic", "custom", "forwardAuth", "jwt", "redis", "tracing"];
 /// Keys in there whose values are no secrets.
 const HARMLESS: [&str; 31] = [
     "audience",

@@ -48,7 +48,7 @@ pub use self::health::HealthCheck;
 pub use self::ip_rules::Networks;
 pub use self::limits::{Limits, RouteLimits};
 pub use self::matching::Rewrite;
-pub use self::plugins::Plugins;
+pub use self::plugins::{CustomPlugins, Plugins};
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
 pub use self::resolve::Resolve;
 pub use self::retry::{BudgetBlock, Retry, floor};

@@ -50,10 +50,12 @@ pub use self::timeouts::Timeouts;
 pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
 pub use self::tracing::Tracing;
 pub use self::upstream_tls::UpstreamTls;
+use super::conceal;
 use super::file::LogFormat;
 use super::redis::Redis;
 use super::units::{Period, RouteName, Secret};
 use crate::observe::access_log::privacy::{Masks, QueryShown};
+use crate::plugin::custom::Custom;
 use crate::ratio::Ratio;
 use crate::routing::matcher::Matcher;
 use crate::routing::rewrite::Rewrite;
@@ -254,6 +256,9 @@ pub struct Plugins {
     /// Who is asked about them, if anybody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forward_auth: Option<ForwardAuth>,
+    /// Plugins of the program's own, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "custom")]
+    pub custom: Vec<Custom>,
     /// How many requests a client may make, by all of these; none: any number.
     #[serde(serialize_with = "list_or_off")]
     pub rate_limit: Vec<RateLimit>,
@@ -266,6 +271,11 @@ pub struct Plugins {
     /// Which answers are compressed; `None`: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
+}
+
+/// Which there are; what is said of them may be a secret.
+fn custom<S: Serializer>(plugins: &[Custom], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(plugins.iter().map(|plugin| (&plugin.name, conceal::MASK)))
 }
 
 fn period<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -7,6 +7,7 @@ pub mod answers;
 pub mod auth;
 pub mod compression;
 pub mod cors;
+pub mod custom;
 pub mod forward_auth;
 pub mod headers;
 pub mod ip_rules;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::support::{Certificates, Gateway, aegis, nobody};
@@ -234,4 +234,17 @@ fn the_commands_and_codes_of_the_readme_exist() {
     for code in words.filter(is_code).filter(|code| *code != "client_gone") {
         assert!(codes.contains(&code), "{code} is not in the README");
     }
+}
+
+#[test]
+fn the_plugin_in_the_docs_is_the_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (docs, example) = (root.join("docs/plugins.md"), root.join("examples/custom-plugin/src/main.rs"));
+    let (docs, example) = (fs::read_to_string(docs).unwrap(), fs::read_to_string(example).unwrap());
+    assert!(
+        docs.contains(&format!("```rust\n{example}```\n")),
+        "docs/plugins.md shows another program than the example is"
+    );
+    let code = example.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//"));
+    assert!(code.count() < 40);
 }

@@ -28,7 +28,12 @@ impl Compiler<'_> {
             self.forward_auth(asked, &place(written.plugins.forward_auth.is_some(), "plugins.forwardAuth"));
         // Of whom it names, if it is to name anybody.
         let is_named = |asked: &ForwardAuth| asked.response_headers.contains(&X_USER_ID);
-        let auth = policy.is_some() || forward_auth.as_ref().is_some_and(is_named);
+        let custom = self.custom(
+            written.plugins.custom.as_ref().or(defaults.plugins.custom.as_ref()),
+            &place(written.plugins.custom.is_some(), "plugins.custom"),
+        );
+        // What a plugin of the program's own finds out, only that knows.
+        let auth = policy.is_some() || forward_auth.as_ref().is_some_and(is_named) || !custom.is_empty();
         let cors = self.cors(
             written.plugins.cors.as_ref().or(defaults.plugins.cors.as_ref()),
             &place(written.plugins.cors.is_some(), "plugins.cors"),
@@ -103,6 +108,7 @@ impl Compiler<'_> {
                 ),
                 auth: policy,
                 forward_auth,
+                custom,
                 rate_limit: limit.map_or_else(Vec::new, |limit| self.rate_limits(limit, &path, auth)),
             },
         }

@@ -1,5 +1,10 @@
 //! `plugins:`
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
 use super::auth_route::AuthPlugin;
 use super::compression::Compression;
 use super::cors::Cors;
@@ -25,6 +30,9 @@ pub struct Plugins {
     pub auth: Option<Located<Switch<AuthPlugin>>>,
     /// A service that is asked about each request: a block, or `off`.
     pub forward_auth: Option<Switch<ForwardAuth>>,
+    /// Plugins of this program's own, by name, with what they want to know; in this order. Default: none.
+    #[serde(default)]
+    pub custom: Option<CustomPlugins>,
     /// How many requests a client may make: a block, a list of them that decide together, or `off`.
     pub rate_limit: Option<Switch<RateLimits>>,
     /// What is changed in the fields of requests and answers: a block, or `off` (default).
@@ -36,4 +44,32 @@ pub struct Plugins {
     #[serde(rename = "(later)")]
     later: Later,
     api_key: Later,
+}
+
+/// `plugins.custom:`
+#[derive(Clone, Debug)]
+pub struct CustomPlugins(pub Vec<(String, Located<Value>)>);
+
+impl<'de> Deserialize<'de> for CustomPlugins {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Ordered;
+
+        impl<'de> Visitor<'de> for Ordered {
+            type Value = CustomPlugins;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a block with the name of a plugin and its settings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CustomPlugins, A::Error> {
+                let mut plugins = Vec::new();
+                while let Some(plugin) = map.next_entry()? {
+                    plugins.push(plugin);
+                }
+                Ok(CustomPlugins(plugins))
+            }
+        }
+
+        deserializer.deserialize_map(Ordered)
+    }
 }

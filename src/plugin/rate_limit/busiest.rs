@@ -1,7 +1,7 @@
 //! Which clients a limit has most to do with, of any number of them, in little memory. Pure, but for the lock around it.
 //!
 //! The Space-Saving algorithm (Metwally, Agrawal and El Abbadi, "Efficient computation of frequent and top-k elements in data
-//! streams", 2005): whoever has more than one part in [`PLACES`] of all requests is among them for sure. Counts are halved as time
+//! streams", 2005): whoever has more than one part in 32 of all requests is among them for sure. Counts are halved as time
 //! goes by, so that they tell of the last half minute or so.
 
 use std::time::{Duration, Instant};
