@@ -15,10 +15,11 @@ ENV CARGO_INCREMENTAL=0
 # sources are stubs. What is built of the stubs goes, since cargo would take it for newer than the real sources.
 COPY Cargo.toml Cargo.lock ./
 COPY fake-services/Cargo.toml fake-services/
-RUN mkdir -p src fake-services/src/bin \
- && echo 'fn main() {}' | tee src/main.rs fake-services/src/bin/user-service.rs fake-services/src/bin/product-service.rs \
+COPY examples/custom-plugin/Cargo.toml examples/custom-plugin/
+RUN mkdir -p src fake-services/src/bin examples/custom-plugin/src \
+ && echo 'fn main() {}' | tee src/main.rs examples/custom-plugin/src/main.rs fake-services/src/bin/user-service.rs fake-services/src/bin/product-service.rs \
  && touch src/lib.rs fake-services/src/lib.rs \
- && cargo build --locked --workspace --bins --profile "$PROFILE" \
+ && cargo build --locked --package aegis-gateway --package fake-services --bins --profile "$PROFILE" \
  && cargo clean --locked --profile "$PROFILE" --package aegis-gateway --package fake-services \
  && rm -r src fake-services/src
 
@@ -26,7 +27,7 @@ COPY fake-services fake-services
 COPY src src
 # The folder of the `dev` profile is the one that is not named after it. Nothing but /out is kept: a builder
 # that keeps a layer for every edit would keep this one's half gigabyte each time.
-RUN cargo build --locked --workspace --bins --profile "$PROFILE" \
+RUN cargo build --locked --package aegis-gateway --package fake-services --bins --profile "$PROFILE" \
  && folder="target/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")" \
  && install -D --strip --target-directory /out "$folder/aegis" "$folder/user-service" "$folder/product-service" \
  && rm -r target
