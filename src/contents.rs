@@ -57,7 +57,7 @@ pub enum ReadError {
     #[error("it is a pipe, and not all has come out of it within {} s", PATIENCE.as_secs())]
     Late,
     /// It holds bytes that are no text.
-    #[error("it is no text")]
+    #[error("it is not UTF-8 text")]
     NoText,
 }
 

@@ -67,7 +67,7 @@ pub enum LoadError {
     Unreadable {
         /// The file's name as it was given.
         file: String,
-        /// The system's reason, or where it is no text.
+        /// The system's reason, or where it is not UTF-8 text.
         reason: String,
     },
     /// It was read, and is no YAML as a whole (half-written, two documents) or says things that cannot be run.

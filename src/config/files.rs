@@ -55,7 +55,7 @@ impl Files {
     /// The same as text.
     ///
     /// # Errors
-    /// As for [`Files::read`], and where it is no text.
+    /// As for [`Files::read`], and where it is not UTF-8 text.
     pub fn read_text(&mut self, name: &str, most: u64) -> Result<String, Arc<ReadError>> {
         let bytes = self.read(name, most)?;
         std::str::from_utf8(&bytes).map(str::to_owned).map_err(|_| ReadError::NoText.into())
@@ -125,7 +125,7 @@ mod tests {
         assert!(!files.are_lacking() && files.watched().count() == 1);
         files.close();
         let mut files = files.again();
-        assert_eq!(files.read_text(&name, MOST).expect_err("no text").to_string(), "it is no text");
+        assert_eq!(files.read_text(&name, MOST).expect_err("no text").to_string(), "it is not UTF-8 text");
         assert!(!files.are_lacking(), "it is there, and will be the same");
         fs::remove_file(&path).expect("removed");
         let mut files = files.again();

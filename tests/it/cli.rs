@@ -41,7 +41,7 @@ fn files_that_are_half_written_exit_1_and_those_that_cannot_be_read_2() {
         (&b"routes: [{ path: /a, targ"[..], 1, "aegis.yaml:2:1: not valid YAML: "),
         (b"", 1, "aegis.yaml:1:1: the file is empty"),
         (b"routes:\n\t- x", 1, "aegis.yaml:2:2: not valid YAML: "),
-        (b"\xff\xfe\x00", 2, "aegis: aegis.yaml: cannot read the config: not UTF-8 text: "),
+        (b"\xff\xfe\x00", 2, "aegis: aegis.yaml: cannot read the config: it is not UTF-8 text"),
     ] {
         let output = check(text, &[]);
         assert_eq!(output.status.code(), Some(exit), "{output:?}");
