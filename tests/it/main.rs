@@ -40,6 +40,7 @@ mod log;
 mod messages;
 mod metrics;
 mod mirror;
+mod monitoring;
 mod names;
 mod odd;
 mod operators;
