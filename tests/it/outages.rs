@@ -53,6 +53,28 @@ fn redis_killed_and_back_limits_go_on_and_it_is_said_once() {
     assert_eq!(said.matches("limits are shared").count(), 2, "at the start and after the return: {said}");
 }
 
+/// Its quota does not come back with the outage.
+#[test]
+fn who_has_been_refused_stays_refused_while_redis_is_away() {
+    let (upstream, mut redis) = (Upstream::start(), Redis::start());
+    let gateway = gateway(format!(
+        "redis: {{ url: '{}' }}\ntrustedProxies: 127.0.0.1\nroutes:\n  \
+         - {{ path: /users, target: {}, plugins: {{ rateLimit: {{ max: 5, window: 60 }} }} }}\n",
+        redis.url(),
+        upstream.url(),
+    ));
+    let get = |from: &str| gateway.request("GET", "/users", &[("X-Forwarded-For", from)]).status;
+    let passed = |count: usize| (0..count).filter(|_| get("203.0.113.1") == 200).count();
+    assert_eq!(passed(8), 5);
+    redis.kill();
+    // Somebody else finds out.
+    eventually("the outage to be known", || {
+        assert_eq!(get("203.0.113.2"), 200);
+        (store_of(&gateway) == "memory").then_some(())
+    });
+    assert_eq!(passed(10), 0);
+}
+
 #[test]
 fn a_redis_that_hangs_costs_a_few_requests_its_time_out_and_the_rest_nothing() {
     let (upstream, redis) = (Upstream::start(), Redis::start());

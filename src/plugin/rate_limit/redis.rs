@@ -112,6 +112,10 @@ impl Redis {
         {
             return Some(decision);
         }
+        // So are refusals, which hold until their time is over, whoever counts meanwhile.
+        if let Some(known) = self.refusals.find(asked.lane, now) {
+            return Some(known);
+        }
         match &self.servers {
             Kind::One(server) => self.ask(server, asked, now).await,
             Kind::Cluster(cluster) => self.ask(&*cluster.server(&key(asked)?)?, asked, now).await,
@@ -130,9 +134,6 @@ impl Redis {
     async fn ask(&self, server: &Server, asked: &Asked, now: Instant) -> Option<Decision> {
         if !server.link.is_up() {
             return None;
-        }
-        if let Some(known) = self.refusals.find(asked.lane, now) {
-            return Some(known);
         }
         let (answer, decision) = oneshot::channel();
         // What could not be sent is dropped, and nobody will answer.
