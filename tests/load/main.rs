@@ -13,6 +13,7 @@ mod mixed;
 mod pace;
 mod probes;
 mod redis;
+mod replicas;
 mod targets;
 
 use std::sync::{Mutex, MutexGuard};

@@ -22,6 +22,9 @@ pub struct Sample {
     pub status: u16,
 }
 
+/// The connections that requests come by.
+pub const CONNECTIONS: u32 = 10;
+
 /// A load that goes on until it is ended.
 pub struct Load {
     ended: Arc<AtomicBool>,
@@ -46,12 +49,16 @@ fn stalls(ended: &AtomicBool) -> Vec<Range<Instant>> {
 impl Load {
     /// `per_second` requests to `path`, over ten connections, each from one of `clients` addresses in turn.
     pub fn start(gateway: &Gateway, path: &str, per_second: u32, clients: usize) -> Self {
-        const CONNECTIONS: u32 = 10;
+        Load::start_at(gateway.address, path, per_second, clients)
+    }
+
+    /// The same to whatever listens there.
+    pub fn start_at(address: SocketAddr, path: &str, per_second: u32, clients: usize) -> Self {
         let (ended, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let start = Instant::now();
         let every = Duration::from_secs(1) * CONNECTIONS / per_second;
         let client = |number: u32| {
-            let (mut stream, path, address) = (None, path.to_owned(), gateway.address);
+            let (mut stream, path) = (None, path.to_owned());
             let (ended, sent) = (ended.clone(), sent.clone());
             std::thread::spawn(move || {
                 let (mut samples, mut next) = (Vec::new(), start + every * number / CONNECTIONS);
