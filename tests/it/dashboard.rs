@@ -147,9 +147,6 @@ fn events_come_once_a_second_and_the_page_may_load_nothing_else() {
     let begun = std::time::Instant::now();
     let mut text = String::new();
     let mut told: Vec<serde_json::Value> = Vec::new();
-    for _ in 0..5 {
-        gateway.get("/users");
-    }
     while told.len() < 4 {
         text += &String::from_utf8_lossy(&viewer.take(1));
         if let Some((_, rest)) = text.split_once("data: ")
@@ -157,6 +154,10 @@ fn events_come_once_a_second_and_the_page_may_load_nothing_else() {
         {
             told.push(serde_json::from_str(event).unwrap());
             text.clear();
+            if told.len() == 1 {
+                // From here on it is known what was before.
+                (0..5).for_each(|_| drop(gateway.get("/users")));
+            }
         }
     }
     assert!(begun.elapsed().as_millis() >= 2_500, "{:?}", begun.elapsed());

@@ -34,6 +34,7 @@ mod http2;
 mod ip_rules;
 mod issuers;
 mod keys;
+mod kubernetes;
 mod limits;
 mod lists;
 mod log;
