@@ -5,6 +5,7 @@ pub mod demo;
 pub mod explain;
 pub mod health;
 pub mod run;
+pub mod schema;
 pub mod token;
 
 use std::io::Write;
@@ -41,6 +42,8 @@ pub enum Command {
     Token(token::Args),
     /// Tell how a request would go, without sending it: its route, what each plugin says, the target it would get
     Explain(explain::Args),
+    /// Print the JSON Schema of the config file, for editors
+    Schema,
     /// Ask a running instance whether it is well (for container health checks)
     Health(health::Args),
 }
@@ -120,6 +123,7 @@ fn carry_out(command: Command) -> Exit {
         Command::Check(args) => check::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Schema => schema::run(),
         Command::Health(args) => health::run(&args),
     }
 }

@@ -18,6 +18,7 @@ mod located;
 mod model;
 mod print;
 mod redis;
+pub mod schema;
 pub mod targets;
 pub mod units;
 mod yaml;
