@@ -37,6 +37,7 @@ mod keys;
 mod limits;
 mod lists;
 mod log;
+mod lookups;
 mod messages;
 mod metrics;
 mod mirror;
