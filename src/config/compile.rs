@@ -11,6 +11,7 @@ mod breaker;
 mod compression;
 mod cors;
 mod custom;
+mod doubts;
 mod forward_auth;
 mod headers;
 mod health;
@@ -39,6 +40,7 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
+use self::doubts::Written;
 use super::env::Lookup;
 use super::error::{Position, Problem};
 use super::file::{self, File, Masked, OneOrMany};
@@ -124,6 +126,7 @@ pub fn compile(
         auth: auth.needed(&routes),
         routes,
     };
+    compiler.doubts(&config, &Written { routes: &file.routes, defaults: &defaults, jwt: &file.auth.jwt });
     (config, compiler.names)
 }
 
