@@ -1,6 +1,6 @@
 //! `aegis check`
 
-use super::{ConfigFile, Exit, run::load};
+use super::{ConfigFile, Exit, resolve, run::load_all};
 use crate::config;
 
 /// What to check.
@@ -11,15 +11,24 @@ pub struct Args {
     /// Print the config as it would run, defaults filled in and secrets masked
     #[arg(long)]
     print: bool,
+    /// Look up all names that the config leads to, too: targets, issuers, Redis and so on
+    #[arg(long)]
+    resolve: bool,
 }
 
 /// Lists everything that is wrong with a config.
 pub fn run(args: &Args) -> Exit {
     let file = args.file.config.display().to_string();
-    let config = match load(&args.file) {
-        Ok(config) => config,
+    let (config, names) = match load_all(&args.file) {
+        Ok((config, _, names)) => (config, names),
         Err(exit) => return exit,
     };
+    if args.resolve
+        && let Err(why) = resolve::resolve(&file, &config, names)
+    {
+        eprintln!("aegis: cannot look up names: {why}");
+        return Exit::Unable;
+    }
     if !args.print {
         let routes = config.routes.len();
         println!("{file}: good, {routes} {}", if routes == 1 { "route" } else { "routes" });

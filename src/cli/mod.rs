@@ -4,7 +4,9 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod health;
+mod resolve;
 pub mod run;
+pub mod schema;
 pub mod token;
 
 use std::io::Write;
@@ -41,6 +43,8 @@ pub enum Command {
     Token(token::Args),
     /// Tell how a request would go, without sending it: its route, what each plugin says, the target it would get
     Explain(explain::Args),
+    /// Print the JSON Schema of the config file, for editors
+    Schema,
     /// Ask a running instance whether it is well (for container health checks)
     Health(health::Args),
 }
@@ -120,6 +124,7 @@ fn carry_out(command: Command) -> Exit {
         Command::Check(args) => check::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Schema => schema::run(),
         Command::Health(args) => health::run(&args),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{ConfigFile, Exit};
 use crate::config::files::Files;
+use crate::config::names::Named;
 use crate::config::{self, Config, LoadError, Loaded};
 use crate::downstream::entrance::Door;
 use crate::reload::{Origin, told};
@@ -47,16 +48,21 @@ fn claim(config: &Config) -> Result<Inheritance, HandoverError> {
 
 /// The config, its warnings told; or how to exit, the reason told.
 pub fn load(file: &ConfigFile) -> Result<Config, Exit> {
-    load_with_origin(file).map(|(config, _)| config)
+    load_all(file).map(|(config, ..)| config)
 }
 
 fn load_with_origin(file: &ConfigFile) -> Result<(Config, Origin), Exit> {
+    load_all(file).map(|(config, origin, _)| (config, origin))
+}
+
+/// The same, and the names that it leads to.
+pub fn load_all(file: &ConfigFile) -> Result<(Config, Origin, Vec<Named>), Exit> {
     let mut files = Files::default();
     match config::load_noting(&file.config, &mut files, None) {
-        Ok(Loaded { config, warnings }) => {
+        Ok(Loaded { config, warnings, names }) => {
             let warnings = told(&file.config, &warnings);
             warnings.iter().for_each(|warning| eprintln!("{warning}"));
-            Ok((config, Origin { file: file.config.clone(), files, warnings }))
+            Ok((config, Origin { file: file.config.clone(), files, warnings }, names))
         }
         Err(error @ LoadError::Unreadable { .. }) => {
             eprintln!("aegis: {error}");

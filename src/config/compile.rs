@@ -11,6 +11,7 @@ mod breaker;
 mod compression;
 mod cors;
 mod custom;
+mod doubts;
 mod forward_auth;
 mod headers;
 mod health;
@@ -18,6 +19,7 @@ mod ip_rules;
 mod keys;
 mod limits;
 mod matching;
+mod names;
 mod rate_limit;
 mod redis;
 mod resolve;
@@ -38,12 +40,14 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
+use self::doubts::Written;
 use super::env::Lookup;
 use super::error::{Position, Problem};
 use super::file::{self, File, Masked, OneOrMany};
 use super::files::Files;
 use super::located::Located;
 use super::model::{self, AccessLog, Config, Route};
+use super::names::Named;
 use super::units::ListenAddress;
 use crate::contents::{MOST, ReadError};
 use crate::observe::access_log::privacy::Masks;
@@ -63,15 +67,15 @@ fn access_log(written: file::AccessLog) -> AccessLog {
 /// Compiles what was read; findings are added to `problems`. Where there are errors among them, the
 /// result is only good for finding more.
 ///
-/// All files are read through `files`; `current` is the config that runs, if one does.
+/// All files are read through `files`; the names that it leads to are given beside it; `current` is the config that runs, if one does.
 pub fn compile(
     file: File,
     lookup: Lookup<'_>,
     problems: &mut Vec<Problem>,
     files: &mut Files,
     current: Option<&Config>,
-) -> Config {
-    let mut compiler = Compiler { lookup, problems, files, current };
+) -> (Config, Vec<Named>) {
+    let mut compiler = Compiler { lookup, problems, files, current, names: Vec::new() };
     let (auth, mut identity_headers) = compiler.auth(&file.auth);
     let defaults = file.defaults;
     let limits = compiler.limits(&file.limits);
@@ -105,7 +109,7 @@ pub fn compile(
     let tls = compiler.tls(file.tls.as_ref(), &listen);
     compiler.credentials_are_there(&auth, tls.as_ref(), &file.routes, &routes);
     let ours = tls.iter().flat_map(model::Tls::addresses).chain(listen.iter().copied()).collect::<Vec<_>>();
-    Config {
+    let config = Config {
         admin: compiler.admin(file.admin.as_ref(), &ours),
         listen,
         h2c: file.h2c,
@@ -121,7 +125,9 @@ pub fn compile(
         identity_headers,
         auth: auth.needed(&routes),
         routes,
-    }
+    };
+    compiler.doubts(&config, &Written { routes: &file.routes, defaults: &defaults, jwt: &file.auth.jwt });
+    (config, compiler.names)
 }
 
 fn start() -> Position {
@@ -138,6 +144,8 @@ struct Compiler<'c> {
     problems: &'c mut Vec<Problem>,
     files: &'c mut Files,
     current: Option<&'c Config>,
+    /// Each once.
+    names: Vec<Named>,
 }
 
 impl Compiler<'_> {

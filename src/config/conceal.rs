@@ -6,7 +6,7 @@
 //! keys whose values are known to be none.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use url::Url;
 
@@ -185,6 +185,16 @@ pub fn scrub(problems: &mut [Problem], root: &Node) {
             problem.message = if is_long { quoted.replace(text, shown) } else { quoted };
         }
     }
+}
+
+/// Names in lower case that are in what is marked, and not in what is said in its place.
+pub fn hidden_names(root: &Node) -> HashSet<String> {
+    let is_no_part = |c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c));
+    let names = |text: &str| text.split(is_no_part).map(str::to_ascii_lowercase).collect::<HashSet<_>>();
+    let mut marked = HashMap::new();
+    collect(root, &mut marked);
+    let hidden = |(text, shown): (&str, &str)| names(text).difference(&names(shown)).cloned().collect::<Vec<_>>();
+    marked.into_values().flatten().flat_map(hidden).collect()
 }
 
 fn collect<'n>(node: &'n Node, marked: &mut HashMap<Position, Vec<(&'n str, &'n str)>>) {

@@ -38,7 +38,7 @@ pub use self::access_log::{AccessLog, LogFormat, Masked};
 pub use self::answer::{Redirect as RouteRedirect, Respond, plain_text};
 pub use self::auth::{ApiKey, ApiKeys, Auth, Basic, CertificateName, Jwt, KeyFile};
 pub use self::auth_route::{AuthPlugin, Credential, TokenFrom};
-pub use self::balance::{Balance, Concurrency, HashKey};
+pub use self::balance::{Balance, BalanceBlock, Bounds, Concurrency, HashKey};
 pub use self::breaker::{Backoff, Breaker, Preset};
 pub use self::compression::{Coding, Compression, Level};
 pub use self::cors::Cors;
@@ -47,119 +47,127 @@ pub use self::headers::{HeaderEdits, HeaderRules};
 pub use self::health::HealthCheck;
 pub use self::ip_rules::Networks;
 pub use self::limits::{Limits, RouteLimits};
-pub use self::matching::Rewrite;
+pub use self::matching::{FieldTest, Rewrite};
 pub use self::plugins::{CustomPlugins, Plugins};
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
-pub use self::resolve::Resolve;
-pub use self::retry::{BudgetBlock, Retry, floor};
+pub use self::resolve::{Resolve, ResolveBlock};
+pub use self::retry::{Budget, BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};
 pub use self::security_headers::{Hsts, SecurityHeaders};
 pub use self::shutdown::Shutdown;
 pub use self::split::{Group, Mirror, Sticky};
+pub(super) use self::target::TargetBlock;
 pub use self::target::{FileTarget, Target, Targets};
 pub use self::timeouts::{Connect, Timeouts};
-pub use self::tls::{CertificateFiles, ClientAuth, Redirect, RedirectBlock, Tls};
+pub use self::tls::{CertificateFiles, ClientAuth, MinVersion, Redirect, RedirectBlock, Tls};
 pub use self::tracing::Tracing;
 pub use self::upstream_tls::UpstreamTls;
-pub use self::words::{Network, OrOff, Positive, PositiveOrOff, Switch};
+pub use self::words::{Block, Network, OrOff, Positive, PositiveOrOff, Switch};
 
 use super::located::Located;
 pub use super::located::OneOrMany;
 use super::units::{Count, ListenAddress, Period, Secret, Threads};
 
 /// The whole file.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block with routes")]
 pub struct File {
-    /// Where to listen; one address or a list, which may be empty beside `tls`. Default: `0.0.0.0:${PORT:-8000}`.
+    /// Where to listen for plain HTTP: one address or a list, which may be empty beside `tls`. Default: `0.0.0.0:8000`,
+    /// or the port in the environment's `PORT`.
     pub listen: Option<OneOrMany<Located<ListenAddress>>>,
-    /// Whether HTTP/2 is spoken there, too, with clients that begin with it. Default: no.
+    /// Whether HTTP/2 is spoken there, too, with clients that begin with it. Default: `false`.
     #[serde(default)]
     pub h2c: bool,
-    /// Where to listen for TLS. Default: nowhere.
+    /// Where to listen for TLS, and with which certificates. Default: nowhere.
     pub tls: Option<Tls>,
-    /// Worker threads. Default: one per core this process may use.
+    /// Worker threads. Default: one for each core that the process may use.
     pub threads: Option<Threads>,
-    /// Redis, which makes limits common to all replicas. Default: the URL in `REDIS_URL`, else none.
+    /// Redis, which makes limits common to all replicas. Default: the URL in the environment's `REDIS_URL`; without one
+    /// limits are kept in the process.
     pub redis: Option<Redis>,
-    /// Networks whose `X-Forwarded-*` headers are believed. Default: none.
+    /// Networks whose `X-Forwarded-*` headers are believed; behind a proxy that is not among them all clients have its
+    /// address. One or a list. Default: none.
     #[serde(default)]
     pub trusted_proxies: OneOrMany<Located<Network>>,
-    /// How names of targets are looked up.
+    /// How names of targets are looked up: a block, or its `max` alone.
     pub resolve: Option<Located<Resolve>>,
-    /// One line a request. Default: text to standard output.
+    /// One line a request.
     #[serde(default)]
     pub access_log: AccessLog,
     /// Where spans of requests are sent. Default: nowhere.
     pub tracing: Option<Located<Tracing>>,
-    /// Who the users are. Needed by routes with `auth: true`.
+    /// Who the users are. Routes with `auth` need it.
     #[serde(default)]
     pub auth: Auth,
     /// What clients may ask of the gateway.
     #[serde(default)]
     pub limits: Limits,
-    /// What operators see and do, on a listener of its own. Default: none.
+    /// What operators see and do, on a listener of its own; `{}` will do. Default: there is none.
     #[serde(default, deserialize_with = "words::something")]
+    #[schemars(with = "Admin")]
     pub admin: Option<Located<Admin>>,
     /// How the process ends.
     pub shutdown: Option<Shutdown>,
-    /// Blocks that every route inherits unless it brings its own.
+    /// Blocks that every route inherits, each as a whole, unless it has its own.
     #[serde(default)]
     pub defaults: Policies,
-    /// The routes, in the order that the stats show.
+    /// The routes, in the order that the stats show. At least one.
     pub routes: Vec<Located<Route>>,
 }
 
 /// `redis:`
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { url: redis://redis:6379 }")]
 pub struct Redis {
-    /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or `redis+sentinel://`. Empty: limits
-    /// are kept in this process.
+    /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or
+    /// `redis+sentinel://[user:password@]host:port,host:port/SERVICE[/db]`. Empty: limits are kept in the process.
+    /// Default: the environment's `REDIS_URL`.
     pub url: Option<Located<Secret>>,
-    /// Some nodes of a cluster, in place of `url`.
+    /// In place of `url`: some nodes of a Redis Cluster, as URLs, of which one has to answer. One or a list.
     pub cluster: Option<Located<OneOrMany<Located<Secret>>>>,
-    /// The longest one call may take before the request is decided from memory. Default: 50ms.
+    /// The longest that one call may take before the request is decided from memory. Default: `50ms`.
     pub timeout: Option<Located<Period>>,
-    /// The authorities that Redis' certificate may come from, as PEM. Default: those of the system.
+    /// A file with the authorities that Redis' certificate may come from, as PEM. Default: those of the system.
     pub ca_file: Option<Located<String>>,
-    /// The certificate to show to Redis, as PEM.
+    /// A file with the certificate to show to Redis, as PEM; with `keyFile`. Default: none.
     pub cert_file: Option<Located<String>>,
-    /// And its key.
+    /// A file with its key, as PEM.
     pub key_file: Option<Located<String>>,
 }
 
 /// `admin:`
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { listen: 127.0.0.1:8001 }")]
 pub struct Admin {
-    /// Where it listens: beyond loopback only with a token. Default: 127.0.0.1:8001.
+    /// Where it listens; beyond loopback only with a token or `tls.clientCaFile`. Default: `127.0.0.1:8001`.
     pub listen: Option<Located<ListenAddress>>,
-    /// The file with the token of those who may do everything. Default: none.
+    /// A file with the token of those who may do everything, of at least 16 bytes. Default: no token is asked for.
     pub token_file: Option<Located<String>>,
-    /// The file with the token of those who may look. Default: none.
+    /// A file with the token of those who may only look, another one. Default: none.
     pub read_token_file: Option<Located<String>>,
-    /// TLS, and whose certificates are good. Default: none.
+    /// How it speaks TLS, and whose certificates are good. Default: it does not.
     pub tls: Option<Located<AdminTls>>,
-    /// Of how many requests is remembered what became of them, or `off`. Default: 4096.
+    /// Of how many requests is remembered what became of them, 1 KiB each, at most 100000; or `off`. Default: `4096`.
     pub explain: Option<Located<OrOff<Count>>>,
 }
 
 /// `admin.tls:`
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",
     expecting = "a block such as { certFile: cert.pem, keyFile: key.pem, clientCaFile: operators.pem }"
 )]
 pub struct AdminTls {
-    /// The certificate of the listener and after it that of its issuer, as PEM.
+    /// A file with the certificate of the listener and after it that of its issuer, as PEM.
     pub cert_file: Located<String>,
-    /// Its key, as PEM.
+    /// A file with its key, as PEM.
     pub key_file: Located<String>,
-    /// The authorities of operators' certificates, which they have to show then, as PEM. Default: none.
+    /// A file with the authorities of operators' certificates, which they have to show then, as PEM. Default: none is
+    /// asked for.
     pub client_ca_file: Option<Located<String>>,
-    /// The common names or names of DNS of those whose certificate lets them do everything. Default: nobody.
+    /// The common names or DNS names of those whose certificate lets them do everything; others may look. Needs
+    /// `clientCaFile`. One or a list. Default: nobody.
     #[serde(default)]
     pub writers: Option<Located<OneOrMany<String>>>,
 }

@@ -16,8 +16,10 @@ mod file;
 pub mod files;
 mod located;
 mod model;
+pub mod names;
 mod print;
 mod redis;
+pub mod schema;
 pub mod targets;
 pub mod units;
 mod yaml;
@@ -50,6 +52,8 @@ pub struct Loaded {
     pub config: Config,
     /// Findings that do not keep it from running.
     pub warnings: Vec<Problem>,
+    /// The names that it leads to, each once.
+    pub names: Vec<names::Named>,
 }
 
 /// Reads and compiles the file at `path`, with variables from the process's environment.
@@ -107,7 +111,11 @@ fn compile_text(
     problems.dedup();
     let fatal = problems.iter().any(|problem| problem.severity == Severity::Error);
     match config {
-        Some(config) if !fatal => Ok(Loaded { config, warnings: problems }),
+        Some((config, mut names)) if !fatal => {
+            let hidden = conceal::hidden_names(&root);
+            names.iter_mut().for_each(|named| named.is_hidden |= hidden.contains(&named.name.to_ascii_lowercase()));
+            Ok(Loaded { config, warnings: problems, names })
+        }
         _ => Err(LoadError::Invalid { file: file.to_owned(), problems }),
     }
 }

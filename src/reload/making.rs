@@ -70,7 +70,7 @@ impl Making {
         Made { files: self.files, is_lacking, next }
     }
 
-    fn build(&self, Loaded { config, warnings }: Loaded, output: Output) -> Result<Next, Vec<String>> {
+    fn build(&self, Loaded { config, warnings, .. }: Loaded, output: Output) -> Result<Next, Vec<String>> {
         let needs_restart = needing_restart(&self.begun, &config);
         let config = as_run(config, &self.begun, &self.current);
         let changes = changes(&self.current, &config);

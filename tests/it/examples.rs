@@ -82,7 +82,7 @@ fn identity() {
     issuer.says("/keys", &jwks(&[&key]));
     let servers = [("http://127.0.0.1:3001", &upstream), ("https://login.example.com", &issuer.server)];
     let gateway = example("identity.yaml", &servers, &[]);
-    let claims = serde_json::json!({ "sub": "u", "iss": url, "aud": "api", "scope": "orders.read" });
+    let claims = serde_json::json!({ "sub": "u", "iss": url, "aud": "api", "scope": "orders.read", "exp": now() + 60 });
     let get = |path: &str, field: (&str, &str)| gateway.request("GET", path, &[field]);
     let bearer = key.bearer(&claims);
     assert_eq!(get("/orders", ("Authorization", &bearer)).status, 200);

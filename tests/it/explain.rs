@@ -252,7 +252,10 @@ fn the_command_tells_what_the_gateway_would_do_that_runs_or_one_that_starts() {
     assert_eq!(lines[0], format!("[GET] /users/7 → forwarded to {}", upstream.url()));
     assert_eq!(lines[1..3], ["client    203.0.113.7", "route     /users"]);
     assert!(
-        lines.iter().any(|line| line.contains("key aegis:rl:{203.0.113.7}:/users, limit default, max 3, remaining 3")),
+        lines
+            .iter()
+            .any(|line| line
+                .contains("limit default, key aegis:rl:{203.0.113.7}:/users, algorithm fixedWindow, max 3, ")),
         "{lines:#?}"
     );
     assert!(text(&offline.stderr).contains("as a gateway would see it that has just started"));

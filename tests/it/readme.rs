@@ -209,7 +209,7 @@ fn no_command_of_the_readme_is_left_out() {
 fn the_commands_and_codes_of_the_readme_exist() {
     let readme = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let help = String::from_utf8(aegis(&["--help"]).output().unwrap().stdout).unwrap();
-    for command in ["run", "demo", "check", "token", "health"] {
+    for command in ["run", "demo", "check", "token", "explain", "schema", "health"] {
         assert!(
             readme.contains(&format!("`aegis {command}")) && help.contains(&format!("  {command} ")),
             "{command}: {help}"

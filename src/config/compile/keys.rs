@@ -8,6 +8,7 @@ use crate::config::error::Position;
 use crate::config::file::Jwt;
 use crate::config::located::Located;
 use crate::config::model::KeySource;
+use crate::config::names::Way;
 use crate::config::units::Secret;
 use crate::plugin::auth::key::{Key, Keys, Kind, Material};
 use crate::plugin::auth::{jwks, pem};
@@ -188,6 +189,9 @@ impl Compiler<'_> {
         };
         if url.scheme() == "http" && !is_local {
             self.warn(at, path, "whoever is in between can answer in its place, and so be anybody; write https://");
+        }
+        if let Some(url::Host::Domain(name)) = url.host() {
+            self.leads_to(at, path, name, Way::System);
         }
         Some(url)
     }

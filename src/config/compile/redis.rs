@@ -37,6 +37,7 @@ impl Compiler<'_> {
         };
         let redis = Redis { servers, timeout, files, certificates };
         self.connects(&redis, at, path);
+        self.leads_to_redis(at, path, &redis.servers);
         Some(redis)
     }
 

@@ -8,6 +8,7 @@ use crate::config::Position;
 use crate::config::file::{self, Switch, Targets};
 use crate::config::located::Located;
 use crate::config::model::{Breaker, Destinations, Group, Mirror, Target};
+use crate::config::names::Way;
 use crate::config::units::{Origin, Scheme, SourceKind};
 use crate::ratio::Ratio;
 
@@ -121,6 +122,7 @@ impl Compiler<'_> {
                 continue;
             }
             self.file_is_there(target, &path);
+            self.leads_to_targets(target.at, &path, &target.url);
             let own = target.breaker.as_ref().map(|own| self.breaker(Some(own), &format!("{path}.breaker")));
             targets.push(Target {
                 origin: target.url.clone(),
@@ -150,6 +152,7 @@ impl Compiler<'_> {
                 format!("{}: copies are sent by HTTP/1.1; write http://HOST:PORT or https://HOST:PORT", mirror.target);
             self.error(written.at, format!("{path}.target"), message);
         }
+        self.leads_to(written.at, &format!("{path}.target"), &mirror.target.host, Way::System);
         Some(Mirror {
             target: mirror.target.clone(),
             share: mirror.share.unwrap_or(Ratio::percent(100)),

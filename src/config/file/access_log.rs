@@ -9,20 +9,20 @@ use crate::observe::access_log::template::Template;
 use crate::ratio::Ratio;
 
 /// `accessLog:`
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { format: json }")]
 pub struct AccessLog {
-    /// `text`, `json`, or a line such as `"{time} {client} {method} {path} {status}"`. Default: text.
+    /// How a line is written: `text`, `json`, or a form such as `"{time} {client} {method} {path} {status}"`. Default: `text`.
     #[serde(default)]
     pub format: LogFormat,
-    /// A file's name, or `-` for standard output. Default: `-`.
+    /// A file's name, or `-` for standard output. Default: `"-"`.
     pub file: Option<String>,
-    /// How many of the lines are written that tell of a request that went well: `10%`. All others always are. Default: 100%.
+    /// How many of the lines are written that tell of a request that went well: `10%`. All others always are. Default: all of them.
     pub sample: Option<Ratio>,
-    /// What is shown of queries: `omit`, `names` (of parameters, without their values) or `full`. Default: omit.
+    /// What is shown of queries. Default: `omit`.
     #[serde(default)]
     pub query: QueryShown,
-    /// Whose names are masked: `client`, `user`, or both. Default: nobody's.
+    /// Whose names are masked; one or a list. Default: nobody's.
     pub mask: Option<OneOrMany<Located<Masked>>>,
 }
 
@@ -62,7 +62,7 @@ impl Serialize for LogFormat {
 }
 
 /// One of `mask:`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, schemars::JsonSchema, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Masked {
     /// The addresses of clients.

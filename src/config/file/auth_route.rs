@@ -9,27 +9,29 @@ use crate::config::units::{CookieName, FieldName, ScopeName};
 use crate::plugin::auth::place;
 
 /// `plugins.auth:` as a block.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",
     expecting = "true, or a block such as { requireScopes: [read] }"
 )]
 pub struct AuthPlugin {
-    /// Which credentials are taken, the first that a request has: `jwt`, `apiKey`, `basic`,
-    /// `clientCertificate`. Default: jwt.
+    /// Which credentials are taken, of which a request's first counts; each has to be there in `auth` (or `tls`). One
+    /// or a list. Default: `jwt`.
     pub by: Option<Located<OneOrMany<Located<Credential>>>>,
-    /// Scopes that a token must have, all of them. Default: none.
+    /// Scopes that a user needs, all of them; without them 403. One or a list. Default: none.
     #[serde(default)]
     pub require_scopes: OneOrMany<Located<String>>,
-    /// Roles that a token must have, all of them. Default: none.
+    /// Roles that a user needs, all of them; without them 403. One or a list. Default: none.
     #[serde(default)]
     pub require_roles: OneOrMany<Located<String>>,
-    /// Whether requests without any pass, as nobody's. Default: no.
+    /// Whether requests without credentials pass, as nobody's; not beside what is required. Bad ones are refused.
+    /// Default: `false`.
     pub optional: Option<Located<bool>>,
-    /// Where the token is: `header`, or `{ header: NAME }`, `{ cookie: NAME }`, `{ query: NAME }`. Default: header.
+    /// Where the token is: `header`, which is `Authorization: Bearer`; or `{ header: NAME }`, `{ cookie: NAME }`, `{
+    /// query: NAME }`. Default: `header`.
     pub token_from: Option<TokenFrom>,
-    /// Whether the upstream sees the token, but for one in the query. Default: yes.
+    /// Whether the upstream sees the token, but for one in the query, which it never does. Default: `true`.
     pub forward_token: Option<bool>,
 }
 
@@ -39,7 +41,7 @@ impl Block for AuthPlugin {
 }
 
 /// One of `by:`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, schemars::JsonSchema, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Credential {
     /// A token.

@@ -12,14 +12,16 @@ use crate::config::model::BalanceAlgorithm;
 use crate::config::units::{CookieName, Count, Factor, FieldName};
 
 /// `balance:`, a word or a block.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct BalanceBlock {
-    /// `roundRobin` (default), `leastRequest`, `peakEwma`, `consistentHash` or `random`.
+    /// How a target is chosen.
     pub algorithm: BalanceAlgorithm,
-    /// By what requests go to the same target, of `consistentHash`. Default: ip.
+    /// What goes to the same target, of `consistentHash`: `ip`, `user`, `{ claim: NAME }`, `{ header: NAME }` or `{
+    /// cookie: NAME }`. Default: `ip`.
     pub key: Option<Located<HashKey>>,
-    /// How many times its fair share a target may have under way before it is passed over. Default: 1.25.
+    /// How many times its fair share a target may have under way before it is passed over, of `consistentHash`; more
+    /// than 1. Default: `1.25`.
     pub load_factor: Option<Located<Factor>>,
 }
 
@@ -53,14 +55,14 @@ pub enum Concurrency {
 }
 
 /// Between what a concurrency is found.
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Bounds {
-    /// At least. Default: 4.
+    /// So many may always be under way. Default: `4`.
     pub min: Option<Located<Count>>,
-    /// At first. Default: 20.
+    /// So many at first. Default: `20`.
     pub initial: Option<Located<Count>>,
-    /// At most. Default: 1000.
+    /// So many at most. Default: `1000`.
     pub max: Option<Located<Count>>,
 }
 

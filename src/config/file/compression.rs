@@ -5,16 +5,16 @@ use crate::config::located::{Located, OneOrMany};
 use crate::config::units::{MediaRange, Size};
 
 /// `plugins.compression:` as a block.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "true, or a block such as { minSize: 1KiB }")]
 pub struct Compression {
-    /// Of which media types answers are compressed. Default: those that are text.
+    /// Of which media types answers are compressed; one or a list. Default: those that are text.
     pub types: Option<Located<OneOrMany<MediaRange>>>,
-    /// Bytes that an answer has at least. Default: 1KiB.
+    /// Bytes that an answer has at least. Default: `1KiB`.
     pub min_size: Option<Size>,
-    /// In which codings, the one that is preferred first. Default: zstd, br, gzip.
+    /// In which codings, the one that is preferred first; one or a list. Default: `[zstd, br, gzip]`.
     pub algorithms: Option<Located<OneOrMany<Located<Coding>>>>,
-    /// How hard they try: `fast`, `balanced` (default) or `small`.
+    /// How hard they try. Default: `balanced`.
     #[serde(default)]
     pub level: Level,
 }
@@ -25,7 +25,7 @@ impl Block for Compression {
 }
 
 /// A coding of content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, schemars::JsonSchema, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Coding {
     /// Zstandard (RFC 8878, RFC 9659).
@@ -51,7 +51,7 @@ impl Coding {
 }
 
 /// How hard a coding tries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Level {
     /// Little time.

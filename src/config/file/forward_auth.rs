@@ -4,14 +4,15 @@ use super::words::{Block, Positive};
 use crate::config::located::{Located, OneOrMany};
 
 /// `plugins.forwardAuth:`
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { url: http://auth:9000/check }")]
 pub struct ForwardAuth {
-    /// What is asked about each request.
+    /// What is asked about each request; a 2xx lets it pass, any other answer is the client's.
     pub url: Located<String>,
-    /// All that its answer may take. Default: 2s.
+    /// All that its answer may take; then 503. Default: `2s`.
     pub timeout: Option<Positive>,
-    /// Fields of its answer that go upstream, such as x-user-id. Default: none.
+    /// Fields of its answer that go upstream, such as x-user-id, which clients cannot set; one or a list. Default:
+    /// none.
     #[serde(default)]
     pub response_headers: OneOrMany<Located<String>>,
 }

@@ -6,32 +6,32 @@ use super::words::Block;
 use crate::config::located::{Located, OneOrMany};
 
 /// `plugins.headers:`
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",
     expecting = "a block such as { response: { remove: [server] } }"
 )]
 pub struct HeaderRules {
-    /// Of what is sent to targets.
+    /// What is changed in what is sent to targets.
     #[serde(default)]
     pub request: HeaderEdits,
-    /// Of answers.
+    /// What is changed in answers.
     #[serde(default)]
     pub response: HeaderEdits,
 }
 
 /// Either half of it, done in this order.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { set: { x-team: users } }")]
 pub struct HeaderEdits {
-    /// Fields to leave out.
+    /// Fields to leave out, first; one or a list.
     #[serde(default)]
     pub remove: OneOrMany<Located<String>>,
     /// Fields to write in place of those of the same name.
     #[serde(default)]
     pub set: BTreeMap<String, Located<String>>,
-    /// Fields to write beside those of the same name, each one value or a list.
+    /// Fields to write beside those of the same name, last; each one value or a list.
     #[serde(default)]
     pub add: BTreeMap<String, OneOrMany<Located<String>>>,
 }

@@ -9,7 +9,7 @@ use crate::routing::fields::Test;
 use crate::routing::pattern::Pattern;
 
 /// `rewrite:`
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
     expecting = "a block such as { prefix: /v2 } or { regex: ^/old/(.*), replacement: /new/$$1 }"
@@ -17,9 +17,10 @@ use crate::routing::pattern::Pattern;
 pub struct Rewrite {
     /// What takes the place of the route's path.
     pub prefix: Option<RoutePath>,
-    /// What is looked for in the whole path.
+    /// In place of that: what is looked for in the whole path.
     pub regex: Option<Pattern>,
-    /// And what takes its place: text, and `$1` or `${name}` for what groups of it have found.
+    /// And what takes its place: text, and `$1` or `${name}` for what groups of `regex` have found; a dollar sign is
+    /// written twice.
     pub replacement: Option<Located<String>>,
 }
 

@@ -1,5 +1,6 @@
 //! `plugins:`
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -17,32 +18,35 @@ use super::words::{Later, Switch};
 use crate::config::located::Located;
 
 /// `plugins:`
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { auth: true }")]
 pub struct Plugins {
-    /// The only networks whose requests are served. Default: all.
+    /// The only networks whose requests are served, others get 403; one or a list, or `off`. Default: all.
     pub ip_allow: Option<Networks>,
-    /// Networks whose requests are refused, whatever `ipAllow` says. Default: none.
+    /// Networks whose requests are refused with 403, whatever `ipAllow` says; one or a list, or `off`. Default: none.
     pub ip_deny: Option<Networks>,
-    /// Whose pages may read answers: a block, or `off` (default).
+    /// Whose pages may read answers: a block, or `off`. Default: `off`.
     pub cors: Option<Switch<Cors>>,
-    /// Whether requests need a valid token: `true`, `false`, or a block that says more.
+    /// Whether requests need a valid token: `true`, `false`, or a block that says more. Default: `false`.
     pub auth: Option<Located<Switch<AuthPlugin>>>,
-    /// A service that is asked about each request: a block, or `off`.
+    /// A service that is asked about each request: a block, or `off`. Default: `off`.
     pub forward_auth: Option<Switch<ForwardAuth>>,
     /// Plugins of this program's own, by name, with what they want to know; in this order. Default: none.
     #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
     pub custom: Option<CustomPlugins>,
-    /// How many requests a client may make: a block, a list of them that decide together, or `off`.
+    /// How many requests a client may make: a block, a list of them that decide together, or `off`. Default: `off`.
     pub rate_limit: Option<Switch<RateLimits>>,
-    /// What is changed in the fields of requests and answers: a block, or `off` (default).
+    /// What is changed in the fields of requests and answers: a block, or `off`. Default: `off`.
     pub headers: Option<Switch<HeaderRules>>,
-    /// What browsers are told for the sake of security: `true`, a block, or `off` (default).
+    /// What browsers are told for the sake of security: `true`, a block, or `off`. Default: `off`.
     pub security_headers: Option<Switch<SecurityHeaders>>,
-    /// Which answers are compressed: `true`, a block, or `off` (default).
+    /// Which answers are compressed: `true`, a block, or `off`. Default: `off`.
     pub compression: Option<Switch<Compression>>,
     #[serde(rename = "(later)")]
+    #[schemars(skip)]
     later: Later,
+    #[schemars(skip)]
     api_key: Later,
 }
 

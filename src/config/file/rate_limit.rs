@@ -21,61 +21,64 @@ pub struct RateLimits {
 }
 
 /// One limit.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { max: 10, window: 60 }")]
 pub struct RateLimit {
     /// Requests that one client may make in one window.
     pub max: Located<Count>,
     /// How long a window is.
     pub window: Window,
-    /// How requests are counted: `fixedWindow` (default), `slidingWindow` or `tokenBucket`.
+    /// How requests are counted. Default: `fixedWindow`.
     #[serde(default)]
     pub algorithm: LimitAlgorithm,
-    /// Requests that may come at once, of `tokenBucket`. Default: `max`.
+    /// Requests that may come at once, of `tokenBucket`. Default: as many as `max`.
     pub burst: Option<Located<Count>>,
-    /// What counts as one client: `ip` (default), `user`, `route`, `claim: NAME`, `header: NAME`, or a list.
+    /// Who is counted together: `ip`, `user`, `{ claim: NAME }`, `{ header: NAME }`, `route` (all are one), or a list
+    /// of these. Who lacks a part is counted by address in its place. Default: `ip`.
     pub key: Option<Located<OneOrMany<Located<KeyPart>>>>,
     /// How many bits of an address make one client. Default: `{ ipv4: 32, ipv6: 64 }`.
     #[serde(default)]
     pub prefixes: Prefixes,
-    /// Quotas of single clients, by the value of the key's first part: a block, or `off`.
+    /// Quotas of single values of the key's first part: a block, or `off`. Default: none.
     #[serde(default)]
     pub overrides: Option<Located<BTreeMap<String, Switch<Override>>>>,
-    /// What is counted together: each `route` (default), or `shared: NAME`, the routes that say so.
+    /// What is counted together: each `route` for itself, or `{ shared: NAME }`, all routes that name it and say the
+    /// same otherwise. Default: `route`.
     pub scope: Option<Located<Scope>>,
-    /// Whether it only counts and tells. Default: false.
+    /// Whether it only counts and tells, and refuses nobody. Default: `false`.
     #[serde(default)]
     pub dry_run: bool,
-    /// What a request takes of the quota: a number (default 1), or `responseHeader: NAME`.
+    /// What a request takes of the quota: a number; or `{ responseHeader: NAME }`, one before and the rest when the
+    /// upstream has said it. Default: `1`.
     pub cost: Option<Located<Cost>>,
-    /// What clients are told: `legacy` (default), `ietf`, `both` or `off`.
+    /// What clients are told. Default: `legacy`.
     #[serde(default)]
     pub headers: LimitHeaders,
-    /// How replicas keep in step: `exact` (default) or `leased`.
+    /// How replicas keep in step; the same in all limits of a list. Default: `exact`.
     #[serde(default)]
     pub sync: Located<LimitSync>,
-    /// What happens while Redis is away: `local` (default), `allow` or `deny`.
+    /// Who decides while Redis, though configured, is away. Default: `local`.
     #[serde(default)]
     pub on_redis_down: OnRedisDown,
 }
 
 /// `prefixes:`
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { ipv4: 24, ipv6: 56 }")]
 pub struct Prefixes {
-    /// 1 to 32.
+    /// 1 to 32. Default: `32`.
     pub ipv4: Option<Located<Prefix>>,
-    /// 1 to 128.
+    /// 1 to 128. Default: `64`.
     pub ipv6: Option<Located<Prefix>>,
 }
 
 /// One entry of `overrides:`.
-#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Override {
     /// In place of the limit's.
     pub max: Located<Count>,
-    /// In place of the limit's. Default: `max`.
+    /// In place of the limit's. Default: as many as `max`.
     pub burst: Option<Located<Count>>,
 }
 

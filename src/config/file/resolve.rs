@@ -10,17 +10,18 @@ use crate::config::located::{Located, OneOrMany};
 use crate::config::units::{NameServer, Period};
 
 /// `resolve:`, a block, or a duration that is its `max`.
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ResolveBlock {
-    /// Whom to ask: `10.0.0.2` or `10.0.0.2:53`. Default: whom the system asks, and the system itself.
+    /// Whom to ask; one or a list. Default: whom the system asks, and the system itself.
     #[serde(default)]
     pub nameservers: OneOrMany<NameServer>,
-    /// A name is not looked up again before. Default: 1s.
+    /// A name is not looked up again before, whatever its time to live; 100ms or more, and no more than `max`. Default:
+    /// `1s`.
     pub min: Option<Located<Positive>>,
-    /// Nor later, whatever its time to live. Default: 30s.
+    /// It is looked up again after so long at the latest. Default: `30s`.
     pub max: Option<Located<Positive>>,
-    /// For one answer. Default: 2s.
+    /// How long one answer may take. Default: `2s`.
     pub timeout: Option<Positive>,
 }
 

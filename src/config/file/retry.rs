@@ -11,31 +11,32 @@ use crate::config::units::{Count, Repeatable, RetryOn};
 use crate::ratio::Ratio;
 
 /// `retry:`
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Retry {
-    /// How often a request may be sent in all. Default: 2.
+    /// How often a request may be sent in all, each time to another target. Default: `2`.
     pub attempts: Option<Located<Count>>,
-    /// After what it is sent again. Default: connect, reset.
+    /// After what it is sent again; one or a list. Default: `[connect, reset]`.
     pub on: Option<OneOrMany<RetryOn>>,
-    /// The methods that may be sent twice. Default: GET, HEAD, OPTIONS.
+    /// The methods that may be sent twice; one or a list. Default: `[GET, HEAD, OPTIONS]`.
     pub methods: Option<OneOrMany<Located<Repeatable>>>,
-    /// Whether a request with an `Idempotency-Key` may be, whatever its method. Default: false.
+    /// Whether a request with an `Idempotency-Key` may be, whatever its method. Default: `false`.
     #[serde(default)]
     pub idempotency_key: bool,
-    /// How long an attempt may take to begin to answer while there is another target. Default: as long as any.
+    /// How long an attempt may take to begin to answer while there is another target; no longer than
+    /// `timeouts.firstByte` and `total`. Default: as long as these let it.
     pub per_try_timeout: Option<Located<Positive>>,
-    /// How many retries there may be, for so many requests. Default: `{ share: 20%, min: 10 }`.
+    /// How many retries there may be, for so many requests: a share, or a block. Default: `{ share: 20%, min: 10 }`.
     pub budget: Option<Budget>,
 }
 
 /// `budget:`, a share or a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, schemars::JsonSchema, serde::Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetBlock {
     /// Of the requests of the last ten seconds.
     pub share: Ratio,
-    /// And so many more in ten seconds, so that few requests are not left alone. Default: 10.
+    /// And so many more in ten seconds, so that few requests are not left alone. Default: `10`.
     #[serde(default = "floor")]
     pub min: u32,
 }

@@ -22,28 +22,32 @@ use crate::routing::host::HostPattern;
 use crate::routing::methods::Methods;
 
 /// What a route does with a request. The same blocks may stand under `defaults`.
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { breaker: { preset: busy } }")]
 pub struct Policies {
-    /// How targets are chosen: `roundRobin` (default) or another.
+    /// How targets are chosen: a word, or a block. Default: `roundRobin`.
     pub balance: Option<Balance>,
-    /// How many requests a target may have under way: a number, `adaptive`, or `off` (default).
+    /// How many requests a target may have under way: a number; `adaptive`, or a block with the bounds of that; or
+    /// `off`. Default: `off`.
     pub concurrency: Option<Located<Switch<Concurrency>>>,
-    /// How long a target that has come back gets fewer requests than the others. Default: off.
+    /// How long a target that has come back gets fewer requests than the others, or `off`; not with `consistentHash`.
+    /// Default: `off`.
     pub slow_start: Option<Located<PositiveOrOff>>,
-    /// What happens while no circuit lets anything through: `fail` (default) or `tryAnyway`.
+    /// What happens while no circuit lets anything through. Default: `fail`.
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
     pub timeouts: Option<Timeouts>,
     /// How targets are spoken to by TLS.
     pub upstream_tls: Option<UpstreamTls>,
-    /// When to stop sending to a target: a block, or `off`.
+    /// When to stop sending to a target: a block, or `off`. Routes that share a target have to say the same. Default:
+    /// the preset `standard`.
     pub breaker: Option<Located<Switch<Breaker>>>,
-    /// When a request is sent again: a block, or `off`.
+    /// When a request is sent again: a block, or `off`. Default: what only reads, once, when a connection breaks.
     pub retry: Option<Located<Switch<Retry>>>,
-    /// How targets are asked whether they are well: a block, or `off` (default).
+    /// How targets are asked whether they are well: a block, or `off`. Routes that share a target have to say the same.
+    /// Default: `off`.
     pub health_check: Option<Located<Switch<HealthCheck>>>,
-    /// Where copies of requests go: a block, or `off` (default).
+    /// Where copies of requests go: a block, or `off`. Default: `off`.
     pub mirror: Option<Located<Switch<Mirror>>>,
     /// What clients may ask of it.
     pub limits: Option<RouteLimits>,
@@ -53,58 +57,65 @@ pub struct Policies {
 }
 
 /// One entry of `routes:`.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",
     expecting = "a block such as { path: /users, targets: [http://users:3001] }"
 )]
 pub struct Route {
-    /// What it is called in stats, logs and limits, and known by when the config is read again. Default: its path.
+    /// What it is called in stats, logs and limits, and known by when the config is read again; no two may have the
+    /// same. Default: what it takes, which is mostly its path.
     pub name: Option<Located<ScopeName>>,
-    /// The path prefix, matched on whole segments; the longest wins.
+    /// The path prefix, matched on whole segments; the longest wins. `/gateway` is the gateway's own.
     pub path: Located<RoutePath>,
-    /// The hosts: `api.example.com` or `*.example.com`; one or a list. Default: every host.
+    /// The hosts that it takes; one or a list. Default: every host.
     pub host: Option<Located<OneOrMany<Located<HostPattern>>>>,
-    /// The methods; one or a list. Default: every method.
+    /// The methods that it takes; one or a list. Default: every method.
     pub methods: Option<Located<OneOrMany<Located<Methods>>>>,
     /// Header fields that a request has to have: a value each, `"*"` for any, `{ prefix: … }` or `{ regex: … }`.
+    /// Default: none.
     pub match_headers: Option<Located<BTreeMap<String, Located<FieldTest>>>>,
-    /// Whether the prefix is taken away before requests are sent on. Default: no.
+    /// Whether `path` is taken away before requests are sent on. Default: `false`.
     pub strip_prefix: Option<Located<bool>>,
-    /// In place of that: what becomes of the path.
+    /// In place of `stripPrefix`: what becomes of the path; either `prefix`, or `regex` and `replacement`.
     pub rewrite: Option<Located<Rewrite>>,
-    /// Where its requests go; one URL or a list.
+    /// Where its requests go; one or a list. A route has one of `targets`, `groups`, `redirect` and `respond`.
     pub targets: Option<Targets>,
-    /// The same.
+    /// The same as `targets`.
     pub target: Option<Targets>,
-    /// In place of that: groups of targets, each of which gets its share of the requests.
+    /// In place of `targets`: groups of them, each of which gets its share of the requests.
     pub groups: Option<Located<Vec<Located<Group>>>>,
-    /// In place of that: where its clients are to go.
+    /// In place of `targets`: where its clients are to go.
     pub redirect: Option<Located<Redirect>>,
-    /// In place of that: what they are answered.
+    /// In place of `targets`: what they are answered.
     pub respond: Option<Located<Respond>>,
-    /// What keeps requests with the group that they had before: `header: NAME` or `cookie: NAME`.
+    /// What keeps requests with the group that they had before: `{ header: NAME }` or `{ cookie: NAME }`. Default:
+    /// nothing.
     pub sticky: Option<Located<Sticky>>,
-    /// How targets are chosen: `roundRobin` (default) or another.
+    /// How targets are chosen: a word, or a block. Default: `roundRobin`.
     pub balance: Option<Balance>,
-    /// How many requests a target may have under way: a number, `adaptive`, or `off` (default).
+    /// How many requests a target may have under way: a number; `adaptive`, or a block with the bounds of that; or
+    /// `off`. Default: `off`.
     pub concurrency: Option<Located<Switch<Concurrency>>>,
-    /// How long a target that has come back gets fewer requests than the others. Default: off.
+    /// How long a target that has come back gets fewer requests than the others, or `off`; not with `consistentHash`.
+    /// Default: `off`.
     pub slow_start: Option<Located<PositiveOrOff>>,
-    /// What happens while no circuit lets anything through: `fail` (default) or `tryAnyway`.
+    /// What happens while no circuit lets anything through. Default: `fail`.
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
     pub timeouts: Option<Timeouts>,
     /// How targets are spoken to by TLS.
     pub upstream_tls: Option<UpstreamTls>,
-    /// When to stop sending to a target: a block, or `off`.
+    /// When to stop sending to a target: a block, or `off`. Routes that share a target have to say the same. Default:
+    /// the preset `standard`.
     pub breaker: Option<Located<Switch<Breaker>>>,
-    /// When a request is sent again: a block, or `off`.
+    /// When a request is sent again: a block, or `off`. Default: what only reads, once, when a connection breaks.
     pub retry: Option<Located<Switch<Retry>>>,
-    /// How targets are asked whether they are well: a block, or `off` (default).
+    /// How targets are asked whether they are well: a block, or `off`. Routes that share a target have to say the same.
+    /// Default: `off`.
     pub health_check: Option<Located<Switch<HealthCheck>>>,
-    /// Where copies of requests go: a block, or `off` (default).
+    /// Where copies of requests go: a block, or `off`. Default: `off`.
     pub mirror: Option<Located<Switch<Mirror>>>,
     /// What clients may ask of it.
     pub limits: Option<RouteLimits>,

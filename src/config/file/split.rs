@@ -10,20 +10,20 @@ use crate::config::units::{CookieName, Count, FieldName, ScopeName, TargetUrl, W
 use crate::ratio::Ratio;
 
 /// One entry of `groups:`.
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",
     expecting = "a block such as { name: canary, weight: 5, targets: [http://users-next:3001] }"
 )]
 pub struct Group {
-    /// What it is called.
+    /// What it is called; no two of a route have the same.
     pub name: Located<ScopeName>,
     /// How many of the requests it gets, beside the others; 0: none.
     pub weight: Weight,
-    /// Where they go; one URL or a list.
+    /// Where they go; one or a list.
     pub targets: Option<Targets>,
-    /// The same.
+    /// The same as `targets`.
     pub target: Option<Targets>,
 }
 
@@ -37,14 +37,14 @@ pub enum Sticky {
 }
 
 /// `mirror:`
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Mirror {
     /// Where copies go.
     pub target: TargetUrl,
-    /// How many of the requests are copied. Default: 100%.
+    /// How many of the requests are copied. Default: `100%`.
     pub share: Option<Ratio>,
-    /// How many copies there may be under way; more are not made. Default: 100.
+    /// How many copies there may be under way; more are not made. Default: `100`.
     pub concurrency: Option<Count>,
 }
 

@@ -19,7 +19,7 @@ pub type Targets = Located<OneOrMany<Located<Target>>>;
 pub struct Target {
     /// `http://HOST:PORT`, or what knows targets.
     pub url: Origin,
-    /// How much it gets, beside the others. Default: 1.
+    /// How much it gets, beside the others. Default: `1`.
     pub weight: Option<Count>,
     /// In place of the route's.
     pub breaker: Option<Located<Switch<Breaker>>>,
@@ -34,12 +34,16 @@ pub struct FileTarget {
     pub weight: Option<Count>,
 }
 
-#[derive(serde::Deserialize)]
+/// A target as a block.
+#[derive(schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct TargetBlock {
-    url: Origin,
-    weight: Option<Count>,
-    breaker: Option<Located<Switch<Breaker>>>,
+pub(in crate::config) struct TargetBlock {
+    /// `http://HOST:PORT`, or what knows targets.
+    pub url: Origin,
+    /// How many requests it gets, beside the others. Default: `1`.
+    pub weight: Option<Count>,
+    /// When to stop sending to it, in place of what its route says: a block, or `off`.
+    pub breaker: Option<Located<Switch<Breaker>>>,
 }
 
 #[derive(serde::Deserialize)]

@@ -6,18 +6,19 @@ use super::words::{Positive, PositiveOrOff};
 use crate::config::located::Located;
 
 /// `timeouts:`
-#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[derive(Clone, Debug, Default, schemars::JsonSchema, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { connect: 500ms, firstByte: 5s }")]
 pub struct Timeouts {
-    /// For a connection to be made. Default: 2s.
+    /// For a connection to be made; then 504. Default: `2s`.
     pub connect: Option<Located<Connect>>,
-    /// From the end of the request to the head of its answer. Default: 30s.
+    /// From the end of the request to the head of its answer; then 504. Default: `30s`.
     pub first_byte: Option<Located<Positive>>,
-    /// Between two pieces of an answer, or of a request. Default: 60s.
+    /// Between two pieces of an answer, or of a request. Default: `60s`.
     pub read: Option<Located<Positive>>,
-    /// For all of a request, its retries included, but for tunnels. Default: off.
+    /// For all of a request, its retries included, but for tunnels; no shorter than `connect` and `firstByte`; or
+    /// `off`. Default: `off`.
     pub total: Option<Located<PositiveOrOff>>,
-    /// How long a connection to a target is kept unused. Default: 60s.
+    /// How long a connection to a target is kept unused. Default: `60s`.
     pub idle: Option<Positive>,
 }
 

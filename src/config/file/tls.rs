@@ -9,7 +9,7 @@ use crate::config::located::{Located, OneOrMany};
 use crate::config::units::{ListenAddress, Port};
 
 /// `tls:`
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",
@@ -18,34 +18,35 @@ use crate::config::units::{ListenAddress, Port};
 pub struct Tls {
     /// Where to listen; one address or a list. Default: `0.0.0.0:8443`.
     pub listen: Option<OneOrMany<Located<ListenAddress>>>,
-    /// What clients are shown: the first whose name they ask for, else the first of all.
+    /// What clients are shown: the first whose name they ask for, else the first of all; one or a list.
     pub certificates: OneOrMany<Located<CertificateFiles>>,
-    /// The authorities that clients' certificates may come from, as PEM. Default: clients are not asked for any.
+    /// A file with the authorities that clients' certificates may come from, as PEM. Default: clients are not asked for
+    /// any.
     pub client_ca_file: Option<Located<String>>,
-    /// Whether clients have to show a certificate, `required` or `optional`. Default: required.
+    /// Whether clients have to show a certificate; needs `clientCaFile`. Default: required, with a `clientCaFile`.
     pub client_auth: Option<Located<ClientAuth>>,
-    /// `1.2` or `1.3`. Default: 1.2.
+    /// The oldest version that is spoken. Default: `1.2`.
     pub min_version: Option<MinVersion>,
-    /// Where requests are sent to https from. Default: nowhere.
+    /// Where requests are sent to https from: an address, or a block. Default: nowhere.
     pub redirect: Option<Located<Redirect>>,
 }
 
 /// One of `tls.certificates`.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",
     expecting = "a block such as { certFile: cert.pem, keyFile: key.pem }"
 )]
 pub struct CertificateFiles {
-    /// The certificate of the server and after it that of its issuer, as PEM.
+    /// A file with the certificate of the server and after it that of its issuer, as PEM; read again when it changes.
     pub cert_file: Located<String>,
-    /// Its key, as PEM.
+    /// A file with its key, as PEM.
     pub key_file: Located<String>,
 }
 
 /// `clientAuth:`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, schemars::JsonSchema, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ClientAuth {
     /// Without one there is no connection.
@@ -72,7 +73,7 @@ impl<'de> Deserialize<'de> for MinVersion {
 }
 
 /// `redirect:`, an address, or a block.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, schemars::JsonSchema, serde::Deserialize)]
 #[serde(
     deny_unknown_fields,
     rename_all = "camelCase",

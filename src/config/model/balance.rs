@@ -19,7 +19,7 @@ pub struct Balance {
 }
 
 /// In which way targets are chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum BalanceAlgorithm {
     /// One after the other.
@@ -55,7 +55,7 @@ impl Serialize for Balance {
 }
 
 /// What happens to a request that no circuit lets through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OnAllOpen {
     /// It is refused at once.

@@ -63,7 +63,7 @@ impl Breaker {
 }
 
 /// How failures in a row and their share go together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, schemars::JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mode {
     /// Either opens the circuit.

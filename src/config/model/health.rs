@@ -57,7 +57,7 @@ fn path<S: Serializer>(path: &Option<String>, serializer: S) -> Result<S::Ok, S:
 }
 
 /// How a target is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CheckKind {
     /// By a `GET`.

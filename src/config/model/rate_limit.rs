@@ -74,7 +74,7 @@ pub struct Override {
 }
 
 /// What clients are told of a limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LimitHeaders {
     /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
@@ -89,7 +89,7 @@ pub enum LimitHeaders {
 }
 
 /// How replicas keep in step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LimitSync {
     /// Every request is decided by Redis.
@@ -112,7 +112,7 @@ impl LimitHeaders {
 }
 
 /// What decides on a request while Redis, though configured, is away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OnRedisDown {
     /// This process, from memory.
@@ -125,7 +125,7 @@ pub enum OnRedisDown {
 }
 
 /// How requests are counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LimitAlgorithm {
     /// By windows that begin with their first request.

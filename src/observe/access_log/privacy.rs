@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 const HIDDEN: &str = "***";
 
 /// What of a query.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, schemars::JsonSchema, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum QueryShown {
     /// Nothing.
