@@ -170,10 +170,11 @@ async fn slow(State(instance): State<Arc<Instance>>, Query(query): Query<SlowQue
 /// The JSON of every answer: who says it, what was received, and the data.
 fn answer(instance: &Instance, headers: &HeaderMap, status: StatusCode, data: Value) -> Response {
     let echo = |name: &str| headers.get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    // In this order whether or not the features of the build keep any.
     let body = json!({
-        "instance": instance.name,
-        "received": { "x-user-id": echo("x-user-id"), "x-request-id": echo("x-request-id") },
         "data": data,
+        "instance": instance.name,
+        "received": { "x-request-id": echo("x-request-id"), "x-user-id": echo("x-user-id") },
     });
     (status, Json(body)).into_response()
 }

@@ -13,7 +13,7 @@ use crate::plugin::rate_limit::Store;
 const FEW: usize = 250;
 const TIMES: usize = 16;
 /// So much more the larger one may cost: what is square costs 256 times as much.
-const MOST: f64 = 24.0;
+const MOST: f64 = 96.0;
 
 /// Nanoseconds that this thread has been given a processor for.
 fn spent() -> u64 {

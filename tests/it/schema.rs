@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
+use crate::support::validator::Validator;
 use crate::support::{SECRET, aegis};
 
 /// `aegis schema`
@@ -23,8 +23,7 @@ fn published() -> Validator {
     let text = fs::read_to_string(root().join("docs/aegis.schema.json")).unwrap();
     let schema: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
-    jsonschema::meta::validate(&schema).unwrap();
-    jsonschema::draft202012::new(&schema).unwrap()
+    Validator::new(&schema)
 }
 
 /// What an editor makes of a text.
@@ -47,7 +46,7 @@ fn read(text: &str) -> Value {
 }
 
 fn complaints(schema: &Validator, text: &str) -> Vec<String> {
-    schema.iter_errors(&read(text)).map(|error| format!("{}: {error}", error.instance_path())).collect()
+    schema.errors(&read(text))
 }
 
 /// The YAML files of a folder.

@@ -13,6 +13,7 @@ pub mod redis;
 pub mod sentinels;
 pub mod tls;
 pub mod upstream;
+pub mod validator;
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
