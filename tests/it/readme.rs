@@ -152,8 +152,8 @@ fn the_config_in_the_readme_is_good() {
 
 #[test]
 fn the_configs_in_the_docs_are_good() {
-    let pages =
-        ["upstreams", "edge", "identity", "operations", "plugins", "routing"].map(|page| format!("docs/{page}.md"));
+    let pages = ["upstreams", "edge", "identity", "operations", "plugins", "routing", "concepts", "coming-from"]
+        .map(|page| format!("docs/{page}.md"));
     for block in pages.iter().flat_map(|page| blocks_of(page)).filter(|block| block.language == "yaml") {
         let mut command = aegis(&["check", "-c", "aegis.yaml"]);
         fs::write(command.get_current_dir().unwrap().join("aegis.yaml"), here(&block.text)).unwrap();
