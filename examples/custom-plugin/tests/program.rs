@@ -24,7 +24,7 @@ fn echo() -> SocketAddr {
 }
 
 fn program(directory: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_custom-plugin"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
     command.args(args).args(["-c", "aegis.yaml"]).current_dir(directory).env_remove("PORT");
     command
 }
