@@ -17,7 +17,7 @@ fn a_program_shows_its_key() {
     let file = directory().join("keys");
     std::fs::write(&file, format!("keys: [{{ user: nightly, sha256: {TWO}, roles: admin }}]")).unwrap();
     let gateway = gateway(format!(
-        "auth: {{ apiKeys: {{ keys: {{ user: batch, sha256: {ONE}, scopes: read }}, file: {} }} }}\nroutes:\n  \
+        "admin: {{ listen: 127.0.0.1:0 }}\nauth: {{ apiKeys: {{ keys: {{ user: batch, sha256: {ONE}, scopes: read }}, file: {} }} }}\nroutes:\n  \
          - {{ path: /, target: {target}, plugins: {{ auth: {{ by: [jwt, apiKey], forwardToken: false }} }} }}\n  \
          - {{ path: /read, target: {target}, plugins: {{ auth: {{ by: apiKey, requireScopes: read }} }} }}\n  \
          - {{ path: /admin, target: {target}, plugins: {{ auth: {{ by: apiKey, requireRoles: admin }} }} }}\n",
@@ -58,7 +58,7 @@ fn a_client_is_known_by_its_certificate() {
     let text = |path: &Path| path.to_str().unwrap().to_owned();
     let Certificates { ca, server_cert, server_key, client_cert, client_key } = &certificates;
     let gateway = gateway(format!(
-        "tls:\n  listen: 127.0.0.1:0\n  certificates: {{ certFile: {}, keyFile: {} }}\n  clientCaFile: {}\n  clientAuth: optional\n\
+        "admin: {{ listen: 127.0.0.1:0 }}\ntls:\n  listen: 127.0.0.1:0\n  certificates: {{ certFile: {}, keyFile: {} }}\n  clientCaFile: {}\n  clientAuth: optional\n\
          routes: [{{ path: /, target: {}, plugins: {{ auth: {{ by: clientCertificate }} }} }}]\n",
         text(server_cert),
         text(server_key),
@@ -81,7 +81,7 @@ fn a_user_has_a_password() {
     let hash = bcrypt::hash("open sesame", 4).unwrap();
     std::fs::write(&file, format!("# who may\n\nann:{hash}\n")).unwrap();
     let gateway = gateway(format!(
-        "auth: {{ basic: {{ file: {} }} }}\nroutes: [{{ path: /, target: {}, plugins: {{ auth: {{ by: [jwt, basic], forwardToken: false }} }} }}]\n",
+        "admin: {{ listen: 127.0.0.1:0 }}\nauth: {{ basic: {{ file: {} }} }}\nroutes: [{{ path: /, target: {}, plugins: {{ auth: {{ by: [jwt, basic], forwardToken: false }} }} }}]\n",
         file.display(),
         upstream.url()
     ));

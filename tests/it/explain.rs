@@ -146,6 +146,25 @@ fn refusals_are_told_and_what_is_not_remembered_is_said_so() {
     is_denied(&off.operate("GET", "/explain?request_id=x", &[]), 404, "explain_off");
 }
 
+/// What one has, and what one lacks.
+#[test]
+fn without_redis_and_without_a_user_it_is_told_so() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!(
+        "{ADMIN}redis: {{ url: 'redis://{}' }}\nroutes:\n  - path: /a\n    target: {}\n    \
+         plugins: {{ auth: {{ optional: true }}, rateLimit: {{ max: 2, window: 1h }} }}\n  \
+         - {{ path: /b, target: {1}, plugins: {{ auth: {{ requireScopes: [read], requireRoles: [admin] }} }} }}\n",
+        nobody(),
+        upstream.url(),
+    ));
+    let told = ask(&gateway, &json!({ "method": "GET", "url": "/a" })).json();
+    assert_eq!(told["plugins"][0]["wentBy"], json!({ "by": null }));
+    assert_eq!(told["plugins"][1]["wentBy"]["countedIn"], "memory");
+    let told = outlook(&gateway, "/b");
+    assert_eq!(told["plugins"][0]["wentBy"]["missing"], json!(["scope read", "role admin"]));
+    assert_eq!(told["outcome"]["code"], "insufficient_scope");
+}
+
 /// However often it is asked, nobody's quota shrinks and no probe is used up.
 #[test]
 fn asking_changes_nothing() {

@@ -256,6 +256,12 @@ impl<'de> Deserialize<'de> for Claims {
 mod tests {
     use serde_json::json;
 
+    #[test]
+    fn what_a_token_may_allow_has_a_name() {
+        let names = [Grant::Scope("read".into()), Grant::Role("admin".into())].map(|grant| grant.to_string());
+        assert_eq!(names, ["scope read", "role admin"]);
+    }
+
     use super::*;
 
     fn claims(value: Value) -> Claims {

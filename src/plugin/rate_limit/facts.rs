@@ -46,3 +46,32 @@ fn object(asked: &Asked, decision: &Decision, place: Place) -> Value {
         "limits": asked.counters.iter().zip(&decision.views).map(limit).collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::plugin::rate_limit::algorithm::Quota;
+    use crate::plugin::rate_limit::fingerprint::Hasher;
+    use crate::plugin::rate_limit::memory::Memory;
+    use crate::plugin::rate_limit::rule::{Limits, Rule};
+
+    #[test]
+    fn what_is_unusual_is_told_and_what_nobody_could_count() {
+        let quota = Quota::fixed(NonZeroU32::MIN, Duration::from_secs(60));
+        let limits = Arc::new(Limits::new(vec![Rule::by_address(1, quota)], false));
+        let mut asked = limits.ask_for(&[0], 7, &Hasher::default());
+        (asked.counters[0].charge.cost, asked.counters[0].charge.dry_run) = (NonZeroU32::new(2).expect("2"), true);
+        let now = Instant::now();
+        let decision = Memory::new(now).take(&asked, now);
+        let told = of(&Verdict::Counted(asked, decision, Place::Memory))();
+        let limit = &told["limits"][0];
+        assert_eq!((&limit["cost"], &limit["dryRun"], &limit["fits"]), (&2.into(), &true.into(), &false.into()));
+        for verdict in [Verdict::Uncounted, Verdict::Unavailable] {
+            assert_eq!(of(&verdict)(), json!({ "countedIn": "nowhere", "limits": [] }));
+        }
+    }
+}

@@ -198,6 +198,7 @@ mod tests {
         let limits = Arc::new(Limits::new(vec![Rule::by_address(1, quota)], false));
         let asked = limits.ask_for(&[0], 1, &Hasher::default());
         assert_eq!(redis.take(&asked, Instant::now()).await, None);
+        assert_eq!(redis.peek(&asked, Instant::now()).await, None);
         assert!(redis.charge(asked, Instant::now()).is_some());
         assert!(redis.health().is_empty());
     }
