@@ -42,7 +42,7 @@ impl Place {
         let targets: Vec<&str> =
             self.targets.iter().cycle().skip(nth % 3).take(2 + nth % 2).map(String::as_str).collect();
         let config = format!(
-            "listen: {}\nh2c: true\nadmin: {{ listen: '{}' }}\ntrustedProxies: [127.0.0.1, 10.0.{}.0/24]\n\
+            "listen: {}\nh2c: true\nadmin: {{ listen: '{}', explain: 100 }}\ntrustedProxies: [127.0.0.1, 10.0.{}.0/24]\n\
              auth: {{ jwt: {{ secret: {SECRET} }} }}\nshutdown: {{ drain: 1s, timeout: 10s }}\nroutes:\n  \
              - {{ path: /, targets: [{}], plugins: {{ rateLimit: {{ max: {}, window: 60 }} }} }}\n  \
              - {{ path: /other-{nth}, targets: [{}], plugins: {{ auth: true }} }}\n",

@@ -79,6 +79,18 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn places_are_named_as_people_name_them() {
+        for (place, name) in [
+            (TokenFrom::Authorization, "header authorization"),
+            (TokenFrom::Header(HeaderName::from_static("x-token")), "header x-token"),
+            (TokenFrom::Cookie("t".into()), "cookie t"),
+            (TokenFrom::Query("t".into()), "query t"),
+        ] {
+            assert_eq!(place.to_string(), name);
+        }
+    }
+
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
