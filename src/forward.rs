@@ -113,10 +113,10 @@ pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Resul
     }
 }
 
-/// There is a connection to the target.
-pub fn connected(ctx: &mut RequestCtx, reused: bool, now: Instant) {
-    if let Some(attempt) = &mut ctx.attempt {
-        attempt.connected(reused, now);
+/// There is a connection to the target. Only who is explained wants to know when.
+pub fn connected(ctx: &mut RequestCtx, reused: bool, clock: fn() -> Instant) {
+    if let (Some(attempt), Some(_)) = (&mut ctx.attempt, &ctx.trail) {
+        attempt.connected(reused, clock());
     }
 }
 

@@ -103,7 +103,7 @@ impl ProxyHttp for Gateway {
         _: Option<&Digest>,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::connected(ctx, reused, Instant::now());
+        forward::connected(ctx, reused, Instant::now);
         Ok(())
     }
 

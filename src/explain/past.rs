@@ -104,19 +104,19 @@ impl From<&Tried> for Attempt {
     fn from(tried: &Tried) -> Self {
         Attempt {
             target: tried.target.to_string(),
-            address: tried.address.map(|address| address.to_string()),
+            address: tried.course.address.map(|address| address.to_string()),
             at_ms: millis(tried.at),
             took_ms: millis(tried.took),
-            connected_after_ms: tried.connected.map(|connected| millis(connected.after)),
-            reused: tried.connected.map(|connected| connected.reused),
-            status: tried.status,
-            outcome: match tried.outcome {
-                Outcome::Success => "success",
-                Outcome::Failure => "failure",
-                Outcome::Neutral => "neutral",
+            connected_after_ms: tried.course.connected.map(|connected| millis(connected.after)),
+            reused: tried.course.connected.map(|connected| connected.reused),
+            status: tried.course.status,
+            outcome: match tried.course.outcome {
+                Some(Outcome::Success) => "success",
+                Some(Outcome::Failure) => "failure",
+                Some(Outcome::Neutral) | None => "neutral",
             },
-            cause: tried.cause.as_ref().map(ToString::to_string),
-            probe: tried.is_probe,
+            cause: tried.course.cause.as_ref().map(ToString::to_string),
+            probe: tried.course.is_probe,
         }
     }
 }

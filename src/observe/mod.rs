@@ -23,8 +23,9 @@ use self::recent::Recent;
 use self::tally::{Ended, Tally};
 use crate::context::RequestCtx;
 use crate::failure::Failure;
+use crate::trail::Trail;
 
-/// Counts a request, among `unrouted` if no route took it, and writes its log line.
+/// Counts a request, among `unrouted` if no route took it, writes its log line, and keeps what became of it where anybody may ask.
 pub fn finish(
     session: &Session,
     error: Option<&Error>,
@@ -32,28 +33,35 @@ pub fn finish(
     (log, unrouted): (&AccessLog, &Tally),
     now: Instant,
 ) {
-    let request = session.req_header();
     let failure = || ctx.failure.or(error.map(Failure::of)).map_or(0, Failure::status);
     let status = ctx.meant.or_else(|| final_status(session)).unwrap_or_else(failure);
     let elapsed = now.duration_since(ctx.started);
+    let within = elapsed.saturating_sub(ctx.away);
     let route = ctx.route.as_ref();
     let tally = route.map_or(unrouted, |route| &route.tally);
-    let within = elapsed.saturating_sub(ctx.away);
     tally.ended(&Ended {
-        method: &request.method,
+        method: &session.req_header().method,
         status,
         // What a route says by itself is nobody else's failure.
         code: ctx.code.or_else(|| route.and_then(|route| route.answer.as_ref()).map(|_| "route")),
         elapsed,
         within,
     });
-    let shown = request.uri.query().filter(|_| log.query() != QueryShown::Omit);
+    write_line(session, ctx, log, (status, elapsed));
+    if let Some(trail) = ctx.trail.take() {
+        keep(session, ctx, log, recent(session, ctx, trail, (status, elapsed, within)));
+    }
+}
+
+fn write_line(session: &Session, ctx: &RequestCtx, log: &AccessLog, (status, elapsed): (u16, Duration)) {
+    let request = session.req_header();
+    let shown = request.uri.query().map(|query| (query, log.query())).filter(|(_, shown)| *shown != QueryShown::Omit);
     // What the gateway knows to be a token is nobody's to read.
-    let shown = shown.and_then(|query| ctx.notes.visible_query(query));
-    let shown = shown.as_deref().map(String::from_utf8_lossy);
+    let visible = shown.and_then(|(query, shown)| Some((ctx.notes.visible_query(query)?, shown)));
+    let visible = visible.as_ref().map(|(query, shown)| (String::from_utf8_lossy(query), *shown));
     log.write(Entry {
         request: Some(request),
-        query: shown.as_deref().and_then(|query| log.query().of(query)),
+        query: visible.as_ref().and_then(|(query, shown)| shown.of(query)),
         user: ctx.notes.user_id.as_ref().map(|user| user.as_bytes()),
         bytes: (session.body_bytes_read() as u64, session.body_bytes_sent() as u64),
         method: request.method.as_str(),
@@ -69,42 +77,48 @@ pub fn finish(
         code: ctx.code,
         reason: reason(ctx),
     });
-    if let (Some(tracer), Some(trace), Some(trail)) = (&ctx.snapshot.tracer, ctx.trace, &ctx.trail)
-        && trace.is_sampled
-    {
+}
+
+/// What became of a request, with copies of what belongs to its head.
+fn recent(
+    session: &Session,
+    ctx: &RequestCtx,
+    trail: Box<Trail>,
+    (status, elapsed, within): (u16, Duration, Duration),
+) -> Recent {
+    let request = session.req_header();
+    Recent {
+        request_id: ctx.request_id.to_str().unwrap_or("-").into(),
+        at: SystemTime::now(),
+        method: request.method.clone(),
+        path: recent::beginning(request.uri.path()),
+        forwarded: ctx.rewritten.as_deref().map(recent::beginning),
+        client: ctx.client,
+        peer: ctx.peer,
+        route: ctx.route.as_ref().map(|route| (route.name.clone(), route.path.clone())),
+        generation: ctx.snapshot.generation,
+        status,
+        reason: reason(ctx),
+        elapsed,
+        within,
+        trail,
+    }
+}
+
+/// Sends the spans of a request, if it is recorded, and remembers it, if any are.
+fn keep(session: &Session, ctx: &RequestCtx, log: &AccessLog, request: Recent) {
+    let host = session.req_header().headers.get(header::HOST);
+    if let (Some(tracer), Some(trace)) = (&ctx.snapshot.tracer, ctx.trace.filter(|trace| trace.is_sampled)) {
         tracer.finish(&traces::Seen {
+            request: &request,
             trace,
-            at: SystemTime::now(),
-            elapsed,
-            method: request.method.as_str(),
-            path: request.uri.path(),
             scheme: ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()),
-            host: request.headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes())),
-            route: ctx.route.as_ref().map(|route| &*route.name),
-            status,
-            reason: reason(ctx),
-            request_id: ctx.request_id.to_str().unwrap_or("-"),
-            client: log.masks().client(ctx.client).to_string(),
-            trail,
+            host: host.map(|host| String::from_utf8_lossy(host.as_bytes())),
+            client: log.masks().client(ctx.client),
         });
     }
-    if let (Some(recents), Some(trail)) = (&ctx.snapshot.recent, ctx.trail.take()) {
-        recents.add(Recent {
-            request_id: ctx.request_id.to_str().unwrap_or("-").into(),
-            at: SystemTime::now(),
-            method: request.method.clone(),
-            path: recent::beginning(request.uri.path()),
-            forwarded: ctx.rewritten.as_deref().map(recent::beginning),
-            client: ctx.client,
-            peer: ctx.peer,
-            route: ctx.route.as_ref().map(|route| (route.name.clone(), route.path.clone())),
-            generation: ctx.snapshot.generation,
-            status,
-            reason: reason(ctx),
-            elapsed,
-            within,
-            trail,
-        });
+    if let Some(recents) = &ctx.snapshot.recent {
+        recents.add(request);
     }
 }
 

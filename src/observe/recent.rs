@@ -75,7 +75,8 @@ impl Recent {
     /// refused for that would wash away what says why.
     fn is_troubled(&self) -> bool {
         let is_consequence = matches!(self.reason, "no_target_available" | "no_target_known" | "overloaded");
-        self.status >= 500 && !is_consequence || self.trail.attempts.iter().any(|attempt| attempt.cause.is_some())
+        self.status >= 500 && !is_consequence
+            || self.trail.attempts.iter().any(|attempt| attempt.course.cause.is_some())
     }
 }
 

@@ -10,7 +10,7 @@ use super::addresses::Turns;
 use super::criteria::Mark;
 use super::record::{Cause, LastFailure};
 use super::target::{Member, Target};
-use super::tried::{Connected, SoFar, Tried};
+use super::tried::{Connected, Course, Tried};
 use crate::breaker::{self, Change, Outcome, Permit};
 
 /// A probe whose request is still on its way from the client keeps others from probing for so long.
@@ -48,7 +48,7 @@ pub struct Attempt {
     /// Since when it is the target's turn, if it is.
     asked: Option<Instant>,
     /// What is told of it.
-    so_far: SoFar,
+    course: Course,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Attempt {
         member.target.record.sent();
         Ok(Attempt {
             member: member.clone(),
-            so_far: SoFar { is_probe: permit.as_ref().is_some_and(Permit::is_probe), ..SoFar::default() },
+            course: Course { is_probe: permit.as_ref().is_some_and(Permit::is_probe), ..Course::default() },
             permit,
             state: AttemptState::Sent,
             addresses: None,
@@ -145,19 +145,23 @@ impl Attempt {
         if self.addresses.is_none() {
             self.addresses = Some(self.target().addresses.turns()?);
         }
-        self.so_far.address = self.addresses.as_mut().and_then(Iterator::next);
-        self.so_far.address.ok_or_else(|| "no address is left".to_owned())
+        self.course.address = self.addresses.as_mut().and_then(Iterator::next);
+        self.course.address.ok_or_else(|| "no address is left".to_owned())
     }
 
     /// There is a connection, which may have been `reused`.
     pub fn connected(&mut self, reused: bool, now: Instant) {
-        self.so_far.connected = Some(Connected { after: self.age(now), reused });
+        self.course.connected = Some(Connected { after: self.age(now), reused });
     }
 
     /// What is told of it, of a request that began then.
     pub fn tried(&self, started: Instant, now: Instant) -> Tried {
-        let at = self.begun.saturating_duration_since(started);
-        self.so_far.tried(self.target().url.text(), at, self.age(now))
+        Tried {
+            target: self.target().url.text().clone(),
+            at: self.begun.saturating_duration_since(started),
+            took: self.age(now),
+            course: self.course.clone(),
+        }
     }
 
     /// Whether [`Attempt::next_address`] has another one.
@@ -197,7 +201,7 @@ impl Attempt {
     /// The head of the final response has arrived, with the status of gRPC if it has one already. If it counts
     /// as a failure, that settles the attempt.
     pub fn answered(&mut self, status: u16, grpc: Option<u8>, request_id: &HeaderValue, now: Instant) {
-        self.so_far.status = Some(status);
+        self.course.status = Some(status);
         if self.state != AttemptState::Sent {
             return;
         }
@@ -245,7 +249,7 @@ impl Attempt {
             self.member.doubt();
         }
         if self.settle(Outcome::Failure, Some(&cause), now) {
-            self.so_far.cause = Some(cause.to_string().into());
+            self.course.cause = Some(cause.to_string().into());
             let failure = LastFailure { at: SystemTime::now(), cause, request_id: request_id.clone() };
             self.target().record.failed(failure);
         }
@@ -267,7 +271,7 @@ impl Attempt {
         if std::mem::replace(&mut self.state, AttemptState::Settled) == AttemptState::Settled {
             return false;
         }
-        self.so_far.outcome = Some(outcome);
+        self.course.outcome = Some(outcome);
         self.target().record.ended(outcome);
         if let Some(permit) = self.permit.take() {
             let change = self.member.target.circuit.settle(permit, outcome, now);

@@ -15,17 +15,24 @@ pub struct Tried {
     pub at: Duration,
     /// How long it took.
     pub took: Duration,
-    /// Where it went, as far as it got.
+    /// How far it got.
+    pub course: Course,
+}
+
+/// How far an attempt has got.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// Where it goes, once that is known.
     pub address: Option<SocketAddr>,
-    /// Its connection, once there was one.
+    /// Its connection, once there is one.
     pub connected: Option<Connected>,
-    /// The status of its answer, if there was one.
+    /// The status of its answer, once there is one.
     pub status: Option<u16>,
-    /// What it meant for the breaker.
-    pub outcome: Outcome,
+    /// What it meant for the breaker, once it is settled. Unsettled, it is neutral.
+    pub outcome: Option<Outcome>,
     /// What the target did wrong.
     pub cause: Option<Box<str>>,
-    /// Whether it was the probe of a circuit that had been open.
+    /// Whether it is the probe of a circuit that had been open.
     pub is_probe: bool,
 }
 
@@ -36,38 +43,4 @@ pub struct Connected {
     pub after: Duration,
     /// Whether it had been used before.
     pub reused: bool,
-}
-
-/// How far an attempt has got.
-#[derive(Debug, Default)]
-pub struct SoFar {
-    /// As [`Tried`] has it.
-    pub address: Option<SocketAddr>,
-    /// As [`Tried`] has it.
-    pub connected: Option<Connected>,
-    /// As [`Tried`] has it.
-    pub status: Option<u16>,
-    /// Once it is settled.
-    pub outcome: Option<Outcome>,
-    /// As [`Tried`] has it.
-    pub cause: Option<Box<str>>,
-    /// As [`Tried`] has it.
-    pub is_probe: bool,
-}
-
-impl SoFar {
-    /// The attempt at `target` is over, which began `at` and `took` so long. One that is not settled is neutral.
-    pub fn tried(&self, target: &Arc<str>, at: Duration, took: Duration) -> Tried {
-        Tried {
-            target: target.clone(),
-            at,
-            took,
-            address: self.address,
-            connected: self.connected,
-            status: self.status,
-            outcome: self.outcome.unwrap_or(Outcome::Neutral),
-            cause: self.cause.clone(),
-            is_probe: self.is_probe,
-        }
-    }
 }
