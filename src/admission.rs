@@ -102,17 +102,19 @@ async fn ask_plugins(route: &Route, header: &RequestHeader, ctx: &mut RequestCtx
         notes: &mut ctx.notes,
     };
     request.notes.is_explained = ctx.trail.is_some();
+    // The end of one is the beginning of the next.
+    let mut asked = ctx.trail.is_some().then(Instant::now);
     for plugin in &route.plugins {
-        let at = ctx.trail.is_some().then(Instant::now);
         let said = match mode {
             Mode::InEarnest => plugin.on_request(&mut request).await,
             Mode::Preview => plugin.preview(&mut request).await,
         };
-        if let (Some(trail), Some(at)) = (&mut ctx.trail, at) {
+        if let (Some(trail), Some(asked)) = (&mut ctx.trail, &mut asked) {
+            let began = std::mem::replace(asked, Instant::now());
             trail.verdicts.push(Verdict {
                 plugin: plugin.name(),
-                at: at.saturating_duration_since(ctx.started),
-                took: at.elapsed(),
+                at: began.saturating_duration_since(ctx.started),
+                took: asked.saturating_duration_since(began),
                 refused: said.as_ref().err().map(|refusal| (refusal.code(), refusal.detail())),
                 facts: request.notes.take_facts(),
             });

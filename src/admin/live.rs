@@ -63,7 +63,7 @@ impl Live {
 
 /// Puts together what is told, until nobody listens any more.
 async fn tell(shared: Arc<Shared>, viewers: Weak<watch::Sender<Bytes>>) {
-    let mut sampler = Sampler::new(Instant::now());
+    let mut sampler = Sampler::default();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -24,9 +24,10 @@ const FAILURES: usize = 20;
 /// So many of the busiest clients of a route.
 const BUSIEST: usize = 5;
 
-/// Remembers what there was at the last look.
+/// Remembers what there was at the last look, if there was one.
+#[derive(Default)]
 pub struct Sampler {
-    at: Instant,
+    at: Option<Instant>,
     /// By the name of the route.
     routes: HashMap<Arc<str>, Counts>,
     unrouted: u64,
@@ -44,17 +45,11 @@ struct Counts {
 }
 
 impl Sampler {
-    /// One that has seen nothing.
-    pub fn new(now: Instant) -> Self {
-        Sampler { at: now, routes: HashMap::new(), unrouted: 0 }
-    }
-
     /// How things stand at `now`.
     pub fn look(&mut self, shared: &Shared, now: Instant) -> Now {
         let snapshot = shared.snapshot.load_full();
-        let span = now.saturating_duration_since(self.at).as_secs_f64();
-        let is_first = std::mem::replace(&mut self.at, now) == now || self.routes.is_empty();
-        let rate = Rate { span: if is_first { 0.0 } else { span } };
+        let span = self.at.replace(now).map_or(0.0, |before| now.saturating_duration_since(before).as_secs_f64());
+        let rate = Rate { span };
         let mut before = std::mem::take(&mut self.routes);
         let mut look = |route: &Arc<Route>| {
             let counts = counts(route);
@@ -207,7 +202,7 @@ fn config(shared: &Shared, snapshot: &Snapshot) -> Config {
 }
 
 fn failure(recent: &Recent) -> Failure {
-    let cause = recent.trail.attempts.iter().rev().find_map(|attempt| attempt.cause.as_ref());
+    let cause = recent.trail.attempts.iter().rev().find_map(|attempt| attempt.course.cause.as_ref());
     Failure {
         request_id: recent.request_id.to_string(),
         at: timestamp(recent.at),
