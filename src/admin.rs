@@ -67,6 +67,12 @@ POST /circuits/close?target=URL    sends to it whatever comes of it
 POST /circuits/reset?target=URL    lets its circuit decide again, from the beginning
 ";
 
+/// Whether there is something at `path`, by whatever method.
+fn is_known(path: &str) -> bool {
+    let mut known = OVERVIEW.lines().filter_map(|line| line.split_whitespace().nth(1)?.split('?').next());
+    path == "/" || known.any(|known| known == path)
+}
+
 fn is_get_of(session: &ServerSession, path: &str) -> bool {
     let request = session.req_header();
     request.method == Method::GET && request.uri.path() == path
@@ -135,7 +141,7 @@ impl Admin {
             "/circuits/open" | "/circuits/close" | "/circuits/reset" if writes => {
                 circuits::act(path, query, &snapshot, now).map(Answer::Json)
             }
-            path if OVERVIEW.contains(&format!(" {path}")) => {
+            path if is_known(path) => {
                 let why = "This is not done by that method; GET / lists what there is.";
                 Err(Denial::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", why))
             }

@@ -109,8 +109,12 @@ fn what_is_asked_wrongly_is_answered_with_what_would_be_right() {
     );
     let url = format!("/circuits/open?target={}", upstream.url());
     assert_eq!(denied("GET", &url, &[]), error(405, "method_not_allowed"));
-    assert_eq!(denied("POST", "/stats", &[]), error(405, "method_not_allowed"));
-    assert_eq!(denied("GET", "/nothing", &[]), error(404, "not_found"));
+    for (method, path) in [("POST", "/stats"), ("PUT", "/explain"), ("POST", "/")] {
+        assert_eq!(denied(method, path, &[]), error(405, "method_not_allowed"), "{method} {path}");
+    }
+    for path in ["/nothing", "/stat", "/circuits", "/circuits/open/"] {
+        assert_eq!(denied("GET", path, &[]), error(404, "not_found"), "{path}");
+    }
     for headers in
         [[("Origin", "https://evil.example")], [("Sec-Fetch-Site", "cross-site")], [("Host", "rebound.evil.example")]]
     {
