@@ -5,8 +5,9 @@ use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Bytes that a config may have.
 pub const MOST_OF_CONFIG: u64 = 16 << 20;
@@ -14,8 +15,6 @@ pub const MOST_OF_CONFIG: u64 = 16 << 20;
 pub const MOST: u64 = 4 << 20;
 /// All that is to come out of a pipe does by then.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a pipe is looked at.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// What was in a file.
 #[derive(Debug)]
@@ -96,32 +95,45 @@ fn is_readable(kind: FileType) -> Result<(), ReadError> {
     }
 }
 
-/// What comes out of a pipe, to its end. Before anybody has written to it, it looks as if it had ended.
+/// What comes out of a pipe, to its end. Before anybody has opened it to write, it reads as if it had ended.
 fn drain(pipe: &mut File, most: u64, until: Instant) -> Result<Vec<u8>, ReadError> {
-    let (mut bytes, mut piece) = (Vec::new(), [0; 8 << 10]);
+    let (mut bytes, mut piece, mut has_ended) = (Vec::new(), [0; 8 << 10], false);
     while bytes.len() as u64 <= most {
         match pipe.read(&mut piece) {
-            Ok(0) if !bytes.is_empty() => break,
+            Ok(0) if has_ended || !bytes.is_empty() => break,
             Ok(length) if length > 0 => bytes.extend_from_slice(&piece[..length]),
             Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return Err(error.into());
             }
-            _ if Instant::now() >= until => return Err(ReadError::Late),
-            _ => thread::sleep(LOOK),
+            _ => has_ended = wait(pipe, until)?,
         }
     }
     Ok(bytes)
+}
+
+/// Until there is more in a pipe or nobody writes to it any more; tells whether that is so.
+fn wait(pipe: &File, until: Instant) -> Result<bool, ReadError> {
+    let left = until.saturating_duration_since(Instant::now());
+    let mut polled = [PollFd::new(pipe, PollFlags::IN)];
+    // None that we give is too long for it.
+    match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
+        Ok(0) => Err(ReadError::Late),
+        Err(error) if error != rustix::io::Errno::INTR => Err(io::Error::from(error).into()),
+        _ => Ok(polled[0].revents().contains(PollFlags::HUP)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
     use std::process::Command;
+    use std::thread;
 
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("aegis-contents-{}-{name}", std::process::id()));
+        // Of a run before; mostly there is none.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).expect("a folder");
         folder
@@ -161,6 +173,7 @@ mod tests {
         let writer = {
             let path = path.clone();
             thread::spawn(move || {
+                // So that it is waited for; sooner, there would only be less to wait.
                 thread::sleep(Duration::from_millis(50));
                 fs::write(path, vec![b'x'; 100_000]).expect("written");
             })
@@ -169,7 +182,10 @@ mod tests {
         assert_eq!((contents.bytes.len(), contents.pipe), (100_000, Pipe::at(&path)));
         writer.join().expect("written");
         let mut pipe = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).expect("open");
-        assert!(matches!(drain(&mut pipe, MOST, Instant::now() + 3 * LOOK), Err(ReadError::Late)));
+        assert!(matches!(drain(&mut pipe, MOST, Instant::now() + Duration::from_millis(30)), Err(ReadError::Late)));
+        // Who writes nothing has written all there is.
+        drop(OpenOptions::new().write(true).open(&path).expect("open"));
+        assert_eq!(drain(&mut pipe, MOST, Instant::now() + PATIENCE).expect("an end"), b"");
         // Of somebody who never ends, no more is taken than there may be.
         let writer = thread::spawn({
             let path = path.clone();

@@ -78,16 +78,7 @@ struct Ask {
 impl Default for Reloads {
     fn default() -> Self {
         let (asks, asked) = mpsc::unbounded_channel();
-        let begun = Report {
-            at: SystemTime::now(),
-            cause: Cause::Start,
-            outcome: Outcome::Applied,
-            generation: 1,
-            changes: Vec::new(),
-            needs_restart: Vec::new(),
-            warnings: Vec::new(),
-            errors: Vec::new(),
-        };
+        let begun = Report::new(SystemTime::now(), Cause::Start, Outcome::Applied, 1);
         Reloads { asks, asked: Mutex::new(Some(asked)), last: Mutex::new(begun) }
     }
 }
@@ -221,21 +212,12 @@ impl Reloader {
         let ended = AssertUnwindSafe(self.reload()).catch_unwind().await;
         let made = ended.unwrap_or_else(|panic| Err(vec![making::fault(&*panic)]));
         let generation = self.shared.snapshot.load().generation;
-        let rejected = Report {
-            at,
-            cause,
-            outcome: Outcome::Rejected,
-            generation,
-            changes: Vec::new(),
-            needs_restart: Vec::new(),
-            warnings: Vec::new(),
-            errors: Vec::new(),
-        };
+        let report = |outcome| Report::new(at, cause, outcome, generation);
         match made {
-            Err(errors) => Report { errors, ..rejected },
+            Err(errors) => Report { errors, ..report(Outcome::Rejected) },
             Ok(Taken { warnings, changes, needs_restart }) => {
                 let outcome = if changes.is_empty() { Outcome::Unchanged } else { Outcome::Applied };
-                Report { outcome, warnings, changes, needs_restart, ..rejected }
+                Report { warnings, changes, needs_restart, ..report(outcome) }
             }
         }
     }

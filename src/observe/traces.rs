@@ -88,7 +88,8 @@ impl Tracer {
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // It may have been closed before. What is left of an old one is sent, while nobody waits for it.
+        // It may have been closed before. What is left of an old one is sent, while nobody waits for it: reloads drop it on a thread of
+        // their own.
         let _ = self.processor.shutdown_with_timeout(FAREWELL);
     }
 }

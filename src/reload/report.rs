@@ -71,6 +71,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// One with nothing more to it.
+    pub fn new(at: SystemTime, cause: Cause, outcome: Outcome, generation: u64) -> Self {
+        let (changes, needs_restart, warnings, errors) = Default::default();
+        Report { at, cause, outcome, generation, changes, needs_restart, warnings, errors }
+    }
+
     /// Whether it says something that the one before does not: a config that runs now, or what else is wrong or to be done.
     pub fn is_news_after(&self, before: &Report) -> bool {
         let said = |of: &Report| (of.needs_restart.clone(), of.warnings.clone(), of.errors.clone());

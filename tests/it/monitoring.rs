@@ -29,6 +29,7 @@ struct Prometheus(Child);
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
+        // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -88,7 +88,7 @@ impl Reference {
     }
 
     fn block(&mut self, title: &str, block: &Value, path: &str) {
-        let _ = writeln!(self.page, "{} {title}\n", "#".repeat(2 + usize::from(!path.is_empty())));
+        writeln!(self.page, "{} {title}\n", "#".repeat(2 + usize::from(!path.is_empty()))).unwrap();
         if path == "defaults" {
             self.page.push_str("Any of the blocks of [a route](#routes), from `balance` on.\n\n");
             return;
@@ -101,7 +101,7 @@ impl Reference {
             let (does, default) = told(value["description"].as_str().unwrap_or_default());
             let default = if required.contains(&key.as_str()) { "needed".to_owned() } else { default };
             let kind = self.kind(value);
-            let _ = writeln!(self.page, "| `{key}` | {} | {} | {} |", cell(&kind), cell(&default), cell(&does));
+            writeln!(self.page, "| `{key}` | {} | {} | {} |", cell(&kind), cell(&default), cell(&does)).unwrap();
         }
         self.page.push('\n');
         for (key, value) in &keys {
@@ -171,23 +171,19 @@ impl Reference {
         self.page.push_str("## Notations\n\n");
         let definitions = self.schema["$defs"].as_object().cloned().unwrap_or_default();
         for (name, definition) in definitions.iter().filter(|(name, block)| is_notation(block) && *name != "Variable") {
-            let _ = writeln!(
-                self.page,
-                "### {}\n\n{}\n",
-                spoken(name),
-                definition["description"].as_str().unwrap_or_default()
-            );
+            let does = definition["description"].as_str().unwrap_or_default();
+            writeln!(self.page, "### {}\n\n{does}\n", spoken(name)).unwrap();
             let options = definition["anyOf"].as_array().into_iter().flatten();
             for option in options.filter(|option| option.get("const").is_some()) {
                 let word = option["const"].as_str().unwrap_or_default();
-                let _ = writeln!(self.page, "- `{word}`: {}", option["description"].as_str().unwrap_or_default());
+                writeln!(self.page, "- `{word}`: {}", option["description"].as_str().unwrap_or_default()).unwrap();
             }
             let words =
                 definition["anyOf"].as_array().into_iter().flatten().filter_map(|option| option["enum"].as_array());
             let words: Vec<String> =
                 words.flatten().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect();
             if !words.is_empty() {
-                let _ = writeln!(self.page, "{}.", words.join(", "));
+                writeln!(self.page, "{}.", words.join(", ")).unwrap();
             }
             self.page.truncate(self.page.trim_end().len());
             self.page.push_str("\n\n");

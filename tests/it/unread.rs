@@ -89,6 +89,20 @@ async fn unread(gateway: SocketAddr, connections: usize, each: usize) -> Vec<Res
     unread
 }
 
+/// The memory of a gateway in KiB, once it takes no more and gives none back.
+async fn settled(gateway: &Gateway) -> u64 {
+    let (mut held, mut alike) = (gateway.memory_kib("RssAnon:"), 0);
+    let settles = async {
+        while alike < 10 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = gateway.memory_kib("RssAnon:");
+            (held, alike) = if now.abs_diff(held) < 64 { (held, alike + 1) } else { (now, 0) };
+        }
+    };
+    timeout(PATIENCE, settles).await.expect("it to settle");
+    held
+}
+
 fn run<T>(act: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(act)
 }
@@ -102,11 +116,9 @@ fn an_answer_that_nobody_reads_holds_little_whatever_its_target_speaks() {
             let gateway = over(&target);
             let held = run(async {
                 drop(unread(gateway.address, 1, 20).await);
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                let before = gateway.memory_kib("RssAnon:");
+                let before = settled(&gateway).await;
                 let _unread = unread(gateway.address, COUNT / each, each).await;
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                gateway.memory_kib("RssAnon:").saturating_sub(before)
+                settled(&gateway).await.saturating_sub(before)
             });
             let held = held / COUNT as u64;
             println!("{target}, {each} on a connection: {held} KiB each");
@@ -127,7 +139,7 @@ fn answers_that_nobody_reads_keep_no_others_of_their_target_waiting() {
         for _ in 0..90 {
             kept.push(unread(gateway.address, 1, 1).await);
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        settled(&gateway).await;
         for path in ["/small", "/big", "/small"] {
             let answer = timeout(PATIENCE, ask(&client, path).await).await.expect("a head").unwrap();
             let (mut body, mut length) = (answer.into_body(), 0);

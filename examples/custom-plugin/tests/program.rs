@@ -45,6 +45,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

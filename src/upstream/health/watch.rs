@@ -33,7 +33,7 @@ async fn watch(target: Weak<Target>, checks: Weak<Checks>, mut rng: Rng) {
             look(&target, &checks).await;
             (jittered(&checks, rng.unit()), checks.over.clone())
         };
-        // Who is gone after an hour need not be remembered for that long.
+        // Who is gone after an hour need not be remembered for that long: whichever comes first.
         let _ = timeout(pause, over.notified()).await;
     }
 }
