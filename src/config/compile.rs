@@ -47,7 +47,7 @@ use super::file::{self, File, Masked, OneOrMany};
 use super::files::Files;
 use super::located::Located;
 use super::model::{self, AccessLog, Config, Route};
-use super::names::Named;
+use super::names::{Named, Way};
 use super::units::ListenAddress;
 use crate::contents::{MOST, ReadError};
 use crate::observe::access_log::privacy::Masks;
@@ -75,7 +75,7 @@ pub fn compile(
     files: &mut Files,
     current: Option<&Config>,
 ) -> (Config, Vec<Named>) {
-    let mut compiler = Compiler { lookup, problems, files, current, names: Vec::new() };
+    let mut compiler = Compiler { lookup, problems, files, current, names: Vec::new(), known_names: HashSet::new() };
     let (auth, mut identity_headers) = compiler.auth(&file.auth);
     let defaults = file.defaults;
     let limits = compiler.limits(&file.limits);
@@ -146,6 +146,7 @@ struct Compiler<'c> {
     current: Option<&'c Config>,
     /// Each once.
     names: Vec<Named>,
+    known_names: HashSet<(String, Way)>,
 }
 
 impl Compiler<'_> {

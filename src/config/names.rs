@@ -25,7 +25,7 @@ impl Named {
 }
 
 /// How a name is looked up while the gateway runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     /// Its addresses, as `resolve` says.
     Addresses,

@@ -1,19 +1,20 @@
 //! What runs and may not be what is meant, where more than one block has to be looked at to see it. Every doubt can be
 //! cleared by writing what is meant; none is about what is left out of a small config for good reason.
 
+mod guarded;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{HeaderName, header};
 
+use self::guarded::Guarded;
 use super::{Compiler, at_route};
 use crate::config::error::{Position, Severity};
 use crate::config::file::{self, OneOrMany, Policies, Switch};
 use crate::config::located::Located;
 use crate::config::model::{Config, Destinations, KeySource, Route};
 use crate::config::units::{Period, RetryOn};
-use crate::routing::host::HostPattern;
-use crate::routing::matcher::Matcher;
 
 /// What was written, of which the doubts are told.
 pub(super) struct Written<'w> {
@@ -51,11 +52,12 @@ impl Compiler<'_> {
 
     /// A route that takes requests from under one that asks who they are from says itself that it does not.
     fn is_open_on_purpose(&mut self, config: &Config, written: &Written<'_>) {
-        let routes = || config.routes.iter().zip(written.routes);
-        for (open, own) in routes().filter(|(route, own)| is_open(route) && !says_so(own)) {
-            let mut guarded =
-                routes().filter(|(route, _)| is_guarded(route) && takes_from(&open.matcher, &route.matcher));
-            let Some((over, theirs)) = guarded.next() else { continue };
+        let asking = config.routes.iter().enumerate().filter(|(_, route)| is_guarded(route));
+        let guarded = Guarded::new(asking.map(|(nth, route)| (nth, &route.matcher)));
+        let routes = config.routes.iter().zip(written.routes);
+        for (open, own) in routes.filter(|(route, own)| is_open(route) && !says_so(own)) {
+            let Some(nth) = guarded.first_over(&open.matcher) else { continue };
+            let (over, theirs) = (&config.routes[nth], &written.routes[nth]);
             let asks = if over.plugins.auth.is_some() { "auth" } else { "forwardAuth" };
             let message = format!(
                 "nothing is asked of its requests, though {} has {asks} for {}; write auth: false under its plugins if that is meant, or auth: true",
@@ -186,47 +188,4 @@ fn is_guarded(route: &Route) -> bool {
 /// Whether a route says itself that it asks nobody.
 fn says_so(route: &Located<file::Route>) -> bool {
     route.plugins.auth.is_some() || route.plugins.forward_auth.is_some()
-}
-
-/// Whether an open route takes requests that a guarded one would have, or those of the same path that it leaves.
-fn takes_from(open: &Matcher, guarded: &Matcher) -> bool {
-    let apart = matches!((open.methods, guarded.methods), (Some(open), Some(guarded)) if !open.meets(guarded));
-    let hosts = open.each_host().any(|open| guarded.each_host().any(|guarded| is_inside(open, guarded)));
-    guarded.is_over(&open.path) && hosts && !apart
-}
-
-/// Whether all hosts of a pattern are of another, too; `None` is every host.
-fn is_inside(inner: Option<&HostPattern>, outer: Option<&HostPattern>) -> bool {
-    let is_below = |name: &str, above: &str| name.strip_suffix(above).is_some_and(|rest| rest.ends_with('.'));
-    match (inner, outer) {
-        (_, None) => true,
-        (None, Some(_)) => false,
-        (Some(HostPattern::Exact(host)), Some(outer)) => outer.takes(host),
-        (Some(HostPattern::Below(name)), Some(HostPattern::Below(above))) => name == above || is_below(name, above),
-        (Some(HostPattern::Below(_)), Some(HostPattern::Exact(_))) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_are_inside_of_others_by_whole_labels() {
-        let host = |text: &str| (text != "any").then(|| text.parse::<HostPattern>().expect(text));
-        for (inner, outer, is) in [
-            ("a.b.c", "any", true),
-            ("any", "any", true),
-            ("any", "a.b.c", false),
-            ("a.b.c", "a.b.c", true),
-            ("a.b.c", "*.b.c", true),
-            ("b.c", "*.b.c", false),
-            ("*.a.b.c", "*.b.c", true),
-            ("*.b.c", "*.b.c", true),
-            ("*.ab.c", "*.b.c", false),
-            ("*.b.c", "a.b.c", false),
-        ] {
-            assert_eq!(is_inside(host(inner).as_ref(), host(outer).as_ref()), is, "{inner} {outer}");
-        }
-    }
 }

@@ -14,8 +14,8 @@ impl Compiler<'_> {
     /// Notes a host that is no address, where nobody has noted it yet.
     pub(super) fn leads_to(&mut self, at: Position, path: &str, name: &str, way: Way) {
         let name = name.trim_start_matches('[').trim_end_matches(']');
-        let is_known = |known: &Named| known.name == name && known.way == way;
-        if name.is_empty() || name.parse::<IpAddr>().is_ok() || self.names.iter().any(is_known) {
+        let is_name = !name.is_empty() && name.parse::<IpAddr>().is_err();
+        if !is_name || !self.known_names.insert((name.to_owned(), way)) {
             return;
         }
         self.names.push(Named { at, path: path.to_owned(), name: name.to_owned(), way, is_hidden: false });
