@@ -73,9 +73,6 @@ impl ProxyHttp for Gateway {
             respond::refuse(session, ctx, &refusal).await?;
             return Ok(true);
         }
-        if respond::in_place_of_target(session, ctx).await? {
-            return Ok(true);
-        }
         if let Some(rules) = ctx.route.as_ref().and_then(|route| route.compression.as_ref()) {
             compression::prepare(session, rules);
         }

@@ -344,3 +344,18 @@ fn what_the_gateway_says_in_place_of_a_target_is_read_as_well() {
         connection = gateway.connect();
     }
 }
+
+#[test]
+fn what_a_route_answers_by_itself_is_compressed_as_well() {
+    let gateway = gateway(
+        "routes:\n  - path: /\n    respond: { status: 503, body: 'Back soon.', contentType: text/plain }\n    plugins: { compression: { minSize: 0, algorithms: gzip } }\n",
+    );
+    let mut connection = gateway.connect();
+    let answer = ask(&mut connection, "GET", "/", "gzip");
+    assert_eq!((answer.status, answer.header("content-encoding")), (503, Some("gzip")), "{answer:?}");
+    assert_eq!(decoded("gzip", &answer.body), b"Back soon.");
+    let head = ask(&mut connection, "HEAD", "/", "gzip");
+    assert_eq!((head.header("content-encoding"), head.body.len()), (Some("gzip"), 0), "{head:?}");
+    let plain = ask(&mut connection, "GET", "/", "identity");
+    assert_eq!((plain.header("content-encoding"), &*plain.body), (None, &b"Back soon."[..]), "{plain:?}");
+}
