@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "keys of features to come are there to be refused, and never read")]
 
 mod access_log;
+mod admin;
 mod answer;
 mod auth;
 mod auth_route;
@@ -21,6 +22,7 @@ mod limits;
 mod matching;
 mod plugins;
 mod rate_limit;
+mod redis;
 mod resolve;
 mod retry;
 mod route;
@@ -35,6 +37,7 @@ mod upstream_tls;
 mod words;
 
 pub use self::access_log::{AccessLog, LogFormat, Masked};
+pub use self::admin::{Admin, AdminTls};
 pub use self::answer::{Redirect as RouteRedirect, Respond, plain_text};
 pub use self::auth::{ApiKey, ApiKeys, Auth, Basic, CertificateName, Jwt, KeyFile};
 pub use self::auth_route::{AuthPlugin, Credential, TokenFrom};
@@ -50,6 +53,7 @@ pub use self::limits::{Limits, RouteLimits};
 pub use self::matching::{FieldTest, Rewrite};
 pub use self::plugins::{CustomPlugins, Plugins};
 pub use self::rate_limit::{Cost, KeyPart, Prefixes, RateLimit, RateLimits, Scope};
+pub use self::redis::Redis;
 pub use self::resolve::{Resolve, ResolveBlock};
 pub use self::retry::{Budget, BudgetBlock, Retry, floor};
 pub use self::route::{Policies, Route};
@@ -66,7 +70,7 @@ pub use self::words::{Block, Network, OrOff, Positive, PositiveOrOff, Switch};
 
 use super::located::Located;
 pub use super::located::OneOrMany;
-use super::units::{Count, ListenAddress, Period, Secret, Threads};
+use super::units::{ListenAddress, Threads};
 
 /// The whole file.
 #[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
@@ -113,61 +117,4 @@ pub struct File {
     pub defaults: Policies,
     /// The routes, in the order that the stats show. At least one.
     pub routes: Vec<Located<Route>>,
-}
-
-/// `redis:`
-#[derive(Debug, Default, schemars::JsonSchema, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { url: redis://redis:6379 }")]
-pub struct Redis {
-    /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or
-    /// `redis+sentinel://[user:password@]host:port,host:port/SERVICE[/db]`. Empty: limits are kept in the process.
-    /// Default: the environment's `REDIS_URL`.
-    pub url: Option<Located<Secret>>,
-    /// In place of `url`: some nodes of a Redis Cluster, as URLs, of which one has to answer. One or a list.
-    pub cluster: Option<Located<OneOrMany<Located<Secret>>>>,
-    /// The longest that one call may take before the request is decided from memory. Default: `50ms`.
-    pub timeout: Option<Located<Period>>,
-    /// A file with the authorities that Redis' certificate may come from, as PEM. Default: those of the system.
-    pub ca_file: Option<Located<String>>,
-    /// A file with the certificate to show to Redis, as PEM; with `keyFile`. Default: none.
-    pub cert_file: Option<Located<String>>,
-    /// A file with its key, as PEM.
-    pub key_file: Option<Located<String>>,
-}
-
-/// `admin:`
-#[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a block such as { listen: 127.0.0.1:8001 }")]
-pub struct Admin {
-    /// Where it listens; beyond loopback only with a token or `tls.clientCaFile`. Default: `127.0.0.1:8001`.
-    pub listen: Option<Located<ListenAddress>>,
-    /// A file with the token of those who may do everything, of at least 16 bytes. Default: no token is asked for.
-    pub token_file: Option<Located<String>>,
-    /// A file with the token of those who may only look, another one. Default: none.
-    pub read_token_file: Option<Located<String>>,
-    /// How it speaks TLS, and whose certificates are good. Default: it does not.
-    pub tls: Option<Located<AdminTls>>,
-    /// Of how many requests is remembered what became of them, 1 KiB each, at most 100000; or `off`. Default: `4096`.
-    pub explain: Option<Located<OrOff<Count>>>,
-}
-
-/// `admin.tls:`
-#[derive(Debug, schemars::JsonSchema, serde::Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "camelCase",
-    expecting = "a block such as { certFile: cert.pem, keyFile: key.pem, clientCaFile: operators.pem }"
-)]
-pub struct AdminTls {
-    /// A file with the certificate of the listener and after it that of its issuer, as PEM.
-    pub cert_file: Located<String>,
-    /// A file with its key, as PEM.
-    pub key_file: Located<String>,
-    /// A file with the authorities of operators' certificates, which they have to show then, as PEM. Default: none is
-    /// asked for.
-    pub client_ca_file: Option<Located<String>>,
-    /// The common names or DNS names of those whose certificate lets them do everything; others may look. Needs
-    /// `clientCaFile`. One or a list. Default: nobody.
-    #[serde(default)]
-    pub writers: Option<Located<OneOrMany<String>>>,
 }

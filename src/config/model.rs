@@ -2,6 +2,8 @@
 //!
 //! Written out as YAML it has the shape of a config file, with secrets masked: `check --print`.
 
+mod access_log;
+mod admin;
 mod auth;
 mod balance;
 mod breaker;
@@ -29,6 +31,8 @@ use http::header::HeaderName;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
+pub use self::access_log::AccessLog;
+pub use self::admin::{Admin, AdminTls};
 pub use self::auth::{ApiKey, ApiKeys, Auth, AuthPolicy, Basic, Jwt, KeySource};
 pub use self::balance::{Balance, BalanceAlgorithm, Concurrency, OnAllOpen};
 pub use self::breaker::{Backoff, Breaker, Mode};
@@ -51,16 +55,11 @@ pub use self::tls::{CertificateFiles, Clients, Redirect, Tls};
 pub use self::tracing::Tracing;
 pub use self::upstream_tls::UpstreamTls;
 use super::conceal;
-use super::file::LogFormat;
 use super::redis::Redis;
-use super::units::{Period, RouteName, Secret};
-use crate::observe::access_log::privacy::{Masks, QueryShown};
+use super::units::{Period, RouteName};
 use crate::plugin::custom::Custom;
-use crate::ratio::Ratio;
 use crate::routing::matcher::Matcher;
 use crate::routing::rewrite::Rewrite;
-use crate::tls::certificate::Certificate;
-use crate::tls::terminator::{ClientAuth, MinVersion, Terminator};
 
 /// A whole gateway.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -102,90 +101,6 @@ pub struct Config {
     pub identity_headers: Vec<HeaderName>,
     /// The routes in the order of the file.
     pub routes: Vec<Route>,
-}
-
-/// The admin listener.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Admin {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// Where the token is of those who may do everything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub token_file: Option<String>,
-    /// What they have to show; there if there is a file.
-    #[serde(skip)]
-    pub token: Option<Secret>,
-    /// Where the token is of those who may look.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_token_file: Option<String>,
-    /// What they have to show; there if there is a file.
-    #[serde(skip)]
-    pub read_token: Option<Secret>,
-    /// TLS, if it is spoken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<AdminTls>,
-    /// Of how many requests is remembered what became of them.
-    #[serde(serialize_with = "or_off")]
-    pub explain: Option<u32>,
-}
-
-/// How the admin listener speaks TLS.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AdminTls {
-    /// Whence its certificate is.
-    #[serde(flatten)]
-    pub files: CertificateFiles,
-    /// And what was in there.
-    #[serde(skip)]
-    pub loaded: Option<Certificate>,
-    /// Whence the authorities of operators are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_ca_file: Option<String>,
-    /// And what was in there.
-    #[serde(skip)]
-    pub clients: Option<ClientAuth>,
-    /// Whose certificate lets them do everything.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub writers: Vec<String>,
-}
-
-impl AdminTls {
-    /// What ends the TLS of operators, in place of what did `before`.
-    ///
-    /// # Errors
-    /// Something in it does not go together.
-    pub fn terminator(&self, before: Option<&Terminator>) -> Result<Terminator, rustls::Error> {
-        let terminator = Terminator::new(self.loaded.as_slice(), self.clients.as_ref(), MinVersion::Tls12, before)?;
-        Ok(terminator.http1_only())
-    }
-}
-
-/// The access log.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AccessLog {
-    /// How a line is written.
-    pub format: LogFormat,
-    /// The file's name; `-` is standard output.
-    pub file: String,
-    /// How many of the lines of requests that went well; `None`: all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sample: Option<Ratio>,
-    /// What is shown of queries.
-    pub query: QueryShown,
-    /// Whose names are masked.
-    #[serde(skip_serializing_if = "no_mask", serialize_with = "masks")]
-    pub mask: Masks,
-}
-
-fn no_mask(mask: &Masks) -> bool {
-    *mask == Masks::default()
-}
-
-fn masks<S: serde::Serializer>(mask: &Masks, serializer: S) -> Result<S::Ok, S::Error> {
-    let names = [("client", mask.client), ("user", mask.user)];
-    serializer.collect_seq(names.into_iter().filter(|(_, is_masked)| *is_masked).map(|(name, _)| name))
 }
 
 /// One route.
