@@ -64,7 +64,7 @@ async fn missing(dns: Arc<Dns>, names: Vec<Named>) -> Vec<Problem> {
                 Some(Err(_)) => {}
                 None => break,
             },
-            _ = ticks.tick(), if waiting.len() < told => {
+            _ = ticks.tick(), if !waiting.is_empty() && waiting.len() < told => {
                 eprintln!("{}", waits_for(&waiting));
                 told = waiting.len();
             }

@@ -48,6 +48,7 @@ mod odd;
 mod operators;
 mod outages;
 mod paces;
+mod pages;
 mod permits;
 mod policies;
 mod process;

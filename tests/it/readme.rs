@@ -7,16 +7,17 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::support::{Certificates, Gateway, aegis, nobody};
 
-struct Block {
-    language: String,
-    text: String,
+pub struct Block {
+    pub language: String,
+    pub text: String,
 }
 
 fn blocks() -> Vec<Block> {
     blocks_of("README.md")
 }
 
-fn blocks_of(page: &str) -> Vec<Block> {
+/// The blocks of code on a page.
+pub fn blocks_of(page: &str) -> Vec<Block> {
     let readme = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
     let mut blocks = Vec::new();
     let mut lines = readme.lines();
