@@ -53,6 +53,16 @@ fn redis_killed_and_back_limits_go_on_and_it_is_said_once() {
     assert_eq!(said.matches("limits are shared").count(), 2, "at the start and after the return: {said}");
 }
 
+/// Its connection is there as before; there is nobody at the other end.
+#[test]
+fn a_redis_that_hangs_is_known_to_before_anybody_needs_it() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let gateway = limited(&upstream, &format!("redis: {{ url: '{}' }}", redis.url()), 5, "60");
+    eventually("limits to be shared", || (store_of(&gateway) == "redis").then_some(()));
+    redis.hang();
+    eventually("the outage to be known", || (store_of(&gateway) == "memory").then_some(()));
+}
+
 /// Its quota does not come back with the outage.
 #[test]
 fn who_has_been_refused_stays_refused_while_redis_is_away() {

@@ -1,5 +1,6 @@
 //! The connection to a server: got, watched by a breaker, given up, got again.
 
+use std::io;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -27,8 +28,8 @@ const LEASE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
 /// A link that works for a moment only, and again, is left alone for four times as long each time, up to this.
 const MAX_PAUSE: Duration = Duration::from_secs(8);
-/// How often a link that is up looks whether anybody still needs it.
-const LOOK_UP: Duration = Duration::from_secs(5);
+/// How often a link that is up looks whether anybody still needs it, and whether it works, where nobody has asked for anything.
+const LOOK_UP: Duration = Duration::from_secs(2);
 /// And whether it leads where it should, where sentinels can be asked.
 const FOLLOW: Duration = Duration::from_millis(500);
 /// A link that has been up for so long has been well.
@@ -209,9 +210,29 @@ impl Link {
         }
     }
 
+    /// Tries out a link that nobody has used since there had been so many `calls`, until it works or is down: that it does
+    /// not work is known before somebody needs it, even if nothing says that a connection has ended. Gives the calls by now.
+    async fn try_if_idle(&self, calls: u64) -> u64 {
+        if self.calls.load(Ordering::Relaxed) == calls {
+            while let Some(leave) = self.enter(Instant::now()) {
+                let (mut handle, trial) = ((*leave.connection).clone(), Question::trial(&self.trial.lock()));
+                let asked = [trial];
+                let answers = tokio::time::timeout(self.timeout, self.scripts.ask(&mut handle, &asked)).await;
+                let answers = answers.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+                let is_well = answers.is_ok();
+                self.report(leave, &answers, Instant::now());
+                if is_well {
+                    break;
+                }
+            }
+        }
+        self.calls.load(Ordering::Relaxed)
+    }
+
     /// Keeps the link up for as long as it is in use.
     pub async fn maintain(this: Weak<Self>) {
         let (mut pause, mut came_up) = (PAUSE, Instant::now());
+        let (mut calls, mut looked) = (u64::MAX, Instant::now());
         while let Some(link) = this.upgrade() {
             if link.is_up() {
                 // Rung when it goes down; looking up now and then lets the task end with the link.
@@ -219,6 +240,9 @@ impl Link {
                 if tokio::time::timeout(patience, link.went_down.notified()).await.is_err() && link.endpoint.may_move()
                 {
                     link.follow().await;
+                }
+                if looked.elapsed() >= LOOK_UP {
+                    (calls, looked) = (link.try_if_idle(calls).await, Instant::now());
                 }
                 pause = if came_up.elapsed() < STEADY { pause } else { PAUSE };
                 continue;
