@@ -1,8 +1,9 @@
-//! The attempts of a request: which target each goes to (by `affinity`, maybe), what is sent (`request`), what comes back
+//! The attempts of a request: which target each goes to (by `affinity`, maybe), what is sent (`request`, `fields`), what comes back
 //! (`response`), how each ends, once (`ending`), and whether the request goes out again (`retry`).
 
 mod affinity;
 mod ending;
+mod fields;
 mod request;
 mod response;
 mod retry;

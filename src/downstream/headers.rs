@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use http::header::MaxSizeReached;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 
@@ -79,16 +80,16 @@ pub fn is_forwarding(name: &str) -> bool {
 ///
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
-pub fn forward(request: &mut RequestHeader, peer: IpAddr, scheme: &'static str) -> pingora::Result<()> {
-    let list = hops(&request.headers, peer.to_canonical());
-    request.insert_header(X_FORWARDED_FOR.as_str(), list)?;
-    if !request.headers.contains_key(&X_FORWARDED_PROTO) {
-        request.insert_header(X_FORWARDED_PROTO.as_str(), HeaderValue::from_static(scheme))?;
+pub fn forward(fields: &mut HeaderMap, peer: IpAddr, scheme: &'static str) -> Result<(), MaxSizeReached> {
+    let list = hops(fields, peer.to_canonical());
+    fields.try_insert(&X_FORWARDED_FOR, list)?;
+    if !fields.contains_key(&X_FORWARDED_PROTO) {
+        fields.try_insert(&X_FORWARDED_PROTO, HeaderValue::from_static(scheme))?;
     }
-    if !request.headers.contains_key(&X_FORWARDED_HOST)
-        && let Some(host) = request.headers.get(header::HOST).cloned()
+    if !fields.contains_key(&X_FORWARDED_HOST)
+        && let Some(host) = fields.get(header::HOST).cloned()
     {
-        request.insert_header(X_FORWARDED_HOST.as_str(), host)?;
+        fields.try_insert(&X_FORWARDED_HOST, host)?;
     }
     Ok(())
 }
@@ -108,10 +109,12 @@ pub fn scheme(headers: &HeaderMap, from_trusted: bool, connection: &'static str)
 ///
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
-pub fn tell_prefix(request: &mut RequestHeader, prefix: &HeaderValue) -> pingora::Result<()> {
-    let known = request.headers.get_all(&X_FORWARDED_PREFIX).iter().map(HeaderValue::as_bytes);
+pub fn tell_prefix(fields: &mut HeaderMap, prefix: &HeaderValue) -> Result<(), MaxSizeReached> {
+    let known = fields.get_all(&X_FORWARDED_PREFIX).iter().map(HeaderValue::as_bytes);
     let list: Vec<&[u8]> = known.chain([prefix.as_bytes()]).collect();
-    request.insert_header(X_FORWARDED_PREFIX.as_str(), list.join(&b", "[..]))
+    // Made of values that were header values already.
+    let list = HeaderValue::from_maybe_shared(Bytes::from(list.join(&b", "[..]))).unwrap_or_else(|_| prefix.clone());
+    fields.try_insert(&X_FORWARDED_PREFIX, list).map(drop)
 }
 
 fn hops(headers: &HeaderMap, peer: IpAddr) -> HeaderValue {
@@ -206,32 +209,34 @@ mod tests {
     fn prefixes_that_were_taken_away_are_told_in_their_order() {
         let prefix = HeaderValue::from_static("/users");
         for (known, told) in [(&[][..], "/users"), (&[("x-forwarded-prefix", "/api")], "/api, /users")] {
-            let mut request = request(known);
-            tell_prefix(&mut request, &prefix).expect("room");
-            assert_eq!(request.headers.get_all("x-forwarded-prefix").iter().collect::<Vec<_>>(), [told]);
+            let mut fields = request(known).headers.clone();
+            tell_prefix(&mut fields, &prefix).expect("room");
+            assert_eq!(fields.get_all("x-forwarded-prefix").iter().collect::<Vec<_>>(), [told]);
         }
     }
 
     #[test]
     fn forwarding_headers_are_written_or_continued() {
         let peer = "203.0.113.7".parse().expect("an address");
-        let mut fresh = request(&[("host", "api.example.com")]);
+        let mut fresh = request(&[("host", "api.example.com")]).headers.clone();
         forward(&mut fresh, peer, "http").expect("room");
-        assert_eq!(fresh.headers["x-forwarded-for"], "203.0.113.7");
-        assert_eq!(fresh.headers["x-forwarded-proto"], "http");
-        assert_eq!(fresh.headers["x-forwarded-host"], "api.example.com");
+        assert_eq!(fresh["x-forwarded-for"], "203.0.113.7");
+        assert_eq!(fresh["x-forwarded-proto"], "http");
+        assert_eq!(fresh["x-forwarded-host"], "api.example.com");
         let mut told = request(&[
             ("host", "inner"),
             ("x-forwarded-for", "1.1.1.1"),
             ("x-forwarded-for", "2.2.2.2, 3.3.3.3"),
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "outer"),
-        ]);
+        ])
+        .headers
+        .clone();
         forward(&mut told, peer, "https").expect("room");
-        assert_eq!(told.headers["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 3.3.3.3, 203.0.113.7");
-        assert_eq!(told.headers.get_all("x-forwarded-for").iter().count(), 1);
+        assert_eq!(told["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 3.3.3.3, 203.0.113.7");
+        assert_eq!(told.get_all("x-forwarded-for").iter().count(), 1);
         assert_eq!(
-            (&told.headers["x-forwarded-proto"], &told.headers["x-forwarded-host"]),
+            (&told["x-forwarded-proto"], &told["x-forwarded-host"]),
             (&"https".parse().expect("v"), &"outer".parse().expect("v"))
         );
     }

@@ -3,18 +3,18 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Version, header};
+use http::header::MaxSizeReached;
+use http::{HeaderMap, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 
-use super::retry;
+use super::{fields, retry};
 use crate::context::RequestCtx;
 use crate::downstream::headers::{self, X_USER_ID};
 use crate::downstream::request_id::X_REQUEST_ID;
 use crate::failure::BODY_TOO_LARGE;
 use crate::plugin::auth::place::{self, TokenFrom};
-use crate::plugin::headers::RequestEdits;
 use crate::rng::{self, Rng};
 use crate::trace::{TRACEPARENT, TRACESTATE};
 use crate::upstream::retry::Trouble;
@@ -43,52 +43,53 @@ fn decorate(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx) ->
         let (_, query) = parts(request.raw_path());
         request.set_raw_path(&[path.as_bytes(), query].concat())?;
     }
-    ctx.notes.hidden.iter().try_for_each(|from| hide(request, from))?;
-    if let Some(edits) = ctx.route.as_ref().and_then(|route| route.edits.as_ref()) {
-        edit(request, edits)?;
+    for from in &ctx.notes.hidden {
+        if let TokenFrom::Query(name) = from {
+            hide_parameter(request, name)?;
+        }
     }
-    request.insert_header(X_REQUEST_ID.as_str(), ctx.request_id.clone())?;
+    // The one thing that TE may say in HTTP/2 (RFC 9113, section 8.2.2), and by which servers of gRPC know their clients.
+    let says_trailers = request.version == Version::HTTP_2 && takes_trailers(session);
+    let written = fields::edit(request, |fields| {
+        hide(fields, &ctx.notes.hidden)?;
+        write(fields, ctx)?;
+        if says_trailers {
+            fields.try_insert(header::TE, HeaderValue::from_static(TRAILERS))?;
+        }
+        Ok::<_, MaxSizeReached>(())
+    })?;
+    written.or_err(ErrorType::InvalidHTTPHeader, "too many header fields in a request")
+}
+
+fn write(fields: &mut HeaderMap, ctx: &RequestCtx) -> Result<(), MaxSizeReached> {
+    if let Some(edits) = ctx.route.as_ref().and_then(|route| route.edits.as_ref()) {
+        edits.apply(fields)?;
+    }
+    fields.try_insert(&X_REQUEST_ID, ctx.request_id.clone())?;
     if let Some(trace) = &ctx.trace {
         if trace.parent.is_none() {
             // It belongs to another trace, if to any.
-            request.remove_header(&TRACESTATE);
+            fields.remove(&TRACESTATE);
         }
         let attempt = ctx.trail.as_ref().map_or(0, |trail| trail.attempts.len() as u64);
-        request.insert_header(TRACEPARENT.as_str(), trace.header(trace.part(attempt)))?;
+        fields.try_insert(&TRACEPARENT, trace.header(trace.part(attempt)))?;
     }
     if let Some(user_id) = &ctx.notes.user_id {
-        request.insert_header(X_USER_ID.as_str(), user_id.clone())?;
+        fields.try_insert(&X_USER_ID, user_id.clone())?;
     }
     // HTTP/1.0 knows requests without Host; what is sent on is HTTP/1.1, which does not (RFC 9112, 3.2).
-    if !request.headers.contains_key(header::HOST)
-        && let Some(member) = &ctx.member
+    if !fields.contains_key(header::HOST)
+        && let Some(host) = ctx.member.as_ref().and_then(|member| member.target.url.authority().parse().ok())
     {
-        request.insert_header(header::HOST, member.target.url.authority())?;
-    }
-    if request.version == Version::HTTP_2 && takes_trailers(session) {
-        // The one thing that TE may say there (RFC 9113, section 8.2.2), and by which servers of gRPC know their clients.
-        request.insert_header(header::TE, TRAILERS)?;
+        fields.try_insert(header::HOST, host)?;
     }
     for (name, value) in &ctx.notes.upstream {
-        request.insert_header(name.to_bytes(), value.clone())?;
+        fields.try_insert(name, value.clone())?;
     }
     if let Some(prefix) = ctx.route.as_ref().and_then(|route| route.stripped.as_ref()) {
-        headers::tell_prefix(request, prefix)?;
+        headers::tell_prefix(fields, prefix)?;
     }
-    headers::forward(request, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))
-}
-
-fn edit(request: &mut RequestHeader, edits: &RequestEdits) -> Result<()> {
-    for name in &edits.remove {
-        request.remove_header(name);
-    }
-    for (name, value) in &edits.set {
-        request.insert_header(name.to_bytes(), value.clone())?;
-    }
-    for (name, value) in &edits.add {
-        request.append_header(name.to_bytes(), value.clone())?;
-    }
-    Ok(())
+    headers::forward(fields, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))
 }
 
 /// Whether the client says that it understands what comes after a body.
@@ -107,27 +108,34 @@ fn parts(target: &[u8]) -> (&[u8], &[u8]) {
     target.split_at(target.iter().position(|byte| *byte == b'?').unwrap_or(target.len()))
 }
 
-/// Takes out a token.
-fn hide(request: &mut RequestHeader, from: &TokenFrom) -> Result<()> {
-    match from {
-        TokenFrom::Authorization => drop(request.remove_header(&header::AUTHORIZATION)),
-        TokenFrom::Header(name) => drop(request.remove_header(name)),
-        TokenFrom::Cookie(name) => {
-            let fields = request.headers.get_all(header::COOKIE).iter();
-            let left: Vec<_> = fields.filter_map(|field| place::without(field.as_bytes(), b';', name)).collect();
-            request.remove_header(&header::COOKIE);
-            for field in left {
-                request.append_header(header::COOKIE, field.trim_ascii())?;
+/// Takes out tokens, but for those in queries.
+fn hide(fields: &mut HeaderMap, from: &[TokenFrom]) -> Result<(), MaxSizeReached> {
+    for from in from {
+        match from {
+            TokenFrom::Authorization => drop(fields.remove(header::AUTHORIZATION)),
+            TokenFrom::Header(name) => drop(fields.remove(name)),
+            TokenFrom::Cookie(name) => {
+                let all = fields.get_all(header::COOKIE).iter();
+                let left = all.filter_map(|field| place::without(field.as_bytes(), b';', name));
+                // Parts of what were values before.
+                let left: Vec<HeaderValue> =
+                    left.filter_map(|field| HeaderValue::from_bytes(field.trim_ascii()).ok()).collect();
+                fields.remove(header::COOKIE);
+                for field in left {
+                    fields.try_append(header::COOKIE, field)?;
+                }
             }
-        }
-        TokenFrom::Query(name) => {
-            let (path, query) = parts(request.raw_path());
-            let left = query.get(1..).and_then(|query| place::without(query, b'&', name));
-            let target = left.map_or_else(|| path.to_vec(), |left| [path, b"?", &left].concat());
-            request.set_raw_path(&target)?;
+            TokenFrom::Query(_) => {}
         }
     }
     Ok(())
+}
+
+fn hide_parameter(request: &mut RequestHeader, name: &str) -> Result<()> {
+    let (path, query) = parts(request.raw_path());
+    let left = query.get(1..).and_then(|query| place::without(query, b'&', name));
+    let target = left.map_or_else(|| path.to_vec(), |left| [path, b"?", &left].concat());
+    request.set_raw_path(&target)
 }
 
 /// Begins a copy of a request that is sent for the first time, if its route has copies made.

@@ -99,7 +99,7 @@ impl Plugin for ForwardAuth {
                     let Some(value) = value else { continue };
                     match *name == X_USER_ID {
                         true => request.notes.user_id = Some(value),
-                        false => request.notes.upstream.push((name.clone().into(), value)),
+                        false => request.notes.upstream.push((name.clone(), value)),
                     }
                 }
                 Ok(())
@@ -128,7 +128,7 @@ fn question(url: &Url, request: &Request<'_>) -> pingora::Result<RequestHeader> 
         question.append_header(name.clone(), value.clone())?;
     }
     for (name, value) in &request.notes.upstream {
-        question.insert_header(name.to_bytes(), value.clone())?;
+        question.insert_header(name, value.clone())?;
     }
     if let Some(user_id) = &request.notes.user_id {
         question.insert_header(X_USER_ID.clone(), user_id.clone())?;

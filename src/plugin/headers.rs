@@ -3,9 +3,8 @@
 //! What the gateway itself goes by and what targets believe cannot be changed; the config says so.
 
 use http::header::{self, MaxSizeReached};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
-use super::FieldName;
 use crate::config::HeaderEdits;
 
 /// What is about the content of an answer or how long it is good: the gateway's own keep theirs, since a refusal that is
@@ -54,28 +53,30 @@ impl AnswerEdits {
 
 /// What is changed in requests, as they are sent to targets.
 #[derive(Debug)]
-pub struct RequestEdits {
-    /// Fields to leave out.
-    pub remove: Vec<HeaderName>,
-    /// Fields to write in place of those of the same name.
-    pub set: Vec<(FieldName, HeaderValue)>,
-    /// Fields to write beside those of the same name.
-    pub add: Vec<(FieldName, HeaderValue)>,
-}
+pub struct RequestEdits(HeaderEdits);
 
 impl RequestEdits {
     /// As `config` says; `None` if that is nothing.
     pub fn new(config: &HeaderEdits) -> Option<Box<Self>> {
-        let HeaderEdits { remove, set, add } = config.clone();
-        let ready = |fields: Vec<(HeaderName, HeaderValue)>| {
-            fields.into_iter().map(|(name, value)| (FieldName::from(name), value)).collect()
-        };
-        (!config.is_empty()).then(|| Box::new(RequestEdits { remove, set: ready(set), add: ready(add) }))
+        (!config.is_empty()).then(|| Box::new(RequestEdits(config.clone())))
+    }
+
+    /// Changes the `fields` of a request.
+    ///
+    /// # Errors
+    /// There are tens of thousands of fields.
+    pub fn apply(&self, fields: &mut HeaderMap) -> Result<(), MaxSizeReached> {
+        let HeaderEdits { remove, set, add } = &self.0;
+        remove.iter().for_each(|name| drop(fields.remove(name)));
+        set.iter().try_for_each(|(name, value)| fields.try_insert(name, value.clone()).map(drop))?;
+        add.iter().try_for_each(|(name, value)| fields.try_append(name, value.clone()).map(drop))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn pairs(list: &[(&'static str, &'static str)]) -> Vec<(HeaderName, HeaderValue)> {

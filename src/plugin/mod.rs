@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 
@@ -87,7 +86,7 @@ pub struct Notes {
     /// The user that a plugin found, sent upstream as `x-user-id`.
     pub user_id: Option<HeaderValue>,
     /// Further fields to send upstream, each in place of the client's.
-    pub upstream: Vec<(FieldName, HeaderValue)>,
+    pub upstream: Vec<(HeaderName, HeaderValue)>,
     /// Where credentials are that the upstream is not to see.
     pub hidden: Vec<TokenFrom>,
     /// What the token says that limits go by.
@@ -161,27 +160,5 @@ impl Notes {
     /// The upstream has answered.
     pub fn answered(&mut self, headers: &HeaderMap, now: Instant) {
         self.on_answer.drain(..).for_each(|then| then.0(headers, now));
-    }
-}
-
-/// The name of a header field, in a form that is added to a message without being copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldName(Bytes);
-
-impl FieldName {
-    pub(crate) fn to_bytes(&self) -> Bytes {
-        self.0.clone()
-    }
-}
-
-impl From<&'static HeaderName> for FieldName {
-    fn from(name: &'static HeaderName) -> Self {
-        FieldName(Bytes::from_static(name.as_str().as_bytes()))
-    }
-}
-
-impl From<HeaderName> for FieldName {
-    fn from(name: HeaderName) -> Self {
-        FieldName(Bytes::copy_from_slice(name.as_str().as_bytes()))
     }
 }

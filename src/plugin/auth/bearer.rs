@@ -7,6 +7,18 @@ use crate::refusal::Refusal;
 /// A longer token is none of ours; the longest that identity providers issue stay well below.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
+/// Bytes that tokens are made of (RFC 6750, section 2.1).
+const IS_OF_TOKENS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        table[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+        byte += 1;
+    }
+    table
+};
+
 /// The one bearer token of a request.
 ///
 /// # Errors
@@ -38,7 +50,8 @@ pub fn check(token: &[u8]) -> Result<&str, Refusal> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Refusal::TokenInvalid("The token is longer than 8 KiB."));
     }
-    let is_good = token.iter().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b));
+    // Without a branch for each byte: tokens are long, and nearly all are good.
+    let is_good = token.iter().fold(true, |good, byte| good & IS_OF_TOKENS[usize::from(*byte)]);
     let text = std::str::from_utf8(token).ok().filter(|_| is_good);
     text.ok_or(Refusal::TokenInvalid("The token has characters that no token has."))
 }

@@ -5,11 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::plugin::FieldName;
 use crate::refusal::Refusal;
 
 /// The claims of a token. A claim that is given twice is refused when they are read: which one counts
@@ -77,7 +76,7 @@ pub struct Rules {
     /// Claims that must be there.
     pub required: Vec<String>,
     /// Claims to send upstream, and in which header.
-    pub headers: Vec<(String, FieldName)>,
+    pub headers: Vec<(String, HeaderName)>,
     /// The claim with the user's roles; a dot leads into a block.
     pub roles_claim: String,
     /// What routes ask for.
@@ -110,7 +109,7 @@ pub struct Identity {
     /// The value of `x-user-id`.
     pub user_id: HeaderValue,
     /// The mapped claims.
-    pub headers: Vec<(FieldName, HeaderValue)>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The claims that limits go by.
     pub claims: Option<Arc<Claims>>,
     /// What of that which routes ask for is granted.
@@ -370,8 +369,8 @@ mod tests {
         assert!(["iss", "aud", "exp"].iter().all(|claim| matches!(without(claim), Err(Refusal::TokenInvalid(_)))));
     }
 
-    fn x_tenant() -> FieldName {
-        http::HeaderName::from_static("x-tenant").into()
+    fn x_tenant() -> HeaderName {
+        HeaderName::from_static("x-tenant")
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Source {
 
 impl Issuer {
     fn new(config: &Jwt, wanted: &Wanted, remotes: &[Arc<Remote>], now: Instant) -> Self {
-        let headers = config.claims_to_headers.iter().map(|(claim, name)| (claim.clone(), name.clone().into()));
+        let headers = config.claims_to_headers.iter().map(|(claim, name)| (claim.clone(), name.clone()));
         let rules = Rules {
             user_id_claim: config.user_id_claim.clone(),
             issuer: config.issuer.clone(),
