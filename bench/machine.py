@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import http.client
 import os
 import platform
 import random
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple
 
 CORES = sorted(os.sched_getaffinity(0))
 # One for the gateway alone; load generator, upstreams and Redis share the other.
@@ -38,7 +39,9 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], core: int, port: int, run: Path, env: dict[str, str]) -> Iterator[int]:
+def running(
+    command: list[str], core: int, port: int, run: Path, env: dict[str, str], patience: int = 10
+) -> Iterator[int]:
     """Runs `command` on `core` in the folder `run` until the block ends; gives its pid once it listens on `port`."""
     said = run / f"output-{port}.log"
     with open(said, "wb") as output:
@@ -47,15 +50,15 @@ def running(command: list[str], core: int, port: int, run: Path, env: dict[str, 
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )
     try:
-        expect(listens(process, port), f"{command[0]} does not start: {said.read_text(errors='replace')[-1_000:]}")
+        expect(listens(process, port, patience), f"{command[0]} does not start: {said.read_text(errors='replace')[-1_000:]}")
         yield process.pid
     finally:
         stop(process)
 
 
-def listens(process: subprocess.Popen, port: int) -> bool:
-    """Waits until the process accepts connections on `port`. False: it has ended, or it takes too long."""
-    deadline = time.monotonic() + 10
+def listens(process: subprocess.Popen, port: int, patience: int) -> bool:
+    """Waits until the process accepts connections on `port`. False: it has ended, or it takes more seconds than that."""
+    deadline = time.monotonic() + patience
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), 0.2).close()
@@ -126,6 +129,22 @@ def load(url: str, options: list[str], seconds: int, connections: int, run: Path
     )
 
 
+@contextlib.contextmanager
+def asking(port: int, path: str, token: str | None) -> Iterator[Callable[[], None]]:
+    """Sends one request for `path` each time it is called, over one connection. Any answer but 200 makes the run invalid."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    fields = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def ask() -> None:
+        connection.request("GET", path, headers=fields)
+        answer = connection.getresponse()
+        answer.read()
+        expect(answer.status == 200, f"GET {path} was answered {answer.status}")
+
+    yield ask
+    connection.close()
+
+
 def milliseconds(text: str) -> float:
     """A duration as wrk writes it."""
     value, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
@@ -180,3 +199,9 @@ def found(pattern: str, text: str) -> str:
 def read(path: str) -> str:
     """A file of /proc."""
     return Path(path).read_text()
+
+
+def put_between(file: Path, begin: str, end: str, text: str) -> None:
+    """Puts the text into the file between two marks, in place of what is there; at the end, where they are not yet."""
+    before, _, rest = (file.read_text() if file.exists() else "").partition(begin)
+    file.write_text(f"{before.rstrip()}\n\n{begin}{text}{end}{rest.partition(end)[2]}")

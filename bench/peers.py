@@ -114,12 +114,12 @@ def nginx(config: str) -> list[str]:
 
 
 def write_configs(run: Path, settings: dict[str, str]) -> None:
-    """Copies the configs, `${NAME}` filled in (aegis fills in its own), and writes the tokens of many users."""
+    """Copies the configs, known `${NAME}`s filled in (aegis fills in its own), and writes the tokens of many users."""
     values = settings | {"RUN": str(run), "BODY": BODY}
     for source in Path(__file__).with_name("conf").iterdir():
         text = source.read_text()
         if source.suffix != ".yaml":
-            text = re.sub(r"\$\{([A-Z_0-9]+)\}", lambda name: values[name[1]], text)
+            text = re.sub(r"\$\{([A-Z_0-9]+)\}", lambda name: values.get(name[1], name[0]), text)
         (run / source.name).write_text(text)
     expires = int(time.time()) + 86_400
     tokens = (sign({"userId": f"user-{n}", "exp": expires}) for n in range(MANY_USERS))
