@@ -29,8 +29,6 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
-
 use crate::cli::{self, Cli, Exit};
 use crate::plugin::Plugin;
 use crate::plugin::custom::{self, Kind, Settings};
@@ -62,7 +60,7 @@ impl Program {
             eprintln!("aegis: {reason}");
             return Exit::Unable.into();
         }
-        let cli = Cli::parse();
+        let cli = Cli::read();
         cli::init_logging();
         cli::run(cli.command).into()
     }

@@ -12,6 +12,7 @@ pub mod token;
 use std::io::Write;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::observe::diagnostics;
@@ -28,6 +29,23 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The command line; the process ends where it cannot be understood, with what would be right.
+    pub fn read() -> Self {
+        Cli::try_parse().unwrap_or_else(|error| with_tip(error).exit())
+    }
+}
+
+/// Whoever names a config file without `-c` is told of it.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let is_file = |argument: &ContextValue| matches!(argument, ContextValue::String(text) if !text.starts_with('-'));
+    if error.kind() == ErrorKind::UnknownArgument && error.get(ContextKind::InvalidArg).is_some_and(is_file) {
+        let tip = "a config file is named by '-c FILE'".to_owned().into();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
 }
 
 /// What to do.

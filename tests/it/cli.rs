@@ -36,6 +36,17 @@ fn three_mistakes_are_three_located_errors_and_exit_1() {
 }
 
 #[test]
+fn who_names_a_file_without_its_flag_is_told_of_it() {
+    for (args, has_tip) in [(&["check", "a.yaml"][..], true), (&["run", "a.yaml"], true), (&["check", "--fix"], false)]
+    {
+        let output = aegis(args).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(said.contains("tip: a config file is named by '-c FILE'"), has_tip, "{said}");
+    }
+}
+
+#[test]
 fn files_that_are_half_written_exit_1_and_those_that_cannot_be_read_2() {
     for (text, exit, part) in [
         (&b"routes: [{ path: /a, targ"[..], 1, "aegis.yaml:2:1: not valid YAML: "),
