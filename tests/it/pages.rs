@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use regex::Regex;
 
-use crate::readme::blocks_of;
+use crate::readme::{self, Shell, blocks_of};
 use crate::support::dns::Dns;
 use crate::support::gateway::{Gateway, directory};
 use crate::support::{Redis, Reply, Upstream, aegis, eventually, gateway, nobody, token};
@@ -153,6 +153,46 @@ fn what_is_waited_for_is_told_as_the_page_shows() {
     is_shown(&[output.stderr, output.stdout].concat(), &shown_by("operations", "aegis check --resolve"), &names);
 }
 
+/// From an empty folder to a service behind the gateway.
+#[test]
+fn the_quick_start_starts() {
+    let (upstream, folder, address, admin) = (Upstream::start(), directory(), nobody(), nobody());
+    let here = |text: &str| {
+        text.replace("127.0.0.1:3000", &upstream.url()["http://".len()..])
+            .replace("0.0.0.0:8000", &format!("0.0.0.0:{}", address.port()))
+            .replace("localhost:8000", &address.to_string())
+            .replace("localhost:8001", &admin.to_string())
+            .replace("admin: {}", &format!("admin: {{ listen: '{admin}' }}"))
+    };
+    let path = Path::new(env!("CARGO_BIN_EXE_aegis")).parent().unwrap().to_str().unwrap();
+    let path = format!("{path}:{}", std::env::var("PATH").unwrap());
+    let mut shell = Shell::start_in(&folder, &[("PATH", &path)]);
+    shell.run("unset JWT_SECRET REDIS_URL AEGIS_CONFIG");
+    let mut running = None;
+    for block in blocks_of("docs/quick-start.md") {
+        match block.language.as_str() {
+            "yaml" => fs::write(folder.join("aegis.yaml"), here(&block.text)).unwrap(),
+            "sh" => {
+                let mut command = aegis(&["run", "-c", "aegis.yaml"]);
+                command.current_dir(&folder).env_remove("JWT_SECRET");
+                running = Some(Gateway::spawn(command));
+            }
+            _ => {
+                for step in format!("\n{}", block.text).split("\n$ ").skip(1) {
+                    let (command, expected) = step.split_once('\n').unwrap_or((step, ""));
+                    let (got, expected) = (shell.run(&format!("{} 2>&1", here(command))), expected.lines());
+                    let expected: Vec<&str> = expected.collect();
+                    let same = got.len() == expected.len()
+                        && got.iter().zip(&expected).all(|(line, like)| readme::matches(line.trim_end(), like));
+                    assert!(same, "{command}\nshows\n{}\nand not\n{}", got.join("\n"), expected.join("\n"));
+                }
+            }
+        }
+    }
+    assert!(running.is_some());
+    assert!(upstream.received().iter().all(|request| request.header("x-user-id") == Some("alice")));
+}
+
 #[test]
 fn no_command_of_a_page_is_left_out() {
     let mut pages: Vec<String> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"))
@@ -161,6 +201,8 @@ fn no_command_of_a_page_is_left_out() {
         .filter_map(|name| name.strip_suffix(".md").map(str::to_owned))
         .collect();
     pages.sort();
+    // All of it above.
+    pages.retain(|page| page != "quick-start");
     let of = |page: &String| commands(page).into_iter().map(|(command, _)| command).collect::<Vec<_>>();
     let other = |page: &String| {
         let blocks = blocks_of(&format!("docs/{page}.md")).into_iter();

@@ -31,22 +31,27 @@ pub fn blocks_of(page: &str) -> Vec<Block> {
 }
 
 /// A shell that stays open, as a reader's does.
-struct Shell {
+pub struct Shell {
     child: Child,
     input: ChildStdin,
     output: BufReader<std::process::ChildStdout>,
 }
 
 impl Shell {
-    fn start(env: &[(&str, &str)]) -> Self {
+    pub fn start(env: &[(&str, &str)]) -> Self {
+        Shell::start_in(Path::new("."), env)
+    }
+
+    pub fn start_in(directory: &Path, env: &[(&str, &str)]) -> Self {
         let mut command = Command::new("bash");
+        command.current_dir(directory);
         command.envs(env.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         Shell { child, input, output }
     }
 
-    fn run(&mut self, command: &str) -> Vec<String> {
+    pub fn run(&mut self, command: &str) -> Vec<String> {
         writeln!(self.input, "{command}\necho; echo end-of-output").unwrap();
         let mut lines = Vec::new();
         loop {
@@ -72,7 +77,7 @@ impl Drop for Shell {
 }
 
 /// Whether `line` is `pattern`, in which … stands for anything.
-fn matches(line: &str, pattern: &str) -> bool {
+pub fn matches(line: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('…');
     let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else { return false };
     let parts: Vec<&str> = parts.collect();
@@ -153,8 +158,9 @@ fn the_config_in_the_readme_is_good() {
 
 #[test]
 fn the_configs_in_the_docs_are_good() {
-    let pages = ["upstreams", "edge", "identity", "operations", "plugins", "routing", "concepts", "coming-from"]
-        .map(|page| format!("docs/{page}.md"));
+    let pages =
+        ["upstreams", "edge", "identity", "operations", "plugins", "routing", "concepts", "coming-from", "quick-start"]
+            .map(|page| format!("docs/{page}.md"));
     for block in pages.iter().flat_map(|page| blocks_of(page)).filter(|block| block.language == "yaml") {
         let mut command = aegis(&["check", "-c", "aegis.yaml"]);
         fs::write(command.get_current_dir().unwrap().join("aegis.yaml"), here(&block.text)).unwrap();
