@@ -1,6 +1,5 @@
 //! Requests for decisions, and the calls that they become.
 
-use std::io;
 use std::num::NonZeroU32;
 use std::time::Instant;
 
@@ -85,11 +84,8 @@ async fn fly(link: &Link, leases: &Leases, calls: Vec<Call>, at: Instant) -> (Ve
     // Some have waited while another call was on its way, and nobody waits for longer than the time-out.
     let first = calls.iter().filter_map(|(_, requests)| Some(requests.first()?.at)).min();
     let deadline = first.unwrap_or(at) + link.timeout;
-    let mut handle = (*leave.connection).clone();
-    let answers = tokio::time::timeout_at(deadline.into(), link.scripts.ask(&mut handle, &questions)).await;
-    let answers = answers.unwrap_or_else(|_| Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut))));
-    link.report(leave, &answers, Instant::now());
-    (calls, Flight { at, answers: answers.unwrap_or_default() })
+    let answers = link.ask(leave, &questions, deadline).await.unwrap_or_default();
+    (calls, Flight { at, answers })
 }
 
 /// What the requests of one lane ask together.

@@ -147,8 +147,25 @@ impl Link {
         }
     }
 
+    /// One round trip, which is given up at `deadline`, and whose end is taken note of.
+    ///
+    /// # Errors
+    /// Nothing was answered at all.
+    pub async fn ask(
+        &self,
+        leave: Leave,
+        questions: &[Question],
+        deadline: Instant,
+    ) -> RedisResult<Vec<RedisResult<Answer>>> {
+        let mut handle = (*leave.connection).clone();
+        let answers = tokio::time::timeout_at(deadline.into(), self.scripts.ask(&mut handle, questions)).await;
+        let answers = answers.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        self.report(leave, &answers, Instant::now());
+        answers
+    }
+
     /// Takes note of how a round trip ended. One answer that is good makes it a good one.
-    pub fn report(&self, leave: Leave, answers: &RedisResult<Vec<RedisResult<Answer>>>, now: Instant) {
+    fn report(&self, leave: Leave, answers: &RedisResult<Vec<RedisResult<Answer>>>, now: Instant) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let error = match answers {
             Ok(answers) if answers.iter().any(Result::is_ok) => None,
@@ -214,16 +231,11 @@ impl Link {
     /// not work is known before somebody needs it, even if nothing says that a connection has ended. Gives the calls by now.
     async fn try_if_idle(&self, calls: u64) -> u64 {
         if self.calls.load(Ordering::Relaxed) == calls {
-            while let Some(leave) = self.enter(Instant::now()) {
-                let (mut handle, trial) = ((*leave.connection).clone(), Question::trial(&self.trial.lock()));
-                let asked = [trial];
-                let answers = tokio::time::timeout(self.timeout, self.scripts.ask(&mut handle, &asked)).await;
-                let answers = answers.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-                let is_well = answers.is_ok();
-                self.report(leave, &answers, Instant::now());
-                if is_well {
-                    break;
-                }
+            let (mut now, trial) = (Instant::now(), [Question::trial(&self.trial.lock())]);
+            while let Some(leave) = self.enter(now)
+                && self.ask(leave, &trial, now + self.timeout).await.is_err()
+            {
+                now = Instant::now();
             }
         }
         self.calls.load(Ordering::Relaxed)

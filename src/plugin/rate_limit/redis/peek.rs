@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use redis::{RedisError, RedisResult};
-
 use super::link::Link;
 use super::script::{Mode, Question};
-use crate::plugin::rate_limit::algorithm::{Answer, Decision};
+use crate::plugin::rate_limit::algorithm::Decision;
 use crate::plugin::rate_limit::rule::Asked;
 
 /// What would become of a request at `now`. `None` where the server does not say.
@@ -15,10 +13,6 @@ pub async fn peek(link: &Link, asked: &Asked, now: Instant) -> Option<Decision> 
     let counters = asked.counters.iter().map(|c| (asked.rule(c).redis_key(&c.client), c.charge)).collect();
     // Nobody wants to pass, so nothing is taken, and what there is room for is told all the same.
     let question = [Question { counters, wanted: 0, mode: Mode::Ask(0), asking: false }];
-    let mut handle = (*leave.connection).clone();
-    let answers = tokio::time::timeout(link.timeout, link.scripts.ask(&mut handle, &question)).await;
-    let answers: RedisResult<Vec<RedisResult<Answer>>> =
-        answers.unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))));
-    link.report(leave, &answers, Instant::now());
-    Some(answers.ok()?.pop()?.ok()?.outlook(asked.charges()))
+    let answer = link.ask(leave, &question, now + link.timeout).await.ok()?.pop()?.ok()?;
+    Some(answer.outlook(asked.charges()))
 }
