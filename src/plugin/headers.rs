@@ -36,18 +36,7 @@ impl AnswerEdits {
     /// # Errors
     /// There are tens of thousands of fields.
     pub fn apply(&self, is_own: bool, fields: &mut HeaderMap) -> Result<(), MaxSizeReached> {
-        let HeaderEdits { remove, set, add } = &self.0;
-        let is_meant = |name: &HeaderName| !is_own || !OF_THE_CONTENT.contains(name);
-        for name in remove.iter().filter(|name| is_meant(name)) {
-            fields.remove(name);
-        }
-        for (name, value) in set.iter().filter(|(name, _)| is_meant(name)) {
-            fields.try_insert(name, value.clone())?;
-        }
-        for (name, value) in add.iter().filter(|(name, _)| is_meant(name)) {
-            fields.try_append(name, value.clone())?;
-        }
-        Ok(())
+        apply(&self.0, fields, |name| !is_own || !OF_THE_CONTENT.contains(name))
     }
 }
 
@@ -66,11 +55,25 @@ impl RequestEdits {
     /// # Errors
     /// There are tens of thousands of fields.
     pub fn apply(&self, fields: &mut HeaderMap) -> Result<(), MaxSizeReached> {
-        let HeaderEdits { remove, set, add } = &self.0;
-        remove.iter().for_each(|name| drop(fields.remove(name)));
-        set.iter().try_for_each(|(name, value)| fields.try_insert(name, value.clone()).map(drop))?;
-        add.iter().try_for_each(|(name, value)| fields.try_append(name, value.clone()).map(drop))
+        apply(&self.0, fields, |_| true)
     }
+}
+
+fn apply(
+    edits: &HeaderEdits,
+    fields: &mut HeaderMap,
+    is_meant: impl Fn(&HeaderName) -> bool,
+) -> Result<(), MaxSizeReached> {
+    for name in edits.remove.iter().filter(|name| is_meant(name)) {
+        fields.remove(name);
+    }
+    for (name, value) in edits.set.iter().filter(|(name, _)| is_meant(name)) {
+        fields.try_insert(name, value.clone())?;
+    }
+    for (name, value) in edits.add.iter().filter(|(name, _)| is_meant(name)) {
+        fields.try_append(name, value.clone())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
