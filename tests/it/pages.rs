@@ -13,20 +13,17 @@ use crate::support::{Redis, Reply, Upstream, aegis, eventually, gateway, nobody,
 
 /// The commands of a page with what is shown after each.
 fn commands(page: &str) -> Vec<(String, Vec<String>)> {
-    let shown = |step: &str| {
-        let mut lines = step.lines().map(str::to_owned);
-        (lines.next().unwrap_or_default(), lines.collect())
-    };
-    let consoles = blocks_of(&format!("docs/{page}.md")).into_iter().filter(|block| block.language == "console");
-    consoles
-        .flat_map(|block| format!("\n{}", block.text).split("\n$ ").skip(1).map(shown).collect::<Vec<_>>())
-        .collect()
+    let blocks = blocks_of(&format!("docs/{page}.md"));
+    let consoles = blocks.iter().filter(|block| block.language == "console");
+    let owned =
+        |(command, shown): (&str, Vec<&str>)| (command.to_owned(), shown.into_iter().map(str::to_owned).collect());
+    consoles.flat_map(|block| readme::steps(&block.text).map(owned)).collect()
 }
 
-/// What a command shows, on the page of that name.
-fn shown_by(page: &str, begins: &str) -> Vec<String> {
-    let found = commands(page).into_iter().find(|(command, _)| command.starts_with(begins));
-    found.unwrap_or_else(|| panic!("docs/{page}.md has no command {begins}")).1
+/// A command of the operations page, and what it shows there.
+fn of_operations(begins: &str) -> (String, Vec<String>) {
+    let found = commands("operations").into_iter().find(|(command, _)| command.starts_with(begins));
+    found.unwrap_or_else(|| panic!("docs/operations.md has no command {begins}"))
 }
 
 /// A line without what is another each time: numbers, and what stands in place of them.
@@ -35,21 +32,14 @@ fn shape(line: &str) -> String {
     numbers.replace_all(line, "#").into_owned()
 }
 
-fn is_shown(said: &[u8], expected: &[String], names: &[(String, &str)]) {
+fn is_shown((command, expected): &(String, Vec<String>), said: &[u8], names: &[(String, &str)]) {
     let mut said = String::from_utf8(said.to_vec()).unwrap();
     for (here, on_the_page) in names {
         said = said.replace(here, on_the_page);
     }
     let said: Vec<String> = said.lines().map(shape).collect();
     let expected: Vec<String> = expected.iter().map(|line| shape(line)).collect();
-    let same = said.len() == expected.len() && said.iter().zip(&expected).all(|(line, like)| is_like(line, like));
-    assert!(same, "shown is\n{}\nand not\n{}", said.join("\n"), expected.join("\n"));
-}
-
-/// Whether a line is as on the page, where … stands for anything.
-fn is_like(line: &str, like: &str) -> bool {
-    let parts: Vec<String> = like.split('…').map(regex::escape).collect();
-    Regex::new(&format!("^{}$", parts.join(".*"))).unwrap().is_match(line)
+    readme::is_shown(command, &said, &expected.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 /// A gateway whose first target fails, whose second is not there, and whose third does as it should.
@@ -95,18 +85,22 @@ fn ask(gateway: &Gateway, id: &str) -> u16 {
     gateway.request("GET", "/users/7", &fields).status
 }
 
+/// Where programs are, the gateway's among them.
+fn path() -> String {
+    let own = Path::new(env!("CARGO_BIN_EXE_aegis")).parent().unwrap();
+    format!("{}:{}", own.display(), std::env::var("PATH").unwrap())
+}
+
 fn bash(command: &str, env: &[(&str, &str)]) -> Output {
-    let path = Path::new(env!("CARGO_BIN_EXE_aegis")).parent().unwrap().to_str().unwrap();
-    let path = format!("{path}:{}", std::env::var("PATH").unwrap());
     let mut bash = Command::new("bash");
-    bash.args(["-c", command]).envs(env.iter().copied()).env("PATH", path).current_dir(directory()).output().unwrap()
+    bash.args(["-c", command]).envs(env.iter().copied()).env("PATH", path()).current_dir(directory()).output().unwrap()
 }
 
 #[test]
 fn why_a_request_went_as_it_did_is_told_as_the_page_shows() {
     let troubled = Troubled::new();
     let gateway = troubled.gateway(100);
-    let on_the_page = commands("operations").into_iter().find(|(command, _)| command.starts_with("curl")).unwrap();
+    let on_the_page = of_operations("curl");
     let told = |id: &str| {
         let command = on_the_page.0.replace("127.0.0.1:8001", &gateway.admin().to_string()).replace("4d8c…", id);
         bash(&command, &[]).stdout
@@ -122,7 +116,7 @@ fn why_a_request_went_as_it_did_is_told_as_the_page_shows() {
         let attempts = lines.lines().filter(|line| line.starts_with("attempt")).count();
         (attempts == 2 && lines.matches("\nskipped").count() == 1 && lines.contains("kept connection")).then_some(text)
     });
-    is_shown(&like_the_page.expect("one in six is like that"), &on_the_page.1, &troubled.names());
+    is_shown(&on_the_page, &like_the_page.expect("one in six is like that"), &troubled.names());
 }
 
 #[test]
@@ -132,9 +126,9 @@ fn how_a_request_would_go_is_told_as_the_page_shows() {
     for id in ["one", "two", "three", "four"] {
         ask(&gateway, id);
     }
-    let command = commands("operations").into_iter().find(|(command, _)| command.starts_with("aegis explain")).unwrap();
-    let output = bash(&format!("{} --admin {}", command.0, gateway.admin()), &[("TOKEN", &token("alice"))]);
-    is_shown(&output.stdout, &command.1, &troubled.names());
+    let on_the_page = of_operations("aegis explain");
+    let output = bash(&format!("{} --admin {}", on_the_page.0, gateway.admin()), &[("TOKEN", &token("alice"))]);
+    is_shown(&on_the_page, &output.stdout, &troubled.names());
 }
 
 #[test]
@@ -150,7 +144,7 @@ fn what_is_waited_for_is_told_as_the_page_shows() {
     fs::write(folder.join("aegis.yaml"), config).unwrap();
     let output = command.output().unwrap();
     let names = [("users.silent".to_owned(), "users.internal"), ("products.silent".to_owned(), "products.internal")];
-    is_shown(&[output.stderr, output.stdout].concat(), &shown_by("operations", "aegis check --resolve"), &names);
+    is_shown(&of_operations("aegis check --resolve"), &[output.stderr, output.stdout].concat(), &names);
 }
 
 /// From an empty folder to a service behind the gateway.
@@ -164,9 +158,7 @@ fn the_quick_start_starts() {
             .replace("localhost:8001", &admin.to_string())
             .replace("admin: {}", &format!("admin: {{ listen: '{admin}' }}"))
     };
-    let path = Path::new(env!("CARGO_BIN_EXE_aegis")).parent().unwrap().to_str().unwrap();
-    let path = format!("{path}:{}", std::env::var("PATH").unwrap());
-    let mut shell = Shell::start_in(&folder, &[("PATH", &path)]);
+    let mut shell = Shell::start_in(&folder, &[("PATH", &path())]);
     shell.run("unset JWT_SECRET REDIS_URL AEGIS_CONFIG");
     let mut running = None;
     for block in blocks_of("docs/quick-start.md") {
@@ -178,18 +170,14 @@ fn the_quick_start_starts() {
                 running = Some(Gateway::spawn(command));
             }
             _ => {
-                for step in format!("\n{}", block.text).split("\n$ ").skip(1) {
-                    let (command, expected) = step.split_once('\n').unwrap_or((step, ""));
-                    let (got, expected) = (shell.run(&format!("{} 2>&1", here(command))), expected.lines());
-                    let expected: Vec<&str> = expected.collect();
-                    let same = got.len() == expected.len()
-                        && got.iter().zip(&expected).all(|(line, like)| readme::matches(line.trim_end(), like));
-                    assert!(same, "{command}\nshows\n{}\nand not\n{}", got.join("\n"), expected.join("\n"));
+                for (command, expected) in readme::steps(&block.text) {
+                    readme::is_shown(command, &shell.run(&format!("{} 2>&1", here(command))), &expected);
                 }
             }
         }
     }
     assert!(running.is_some());
+    assert_eq!(upstream.received().len(), 6);
     assert!(upstream.received().iter().all(|request| request.header("x-user-id") == Some("alice")));
 }
 

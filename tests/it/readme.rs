@@ -30,6 +30,21 @@ pub fn blocks_of(page: &str) -> Vec<Block> {
     blocks
 }
 
+/// The commands of a block, each with the lines that are shown after it.
+pub fn steps(console: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    console.split("\n$ ").map(|step| {
+        let mut lines = step.trim_start_matches("$ ").lines();
+        (lines.next().unwrap_or_default(), lines.collect())
+    })
+}
+
+/// Fails unless what was shown is as on the page.
+pub fn is_shown(command: &str, got: &[String], expected: &[&str]) {
+    let same = got.len() == expected.len()
+        && got.iter().zip(expected).all(|(line, pattern)| matches(line.trim_end(), pattern));
+    assert!(same, "{command}\nshows\n{}\nand not\n{}", got.join("\n"), expected.join("\n"));
+}
+
 /// A shell that stays open, as a reader's does.
 pub struct Shell {
     child: Child,
@@ -77,7 +92,7 @@ impl Drop for Shell {
 }
 
 /// Whether `line` is `pattern`, in which … stands for anything.
-pub fn matches(line: &str, pattern: &str) -> bool {
+fn matches(line: &str, pattern: &str) -> bool {
     let mut parts = pattern.split('…');
     let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else { return false };
     let parts: Vec<&str> = parts.collect();
@@ -117,13 +132,9 @@ fn the_tour_shows_what_the_readme_shows() {
     let mut shell = Shell::start(&[("TOKEN", &token)]);
     let mut commands = 0;
     for block in blocks().iter().filter(|block| block.language == "console") {
-        for step in block.text.split("\n$ ").map(|step| step.trim_start_matches("$ ")) {
-            let (command, expected) = step.split_once('\n').unwrap_or((step, ""));
+        for (command, expected) in steps(&block.text) {
             let got = shell.run(&command.replace("localhost:8000", &gateway.address.to_string()));
-            let expected: Vec<&str> = expected.lines().collect();
-            let same = got.len() == expected.len()
-                && got.iter().zip(&expected).all(|(line, pattern)| matches(line.trim_end(), pattern));
-            assert!(same, "{command}\nshows\n{}\nand not\n{}", got.join("\n"), expected.join("\n"));
+            is_shown(command, &got, &expected);
             commands += 1;
         }
     }
