@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -12,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator
 
+import machine
 import peers
 from machine import expect, redis
 
+PORTS = ["GATEWAY_PORT", "ADMIN_PORT", "REDIS_PORT", "UPSTREAM_PORT_1", "UPSTREAM_PORT_2", "UPSTREAM_PORT_3"]
 ALONE, WHOLE = "forwarding alone", "JWT, limit in Redis, log line, breakers, admin listener"
 VIEWER = "admin listener, dashboard open"
 QUIET = "accessLog: { sample: 0%, file: access.log }"
@@ -83,6 +86,20 @@ def all_of_them() -> list[Feature]:
         *(Feature(f"traces, {share}", [QUIET, traces % share]) for share in ("0%", "1%", "100%")),
         Feature(WHOLE, [LOGGED, jwt["HS256"], shared, admin], f"auth: true, {LIMIT} }}", True, "HS256", counter=counter),
     ]
+
+
+@contextlib.contextmanager
+def surroundings() -> Iterator[tuple[dict[str, str], Path]]:
+    """Upstreams and Redis, with configs, tokens and keys in a folder; gives where everybody listens, and the folder."""
+    settings = dict(zip(PORTS, map(str, machine.free_ports(len(PORTS))))) | {"JWT_SECRET": peers.SECRET}
+    with tempfile.TemporaryDirectory(prefix="aegis-bench-") as folder, contextlib.ExitStack() as stack:
+        run = Path(folder)
+        peers.write_configs(run, settings)
+        write_keys(run)
+        redis = ["redis-server", "--bind", "127.0.0.1", "--port", settings["REDIS_PORT"], "--save", ""]
+        for command, port in [(peers.nginx("upstream.conf"), "UPSTREAM_PORT_1"), (redis, "REDIS_PORT")]:
+            stack.enter_context(machine.running(command, machine.LOAD_CORE, int(settings[port]), run, {}))
+        yield settings, run
 
 
 def write_keys(run: Path) -> None:
