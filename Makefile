@@ -1,5 +1,5 @@
 # What people do with a checkout. Everything else is plain cargo.
-.PHONY: demo test
+.PHONY: demo test bench
 
 demo: ## The gateway and six fake instances in one process, on :8000
 	@.ci/need cmake c++ make
@@ -8,3 +8,8 @@ demo: ## The gateway and six fake instances in one process, on :8000
 test: ## All tests, with a real Redis
 	@.ci/need cmake c++ make redis-server valkey-server libnss-wrapper faketime grpcio dnsmasq curl promtool chromium chromedriver haproxy kubernetes-validate
 	@cargo test --workspace
+
+bench: ## What a request costs, beside other gateways; writes bench/RESULTS.md
+	@.ci/need cmake c++ make nginx wrk redis-server h2load haproxy envoy traefik caddy oha
+	@! command -v apt-get >/dev/null || .ci/need libnginx-mod-http-lua lua-nginx-redis lua-cjson
+	@bench/run

@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.request
@@ -13,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator
 
-import machine
 import peers
+import proofs
+import stage
 from machine import expect, redis
 
-PORTS = ["GATEWAY_PORT", "ADMIN_PORT", "REDIS_PORT", "UPSTREAM_PORT_1", "UPSTREAM_PORT_2", "UPSTREAM_PORT_3"]
 ALONE, WHOLE = "forwarding alone", "JWT, limit in Redis, log line, breakers, admin listener"
 VIEWER = "admin listener, dashboard open"
 QUIET = "accessLog: { sample: 0%, file: access.log }"
@@ -90,15 +89,9 @@ def all_of_them() -> list[Feature]:
 
 @contextlib.contextmanager
 def surroundings() -> Iterator[tuple[dict[str, str], Path]]:
-    """Upstreams and Redis, with configs, tokens and keys in a folder; gives where everybody listens, and the folder."""
-    settings = dict(zip(PORTS, map(str, machine.free_ports(len(PORTS))))) | {"JWT_SECRET": peers.SECRET}
-    with tempfile.TemporaryDirectory(prefix="aegis-bench-") as folder, contextlib.ExitStack() as stack:
-        run = Path(folder)
-        peers.write_configs(run, settings)
+    """Those of every gateway, with keys of all algorithms in the folder."""
+    with stage.surroundings() as (settings, run):
         write_keys(run)
-        redis = ["redis-server", "--bind", "127.0.0.1", "--port", settings["REDIS_PORT"], "--save", ""]
-        for command, port in [(peers.nginx("upstream.conf"), "UPSTREAM_PORT_1"), (redis, "REDIS_PORT")]:
-            stack.enter_context(machine.running(command, machine.LOAD_CORE, int(settings[port]), run, {}))
         yield settings, run
 
 
@@ -136,20 +129,20 @@ def prove(feature: Feature, settings: dict[str, str], run: Path) -> int:
     expect(redis(settings["REDIS_PORT"], "FLUSHALL") == "OK", "Redis does not obey")
     connection = http.client.HTTPConnection("127.0.0.1", int(settings["GATEWAY_PORT"]), timeout=5)
     bearer = token(feature.token, run) if feature.token else None
-    for _ in range(peers.LOOKS):
-        answer = peers.get(connection, "/users", bearer)
+    for _ in range(proofs.LOOKS):
+        answer = proofs.get(connection, "/users", bearer)
         expect(answer == (200, peers.BODY), f"GET /users was answered {answer}")
-    seen = json.loads(peers.get(connection, "/users/seen", bearer)[1])
+    seen = json.loads(proofs.get(connection, "/users/seen", bearer)[1])
     expect(seen["userId"] == (peers.USER if bearer else ""), f"a request arrived of the user {seen['userId']}")
     if bearer:
         for wrong in (None, bearer[:-8] + "AAAAAAAA"):
-            expect(peers.get(connection, "/users", wrong)[0] == 401, f"the token {wrong} was not refused")
+            expect(proofs.get(connection, "/users", wrong)[0] == 401, f"the token {wrong} was not refused")
     if feature.plugins.find("rateLimit") >= 0:
-        limits = [row["rateLimit"] for row in json.loads(peers.get(connection, "/gateway/stats", None)[1])]
+        limits = [row["rateLimit"] for row in json.loads(proofs.get(connection, "/gateway/stats", None)[1])]
         where = "redis" if "redis" in "".join(feature.lines) else "memory"
         expect(limits[0]["store"] == where, f"limits are kept in {limits[0]['store']}, not in {where}")
     connection.close()
-    return peers.LOOKS + 1
+    return proofs.LOOKS + 1
 
 
 @contextlib.contextmanager
@@ -173,4 +166,4 @@ def viewer(settings: dict[str, str]) -> Iterator[None]:
 
 def prove_counts(feature: Feature, settings: dict[str, str], passed: int, at_most: int) -> None:
     """Redis has counted what passed, if that was its to do."""
-    peers.prove_counts(peers.Peer("", [], counter=feature.counter), settings, passed, at_most)
+    proofs.prove_counts(peers.Peer("", [], counter=feature.counter), settings, passed, at_most)

@@ -7,17 +7,24 @@ import os
 import platform
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable, Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple, Sequence
 
 CORES = sorted(os.sched_getaffinity(0))
 # One for the gateway alone; load generator, upstreams and Redis share the other.
 GATEWAY_CORE, LOAD_CORE = CORES[0], CORES[-1]
-os.environ["PATH"] += ":/usr/sbin"  # where Debian has nginx
+# Where Debian has nginx, and where `.ci/need` puts what Debian has not.
+os.environ["PATH"] += f":/usr/sbin:{Path(__file__).resolve().parent.parent / 'target/tools'}"
+
+
+def which(program: str) -> str | None:
+    """Where a program is, among those of the system and those that were fetched for the project."""
+    return shutil.which(program)
 
 
 class Invalid(Exception):
@@ -40,13 +47,13 @@ def free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def running(
-    command: list[str], core: int, port: int, run: Path, env: dict[str, str], patience: int = 10
+    command: list[str], cores: int | Sequence[int], port: int, run: Path, env: dict[str, str], patience: int = 10
 ) -> Iterator[int]:
-    """Runs `command` on `core` in the folder `run` until the block ends; gives its pid once it listens on `port`."""
+    """Runs `command` on a core, or on several, in the folder `run` until the block ends; gives its pid once it listens on `port`."""
     said = run / f"output-{port}.log"
     with open(said, "wb") as output:
         process = subprocess.Popen(
-            ["taskset", "-c", str(core), *command], cwd=run, env=os.environ | env, start_new_session=True,
+            ["taskset", "-c", ",".join(map(str, [cores] if isinstance(cores, int) else cores)), *command], cwd=run, env=os.environ | env, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
         )
     try:
@@ -110,11 +117,13 @@ class Load(NamedTuple):
     p99_ms: float
 
 
-def load(url: str, options: list[str], seconds: int, connections: int, run: Path, refused: bool = False) -> Load:
-    """Runs wrk in the folder `run`. Any answer but 2xx, and any connection that breaks, makes the run invalid; where
+def load(
+    url: str, options: list[str], seconds: int, connections: int, run: Path, refused: bool = False, arguments: Sequence[str] = ()
+) -> Load:
+    """Runs wrk in the folder `run`, with arguments for its script. Any answer but 2xx, and any connection that breaks, makes the run invalid; where
     all are to be refused, any answer of 2xx does."""
     command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    report = subprocess.run([*command, *options, url], capture_output=True, text=True, check=True, cwd=run).stdout
+    report = subprocess.run([*command, *options, url, *(("--", *arguments) if arguments else ())], capture_output=True, text=True, check=True, cwd=run).stdout
     requests = int(found(r"(\d+) requests in", report))
     failures = re.findall(r"Non-2xx.*|Socket errors.*", report)
     if refused:
@@ -173,7 +182,7 @@ def description() -> dict[str, str]:
     """The machine and the programs on it."""
     memory = int(found(r"MemTotal:\s+(\d+)", read("/proc/meminfo"))) / 1024**2
     cpu = found(r"model name\s*:\s*(.+)", read("/proc/cpuinfo")) or platform.machine()
-    return {
+    facts = {
         "CPU": f"{cpu}, {os.cpu_count()} cores, {memory:.1f} GiB of memory",
         "kernel": f"{platform.system()} {found(r'([0-9.]+)', platform.release())}",
         "aegis": said("git", "describe", "--always", "--dirty"),
@@ -181,11 +190,19 @@ def description() -> dict[str, str]:
         "nginx": found(r"nginx/(\S+)", said("nginx", "-v")),
         "redis": found(r"v=(\S+)", said("redis-server", "--version")),
         "wrk": found(r"wrk \D*(\S+)", said("wrk", "-v")),
+        "haproxy": found(r"version (\S+)", said("haproxy", "-v")),
+        "envoy": found(r"/(\d+\.\d+\.\d+)/", said("envoy", "--version")),
+        "traefik": found(r"Version:\s+(\S+)", said("traefik", "version")),
+        "caddy": found(r"v(\S+)", said("caddy", "version")),
+        "oha": found(r"oha (\S+)", said("oha", "--version")),
     }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def said(*command: str) -> str:
-    """What a program says of itself."""
+    """What a program says of itself; nothing, if it is not there."""
+    if not which(command[0]):
+        return ""
     run = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
     return (run.stdout or run.stderr).strip()
 

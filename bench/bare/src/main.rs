@@ -2,7 +2,8 @@
 //!
 //! Environment: `GATEWAY_PORT`, `UPSTREAM_PORT_1` to `_3`; `READ_BUFFER`, bytes that a connection reads at
 //! a time (Pingora's default: 65536); `LOG_BUFFER`, bytes of log lines to gather before they are written
-//! (default 0: each line at once, as the usual loggers do). The log is `access.log` in the working directory.
+//! (default 0: each line at once, as the usual loggers do); `WORK_STEALING=0` for tokio's runtime of one thread in
+//! place of that of many. The log is `access.log` in the working directory.
 
 use std::env;
 use std::fs::File;
@@ -62,6 +63,7 @@ fn main() -> io::Result<()> {
 
     let conf = ServerConf {
         threads: 1,
+        work_stealing: number("WORK_STEALING") != Some(0),
         upstream_keepalive_pool_size: 1_024,
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(0),
