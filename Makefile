@@ -13,3 +13,6 @@ bench: ## What a request costs, beside other gateways; writes bench/RESULTS.md
 	@.ci/need cmake c++ make nginx wrk redis-server h2load haproxy envoy traefik caddy oha
 	@! command -v apt-get >/dev/null || .ci/need libnginx-mod-http-lua lua-nginx-redis lua-cjson
 	@bench/run
+	@bench/pace --no-build
+	@bench/curves --no-build
+	@bench/events --no-build
