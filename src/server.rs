@@ -150,6 +150,8 @@ impl Ready {
         let doors = Doors::new(self.sockets.iter().map(|(socket, door)| (socket.address, *door)));
         let conf = ServerConf {
             threads: self.config.threads,
+            // Of one thread nobody can steal, and tokio's runtime for one is cheaper.
+            work_stealing: self.config.threads > 1,
             upstream_keepalive_pool_size: KEPT_CONNECTIONS,
             // What ends the attempts of a request is `forward`, not this number.
             max_retries: usize::MAX,

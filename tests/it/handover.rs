@@ -54,13 +54,21 @@ fn ended(output: &Output) -> (Option<i32>, String) {
 
 #[test]
 fn an_upgrade_serves_the_same_port_and_the_old_process_ends_what_is_under_way() {
+    // One thread and several have different runtimes.
+    [1, 2].into_iter().for_each(an_upgrade_serves_the_same_port);
+}
+
+fn an_upgrade_serves_the_same_port(threads: u32) {
     let upstream = Upstream::with(|request| {
         if request.path() == "/slow" {
             std::thread::sleep(Duration::from_millis(1_500));
         }
         Reply::ok()
     });
-    let config = format!("shutdown: {{ drain: 500ms }}\nroutes: [{{ path: /, target: {} }}]\n", upstream.url());
+    let config = format!(
+        "threads: {threads}\nshutdown: {{ drain: 500ms }}\nroutes: [{{ path: /, target: {} }}]\n",
+        upstream.url()
+    );
     let mut old = gateway_at(nobody(), &config);
     let (mut kept, mut under_way, mut idle) = (old.connect(), old.connect(), old.connect());
     assert_eq!(kept.request("GET", "/before", &[]).header("connection"), Some("keep-alive"));

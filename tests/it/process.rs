@@ -13,9 +13,15 @@ fn slow(millis: u64) -> Upstream {
 
 #[test]
 fn sigterm_lets_requests_finish_says_not_ready_and_exits_0() {
+    // One thread and several have different runtimes.
+    [1, 2].into_iter().for_each(sigterm_lets_requests_finish);
+}
+
+fn sigterm_lets_requests_finish(threads: u32) {
     let upstream = slow(1_500);
-    let mut gateway =
-        gateway(format!("shutdown: {{ drain: 1s }}\nroutes: [{{ path: /, target: {} }}]\n", upstream.url()));
+    let config =
+        format!("threads: {threads}\nshutdown: {{ drain: 1s }}\nroutes: [{{ path: /, target: {} }}]\n", upstream.url());
+    let mut gateway = gateway(config);
     let (mut under_way, mut asking) = (gateway.connect(), gateway.connect());
     assert_eq!(asking.request("GET", "/gateway/readyz", &[]).status, 200);
     under_way.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -152,12 +158,19 @@ fn a_taken_port_is_one_line_that_names_it_and_its_holder() {
 
 #[test]
 fn several_addresses_and_threads_serve_alike() {
+    [1, 4].into_iter().for_each(several_addresses_serve_alike);
+}
+
+fn several_addresses_serve_alike(threads: u32) {
     let upstream = Upstream::start();
     let command = aegis(&["run", "-c", "aegis.yaml"]);
     let file = command.get_current_dir().unwrap().join("aegis.yaml");
     std::fs::write(
         file,
-        format!("listen: [127.0.0.1:0, '[::1]:0']\nthreads: 4\nroutes: [{{ path: /, target: {} }}]\n", upstream.url()),
+        format!(
+            "listen: [127.0.0.1:0, '[::1]:0']\nthreads: {threads}\nroutes: [{{ path: /, target: {} }}]\n",
+            upstream.url()
+        ),
     )
     .unwrap();
     let gateway = crate::support::Gateway::spawn(command);
