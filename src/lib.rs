@@ -12,6 +12,7 @@ pub use http;
 
 pub mod admin;
 pub mod admission;
+pub mod allocator;
 pub mod breaker;
 pub mod cli;
 pub mod config;

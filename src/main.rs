@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use aegis::allocator::Allocator;
 use aegis::embed::Program;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     Program::default().main()
