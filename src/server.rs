@@ -1,5 +1,6 @@
 //! The process: sockets, threads, background tasks, signals. The Pingora server is put together here.
 
+mod descriptors;
 pub mod handover;
 mod listen;
 mod shutdown;
@@ -39,8 +40,6 @@ use crate::upstream::discovery::Lookout;
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// A process that is about to end has let its sockets go by then.
 const ENDING: Duration = Duration::from_secs(2);
-/// Connections that wait unused for the next request, over all targets.
-const KEPT_CONNECTIONS: usize = 1_024;
 /// Read buffers of connections: none, since whoever reads has one of its own. Pingora's default of 64 KiB is kept for every
 /// connection that waits.
 const READ_BUFFER: usize = 0;
@@ -152,7 +151,7 @@ impl Ready {
             threads: self.config.threads,
             // Of one thread nobody can steal, and tokio's runtime for one is cheaper.
             work_stealing: self.config.threads > 1,
-            upstream_keepalive_pool_size: KEPT_CONNECTIONS,
+            upstream_keepalive_pool_size: descriptors::kept(descriptors::raise()),
             // What ends the attempts of a request is `forward`, not this number.
             max_retries: usize::MAX,
             grace_period_seconds: Some(NEVER.as_secs()),

@@ -156,6 +156,24 @@ fn a_taken_port_is_one_line_that_names_it_and_its_holder() {
     }
 }
 
+/// Shells and service managers begin with a low limit, and leave it to the program to ask for more.
+#[test]
+fn it_has_as_many_descriptors_as_it_may_have() {
+    let upstream = Upstream::start();
+    let command = aegis(&[]);
+    let directory = command.get_current_dir().unwrap().to_owned();
+    let config = format!("listen: 127.0.0.1:0\nroutes: [{{ path: /, target: {} }}]\n", upstream.url());
+    std::fs::write(directory.join("aegis.yaml"), config).unwrap();
+    let mut limited = std::process::Command::new("sh");
+    let script = "ulimit -Hn 2000; ulimit -Sn 100; exec \"$0\" run -c aegis.yaml";
+    limited.arg("-c").arg(script).arg(command.get_program()).current_dir(&directory);
+    let gateway = crate::support::Gateway::spawn(limited);
+    let mut clients: Vec<_> = (0..300).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.request("GET", "/", &[]).status, 200);
+    }
+}
+
 #[test]
 fn several_addresses_and_threads_serve_alike() {
     [1, 4].into_iter().for_each(several_addresses_serve_alike);
