@@ -2,6 +2,7 @@
 //! client must not do with them.
 
 use http::{HeaderMap, HeaderName, header};
+use smallvec::SmallVec;
 
 use crate::refusal::Refusal;
 
@@ -10,6 +11,9 @@ use crate::refusal::Refusal;
 const MAX_NAMED: usize = 9;
 /// What `Connection` must not name: an upstream that is not told these would be misled.
 const PROTECTED: [&str; 4] = ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
+/// What `Connection` says nearly always, and which are no fields, or go anyhow.
+const OPTIONS: [&[u8]; 2] = [b"keep-alive", b"close"];
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -69,12 +73,21 @@ pub fn check(headers: &HeaderMap) -> Result<(), Refusal> {
 /// `Connection` names and the hop-by-hop fields of old.
 pub fn strip(fields: &mut HeaderMap) {
     const OWN: [HeaderName; 3] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_TYPE];
-    let doomed: Vec<HeaderName> =
-        named(fields).filter_map(|name| HeaderName::from_bytes(name).ok()).filter(|name| !OWN.contains(name)).collect();
-    for name in doomed {
-        fields.remove(name);
+    // One look at all names is less than one for each of these.
+    let old = [&header::CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION];
+    let found: SmallVec<[&HeaderName; 3]> =
+        old.into_iter().filter(|name| fields.keys().any(|there| there == *name)).collect();
+    if found.contains(&&header::CONNECTION) {
+        let doomed: Vec<HeaderName> = named(fields)
+            .filter(|name| !OPTIONS.iter().any(|option| name.eq_ignore_ascii_case(option)))
+            .filter_map(|name| HeaderName::from_bytes(name).ok())
+            .filter(|name| !OWN.contains(name))
+            .collect();
+        for name in doomed {
+            fields.remove(name);
+        }
     }
-    for name in [&header::CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION] {
+    for name in found {
         fields.remove(name);
     }
 }
@@ -147,6 +160,7 @@ mod tests {
             ("x-internal", "1"),
             ("keep-alive", "timeout=5"),
             ("content-length", "2"),
+            ("proxy-connection", "close"),
             ("x-other", "2"),
         ]);
         fields.append(header::CONNECTION, "content-length".parse().expect("a value"));
@@ -154,5 +168,15 @@ mod tests {
         let mut names: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-length", "x-other"]);
+    }
+
+    #[test]
+    fn the_fields_of_old_stay_behind_whether_connection_names_them_or_not() {
+        for connection in [None, Some("keep-alive"), Some("Close"), Some("X-Internal")] {
+            let mut fields = headers(&[("keep-alive", "timeout=5"), ("proxy-connection", "close"), ("x-other", "2")]);
+            fields.extend(connection.map(|names| (header::CONNECTION, names.parse().expect("a value"))));
+            strip(&mut fields);
+            assert_eq!(fields.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-other"], "{connection:?}");
+        }
     }
 }
