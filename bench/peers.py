@@ -6,7 +6,7 @@ import hmac
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import machine
@@ -17,6 +17,7 @@ FOR_LUA = {
     "lua-nginx-redis": "usr/share/lua/5.1/nginx/redis.lua",
     "lua-cjson": "usr/lib/*/lua/5.1/cjson.so",
 }
+PGO = Path(__file__).resolve().parent.parent / "target/pgo/aegis"
 USER = "user-42"
 SECRET = "a secret of the benchmark, of 32 bytes or more"
 # As it is written in a JSON Web Key (RFC 7518, section 6.4).
@@ -87,7 +88,7 @@ def rows(aegis: Path, bare: Path, settings: dict[str, str]) -> list[Peer]:
     peers = [
         Peer("nginx, plain", nginx("nginx.conf")),
         Peer("bare Pingora", pingora, request_id=False),
-        Peer("bare Pingora, 4 KiB reads, buffered log, one thread's runtime", pingora, request_id=False, env=lean),
+        Peer("bare Pingora, lean", pingora, request_id=False, env=lean),
         Peer("aegis, plain", gateway, path="/plain"),
         Peer("aegis, JWT", gateway, path="/jwt", token=token),
         Peer(f"aegis, JWT, {MANY_USERS:,} users in turn", gateway, path="/jwt", token=token, many=True),
@@ -97,7 +98,16 @@ def rows(aegis: Path, bare: Path, settings: dict[str, str]) -> list[Peer]:
     if not missing_packages()[1]:
         lua = nginx("nginx-lua.conf")
         peers.append(Peer("nginx + Lua, JWT + limit in Redis", lua, token=token, counter="lua:rl:/users:127.0.0.1"))
-    return peers + [peer for peer in others(token) if machine.which(peer.command[0])]
+    return peers + by_profile(peers) + [peer for peer in others(token) if machine.which(peer.command[0])]
+
+
+def by_profile(peers: list[Peer]) -> list[Peer]:
+    """The cheapest and the dearest row of ours once more, by the program that bench/pgo has built, if it has."""
+    if not PGO.exists():
+        return []
+    ours = {peer.name: peer for peer in peers}
+    rows = [ours["aegis, plain"], ours["aegis, JWT + limit in Redis"]]
+    return [replace(row, name=row.name.replace("aegis", "aegis (PGO)"), command=[str(PGO), *row.command[1:]]) for row in rows]
 
 
 def others(token: str) -> list[Peer]:

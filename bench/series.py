@@ -1,9 +1,17 @@
 """What is made more of, step by step, to see what that costs: routes, targets, clients, bytes, connections, layers, threads."""
 
+import contextlib
+import http.client
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Iterator
 
+import machine
 import peers
+import proofs
+import stage
+from machine import expect
 from peers import Peer
 
 # Addresses that the upstream listens on, all with one port.
@@ -103,6 +111,18 @@ def config(settings: dict[str, str], routes: list[str], threads: int = 1) -> str
     ])
 
 
+@contextlib.contextmanager
+def surroundings() -> Iterator[tuple[dict[str, str], Path]]:
+    """Those of every gateway, with an upstream that listens on many addresses, and a certificate."""
+    with stage.surroundings(()) as (settings, run):
+        settings["MANY_PORT"] = str(machine.free_ports(1)[0])
+        stage.certificate(run)
+        (run / "curves-upstream.conf").write_text(upstreams(settings, run))
+        upstream = peers.nginx("curves-upstream.conf")
+        with machine.running(upstream, machine.LOAD_CORE, int(settings["UPSTREAM_PORT_1"]), run, {}):
+            yield settings, run
+
+
 def upstreams(settings: dict[str, str], run: Path) -> str:
     """The config of an nginx that listens on many addresses, and gives bodies of all sizes on the usual three ports."""
     # Started by root, nginx reads files as somebody else.
@@ -113,3 +133,28 @@ def upstreams(settings: dict[str, str], run: Path) -> str:
     many = "".join(f"        listen {address}:{settings['MANY_PORT']} backlog=4096;\n" for address in ADDRESSES)
     sizes = "".join(f"        location = /body/{size} {{ alias {run}/body-{size}; }}\n" for size in SIZES)
     return text.replace("        location / {", f"{many}{sizes}        client_max_body_size 0;\n        location / {{")
+
+
+def prove(point: Point, settings: dict[str, str]) -> int:
+    """Raises `Invalid` unless answers are what they should be. Gives the number of requests."""
+    body = "x" * point.body if point.body else peers.BODY
+    connection = http.client.HTTPConnection("127.0.0.1", int(settings["GATEWAY_PORT"]), timeout=5)
+    for _ in range(proofs.LOOKS):
+        status, answer = proofs.get(connection, point.peer.path, None)
+        expect((status, answer) == (200, body), f"GET {point.peer.path} was answered {status} {answer[:100]}")
+    connection.close()
+    return proofs.LOOKS
+
+
+def load(point: Point, settings: dict[str, str], run: Path, seconds: int) -> machine.Load:
+    """By wrk or by h2load."""
+    port = settings[point.port]
+    url = f"{'https' if point.port == 'TLS_PORT' else 'http'}://127.0.0.1:{port}{point.peer.path}"
+    if point.h2load is None:
+        return machine.load(url, point.wrk, seconds, point.connections, run, arguments=point.script)
+    command = ["taskset", "-c", str(machine.LOAD_CORE), "h2load", "-t1", f"-c{point.connections}", "-D", str(seconds), *point.h2load, url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    failed = machine.found(r"(\d+) failed", said)
+    good, rate = machine.found(r"status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx", said), machine.found(r"([\d.]+) req/s", said)
+    expect(failed == "0" and good, f"h2load: {said[-500:]}")
+    return machine.Load(int(good), float(rate), 0, 0)
