@@ -9,8 +9,6 @@ RUN apt-get update \
 WORKDIR /build
 # `--build-arg PROFILE=dev` builds faster and runs slower.
 ARG PROFILE=release
-# `--build-arg PGO=on` takes three times as long and runs faster: the gateway is laid out by a profile of itself at work.
-ARG PGO=off
 ENV CARGO_INCREMENTAL=0
 
 # The dependencies in a layer of their own, which only a change of a manifest or of the lock makes anew: the
@@ -33,17 +31,6 @@ RUN cargo build --locked --package aegis-gateway --package fake-services --bins 
  && folder="target/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")" \
  && install -D --strip --target-directory /out "$folder/aegis" "$folder/user-service" "$folder/product-service" \
  && rm -r target
-
-# The profile is made by what the benchmarks run. LLVM's tools are those of rustc's own LLVM.
-COPY bench bench
-RUN [ "$PGO" = off ] || { \
-    apt-get update \
- && apt-get install -y --no-install-recommends nghttp2-client nginx-core openssl python3 redis-server wrk \
- && { rustup component add llvm-tools || apt-get install -y --no-install-recommends "llvm-$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')"; } \
- && rm -rf /var/lib/apt/lists/* \
- && bench/pgo --output /tmp/aegis \
- && install --strip --target-directory /out /tmp/aegis \
- && rm -r target /tmp/aegis; }
 
 # What the three have in common: nobody's rights, and nothing to write to.
 FROM debian:bookworm-slim AS runtime
