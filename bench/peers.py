@@ -56,6 +56,8 @@ class Peer:
     # What becomes of its Redis before the clock runs: "killed" or "stopped".
     trouble: str = ""
     logs_to_output: bool = False
+    # After so many requests each of the three upstreams has had a third of them.
+    round: int = 3
     # Whether it listens before it has read its routes.
     is_late: bool = False
 
@@ -123,8 +125,8 @@ def others(token: str) -> list[Peer]:
         Peer("HAProxy, JWT + limit of its own", haproxy, token=token, logs_to_output=True),
         Peer("Envoy, plain", envoy, path="/plain"),
         Peer("Envoy, JWT + limit of its own", envoy, token=token),
-        Peer("Traefik, plain", traefik, path="/plain", env=go, request_id=False, is_late=True),
-        Peer("Traefik, limit in Redis", traefik, env=go, request_id=False, scripts=True, is_late=True),
+        Peer("Traefik, plain", traefik, path="/plain", env=go, request_id=False, round=9, is_late=True),
+        Peer("Traefik, limit in Redis", traefik, env=go, request_id=False, scripts=True, round=9, is_late=True),
         Peer("Caddy, plain", caddy, path="/plain", env=go),
     ]
 

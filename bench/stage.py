@@ -38,8 +38,8 @@ def surroundings(upstreams: tuple[int, ...] = (1, 2, 3)) -> Iterator[tuple[dict[
         peers.write_configs(run, settings)
         if upstreams:
             stack.enter_context(upstream(settings, run, upstreams))
-        own = redis(settings["REDIS_PORT"])
-        settings["REDIS_PID"] = str(stack.enter_context(machine.running(own, machine.LOAD_CORE, int(own[4]), run, {})))
+        port = settings["REDIS_PORT"]
+        settings["REDIS_PID"] = str(stack.enter_context(machine.running(redis(port), machine.LOAD_CORE, int(port), run, {})))
         yield settings, run
 
 
