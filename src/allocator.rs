@@ -26,7 +26,7 @@ impl Allocator {
     }
 }
 
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "an allocator is unsafe by its trait; this is the one that the program has")]
 // SAFETY: mimalloc is an allocator; a block that it gives is as large and as aligned as was asked for, whichever function
 // was asked, or null, and it may be freed and grown by any of them, from any thread.
 unsafe impl GlobalAlloc for Allocator {
@@ -66,7 +66,7 @@ unsafe impl GlobalAlloc for Allocator {
 }
 
 #[cfg(test)]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "so are the calls that test it")]
 mod tests {
     use super::*;
 

@@ -73,7 +73,7 @@ pub fn check(headers: &HeaderMap) -> Result<(), Refusal> {
 /// `Connection` names and the hop-by-hop fields of old.
 pub fn strip(fields: &mut HeaderMap) {
     const OWN: [HeaderName; 3] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_TYPE];
-    // One look at all names is less than one for each of these.
+    // Comparing these to the few names that there are is less than to hash each of them.
     let old = [&header::CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION];
     let found: SmallVec<[&HeaderName; 3]> =
         old.into_iter().filter(|name| fields.keys().any(|there| there == *name)).collect();
