@@ -16,7 +16,9 @@ use crate::support::{Gateway, PATIENCE};
 pub struct Sample {
     /// When it was sent.
     pub at: Instant,
-    /// From then until its answer was there.
+    /// When its answer was there.
+    pub until: Instant,
+    /// From the one to the other, less what the machine itself stood still for.
     pub took: Duration,
     /// 0: no whole answer came.
     pub status: u16,
@@ -85,19 +87,13 @@ impl Load {
         self
     }
 
-    /// Ends it, and gives what became of all requests, in the order they were sent. What they took is less what
-    /// the machine itself stood still for.
+    /// Ends it, and gives what became of all requests, in the order they were sent.
     pub fn end(self) -> Vec<Sample> {
         self.ended.store(true, Ordering::Relaxed);
         let mut samples: Vec<Sample> = self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
         samples.sort_by_key(|sample| sample.at);
         let stalls = self.stalls.join().unwrap();
-        for sample in &mut samples {
-            let (from, until) = (sample.at, sample.at + sample.took);
-            let overlap =
-                |stall: &Range<Instant>| stall.end.min(until).saturating_duration_since(stall.start.max(from));
-            sample.took = sample.took.saturating_sub(stalls.iter().map(overlap).sum());
-        }
+        samples.iter_mut().for_each(|sample| sample.forgive(&stalls));
         samples
     }
 }
@@ -109,12 +105,14 @@ impl Sample {
         if status == 0 {
             *stream = None;
         }
-        Sample { at, took: at.elapsed(), status }
+        let until = Instant::now();
+        Sample { at, until, took: until - at, status }
     }
 
-    /// When its answer was there.
-    pub fn until(&self) -> Instant {
-        self.at + self.took
+    fn forgive(&mut self, stalls: &[Range<Instant>]) {
+        let overlap =
+            |stall: &Range<Instant>| stall.end.min(self.until).saturating_duration_since(stall.start.max(self.at));
+        self.took = self.took.saturating_sub(stalls.iter().map(overlap).sum());
     }
 }
 
@@ -149,4 +147,12 @@ pub fn exchange(stream: &mut Option<TcpStream>, gateway: SocketAddr, path: &str,
             }
         }
     }
+}
+
+#[test]
+fn a_stall_shortens_what_a_request_took_and_not_when_it_was_answered() {
+    let (at, ms) = (Instant::now(), Duration::from_millis);
+    let mut sample = Sample { at, until: at + ms(607), took: ms(607), status: 504 };
+    sample.forgive(&[at - ms(5)..at + ms(1), at + ms(300)..at + ms(306), at + ms(700)..at + ms(705)]);
+    assert_eq!((sample.took, sample.until), (ms(600), at + ms(607)));
 }

@@ -64,7 +64,9 @@ fn at_most_what_opens_it(samples: &[Sample], status: u16) -> usize {
     assert!(others.is_empty(), "{others:?}");
     for first in &failed {
         let spell: Vec<_> = failed.iter().filter(|later| (first.at..first.at + COOLDOWN).contains(&later.at)).collect();
-        let known = spell.iter().map(|failure| failure.until()).nth(FAILURES - 1);
+        let mut answers: Vec<Instant> = spell.iter().map(|failure| failure.until).collect();
+        answers.sort();
+        let known = answers.get(FAILURES - 1).copied();
         let late = spell.iter().filter(|failure| known.is_some_and(|known| failure.at > known)).count();
         assert!(late == 0 && spell.len() < 2 * FAILURES, "{late} late, {spell:?}");
     }
