@@ -26,8 +26,9 @@ class Point:
 
     label: str
     peer: Peer
-    # The config of the gateway; a peer's own one is there already.
+    # The config of the gateway, and where that goes; a peer's own one is there already.
     config: str = ""
+    file: str = "curves.yaml"
     # What wrk is told besides.
     wrk: list[str] = field(default_factory=list)
     # Its arguments for a script.
@@ -61,24 +62,30 @@ def all_of_them(aegis: Path, settings: dict[str, str]) -> list[Series]:
     ours = lambda path="/plain", env=shared: Peer("aegis", gateway, path=path, env=env)
     nginx = Peer("nginx, plain", peers.nginx("nginx.conf"), path="/plain")
     both = [("aegis", ours(), plain), ("nginx", nginx, "")]
+    many = lambda n: [f"{each}:{settings['MANY_PORT']}" for each in ADDRESSES[:n]]
+    theirs = lambda n, path, locations, servers, *wrk: Point(
+        f"{n:,}", Peer("nginx", peers.nginx("curves-nginx.conf"), path=path), nginx_config(settings, locations, servers), "curves-nginx.conf", *wrk)
     return [
         Series("routes", [
-            Point(f"{n:,}", ours("/r/0"), config(settings, [route(f"/r/{each}", three) for each in range(n)]), ["-s", "spread.lua"], [str(n), "/r/%d"])
+            Point(f"{n:,}", ours("/r/0"), config(settings, [route(f"/r/{each}", three) for each in range(n)]), wrk=["-s", "spread.lua"], script=[str(n), "/r/%d"])
             for n in (1, 10, 100, 1_000, 10_000)
         ], 0.05),
+        Series("routes, of nginx", [
+            theirs(n, "/r/0", [f"/r/{each}" for each in range(n)], [], ["-s", "spread.lua"], [str(n), "/r/%d"]) for n in (1, 10_000)
+        ]),
         Series("targets of a route", [
-            Point(f"{n:,}", ours(), config(settings, [route("/", [f"http://{each}:{settings['MANY_PORT']}" for each in ADDRESSES[:n]])]))
-            for n in (3, 10, 100, 1_000)
+            Point(f"{n:,}", ours(), config(settings, [route("/", [f"http://{each}" for each in many(n)])])) for n in (3, 10, 100, 1_000)
         ], 0.05),
+        Series("targets of a route, of nginx", [theirs(n, "/plain", ["/"], many(n)) for n in (3, 1_000)]),
         *(Series(f"clients with a limit in {where}", [
-            Point(f"{n:,}", ours(env=env), config(settings, [route("/", three, LIMIT)]), ["-s", "spread.lua"], [str(n), "/plain", "X-Forwarded-For", "%a"], fill=n)
+            Point(f"{n:,}", ours(env=env), config(settings, [route("/", three, LIMIT)]), wrk=["-s", "spread.lua"], script=[str(n), "/plain", "X-Forwarded-For", "%a"], fill=n)
             for n in (1, 1_000, 100_000, 1_000_000)
         ], aim) for where, env, aim in (("memory", {}, 0.20), ("Redis", shared, None))),
         Series("bytes of an answer", [
             Point(f"{who}, {size:,}", Peer(peer.name, peer.command, path=f"/body/{size}", env=peer.env), text, body=size) for size in SIZES for who, peer, text in both
         ]),
         Series("bytes of a request", [
-            Point(f"{who}, {size:,}", peer, text, ["-s", "upload.lua"], [str(size)]) for size in SIZES for who, peer, text in both
+            Point(f"{who}, {size:,}", peer, text, wrk=["-s", "upload.lua"], script=[str(size)]) for size in SIZES for who, peer, text in both
         ]),
         Series("connections", [
             Point(f"{who}, {n:,}", peer, text, connections=n) for n in (1, 10, 100, 1_000, 8_000) for who, peer, text in both
@@ -108,6 +115,19 @@ def config(settings: dict[str, str], routes: list[str], threads: int = 1) -> str
         f"tls: {{ listen: '127.0.0.1:{settings['TLS_PORT']}', certificates: [{{ certFile: cert.pem, keyFile: key.pem }}] }}\n",
         "accessLog: { file: access.log }\ntrustedProxies: [127.0.0.1]\nroutes:\n",
         *routes,
+    ])
+
+
+def nginx_config(settings: dict[str, str], locations: list[str], servers: list[str]) -> str:
+    """One of nginx that forwards these paths to these servers, or to the usual three."""
+    upstream = "".join(f"        server {server} max_fails=3 fail_timeout=60s;\n" for server in servers)
+    return "".join([
+        "worker_processes 1;\ndaemon off;\npid nginx.pid;\nevents { worker_connections 16384; }\nhttp {\n",
+        "    include nginx-http.conf;\n    include nginx-proxy.conf;\n",
+        f"    upstream many {{\n{upstream}        keepalive 4096;\n        keepalive_requests 1000000000;\n    }}\n" if servers else "",
+        f"    server {{\n        listen 127.0.0.1:{settings['GATEWAY_PORT']} backlog=4096;\n",
+        *(f"        location {path} {{ proxy_pass http://{'many' if servers else 'services'}; }}\n" for path in locations),
+        "    }\n}\n",
     ])
 
 

@@ -1,6 +1,7 @@
 //! One compiled config as it serves requests: routes with their plugins, targets and turns. It is never
 //! changed; a request keeps the one it began with.
 
+mod alike;
 pub mod before;
 #[cfg(test)]
 mod cost;
@@ -133,7 +134,7 @@ pub struct Route {
     /// How fast its clients have to be, if that matters.
     pub pace: Option<Pace>,
     /// How targets are connected to.
-    pub peers: Peers,
+    pub peers: Arc<Peers>,
 }
 
 impl Snapshot {
@@ -150,12 +151,12 @@ impl Snapshot {
 
     fn build(config: &Config, store: Arc<Store>, before: Option<&Before<'_>>, now: Instant) -> Self {
         let generation = before.map_or(0, |before| before.snapshot.generation) + 1;
-        let targets = Targets::new(config, before, generation, now);
+        let mut targets = Targets::new(config, before, generation, now);
         let knowers = identity::knowers(config, before, now);
         let mut ids = Ids::after(before.map(|before| &before.snapshot.ids));
         let mut compile = |route| {
             let before = before.and_then(|before| before.route(route));
-            Arc::new(compile(route, before.as_ref(), &mut ids, &targets, &knowers, &store, now))
+            Arc::new(compile(route, before.as_ref(), &mut ids, &mut targets, &knowers, &store, now))
         };
         let routes: Vec<Arc<Route>> = config.routes.iter().map(&mut compile).collect();
         Snapshot {
@@ -232,11 +233,11 @@ fn tracer(config: &Config, before: Option<&Before<'_>>) -> Option<Arc<Tracer>> {
     same.or_else(|| Tracer::new(config).inspect_err(|error| log::error!("tracing: {error}")).ok())
 }
 
-fn compile(
-    route: &config::Route,
+fn compile<'c>(
+    route: &'c config::Route,
     before: Option<&RouteBefore<'_>>,
     ids: &mut Ids,
-    targets: &Targets<'_>,
+    targets: &mut Targets<'c>,
     knowers: &Knowers,
     store: &Arc<Store>,
     now: Instant,
@@ -295,7 +296,7 @@ fn compile(
         timeouts: route.timeouts,
         max_body: route.limits.max_body,
         pace: route.limits.pace,
-        peers: Peers::new(route.timeouts, &route.upstream_tls),
+        peers: targets.peers(route),
     }
 }
 

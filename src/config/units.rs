@@ -148,7 +148,7 @@ impl fmt::Display for Window {
 }
 
 /// One status (`503`) or a range with both ends (`500-599`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StatusRange {
     /// The lowest.
     pub first: u16,

@@ -32,17 +32,25 @@ impl Answers {
         }
     }
 
-    /// Method, status and how often, of all that there were.
-    pub fn seen(&self) -> Vec<(&'static str, u16, u64)> {
-        let mut seen = Vec::new();
+    /// Tells method, status and how often, of all that there were.
+    pub fn each(&self, mut tell: impl FnMut(&'static str, u16, u64)) {
         for (method, counts) in METHODS.iter().zip(&self.common) {
             for (status, count) in COMMON.iter().zip(counts) {
-                seen.push((*method, *status, count.load(Ordering::Relaxed)));
+                match count.load(Ordering::Relaxed) {
+                    0 => {}
+                    count => tell(method, *status, count),
+                }
             }
         }
-        let others = self.others.lock();
-        seen.extend(others.iter().filter_map(|((at, status), count)| Some((*METHODS.get(*at)?, *status, *count))));
-        seen.retain(|(.., count)| *count > 0);
+        for ((method, status), count) in self.others.lock().iter() {
+            METHODS.get(*method).into_iter().for_each(|method| tell(method, *status, *count));
+        }
+    }
+
+    /// The same, as a list.
+    pub fn seen(&self) -> Vec<(&'static str, u16, u64)> {
+        let mut seen = Vec::new();
+        self.each(|method, status, count| seen.push((method, status, count)));
         seen
     }
 }

@@ -11,16 +11,12 @@ use crate::histogram::Histogram;
 /// One route's.
 #[derive(Debug, Default)]
 pub struct Tally {
-    requests: AtomicU64,
-    ok: AtomicU64,
-    unauthorized: AtomicU64,
-    not_found: AtomicU64,
-    limited: AtomicU64,
+    /// By method and status.
+    pub answers: Answers,
+    /// What statuses do not tell, of those from 500 on.
     no_target: AtomicU64,
     upstream_errors: AtomicU64,
     failed: AtomicU64,
-    /// The same by method and status.
-    pub answers: Answers,
     /// From the request's head to the end of the answer.
     pub elapsed: Histogram,
     /// The part of it in which no target had the request.
@@ -69,16 +65,11 @@ impl Tally {
         self.answers.count(end.method, end.status);
         self.elapsed.observe(end.elapsed);
         self.within.observe(end.within);
-        self.requests.fetch_add(1, Ordering::Relaxed);
         let count = match (end.status, end.code) {
-            (200..=299, _) => &self.ok,
-            (401, _) => &self.unauthorized,
-            (404, _) => &self.not_found,
-            (429, _) => &self.limited,
+            (..500, _) => return,
             (_, Some("no_target_available" | "overloaded")) => &self.no_target,
-            (500.., None) => &self.upstream_errors,
-            (500.., Some(_)) => &self.failed,
-            _ => return,
+            (_, None) => &self.upstream_errors,
+            (_, Some(_)) => &self.failed,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
@@ -86,16 +77,23 @@ impl Tally {
     /// The counters.
     pub fn totals(&self) -> Totals {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Totals {
-            requests: read(&self.requests),
-            ok: read(&self.ok),
-            unauthorized: read(&self.unauthorized),
-            not_found: read(&self.not_found),
-            limited: read(&self.limited),
+        let mut totals = Totals {
             no_target: read(&self.no_target),
             upstream_errors: read(&self.upstream_errors),
             failed: read(&self.failed),
-        }
+            ..Totals::default()
+        };
+        self.answers.each(|_, status, count| {
+            totals.requests += count;
+            match status {
+                200..=299 => totals.ok += count,
+                401 => totals.unauthorized += count,
+                404 => totals.not_found += count,
+                429 => totals.limited += count,
+                _ => {}
+            }
+        });
+        totals
     }
 }
 

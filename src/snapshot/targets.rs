@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::{SmallVec, smallvec};
+
+use super::alike::Alike;
 use super::before::{Before, RouteBefore};
 use crate::breaker::policy::{Backoff, Policy, Recent, Trip};
 use crate::config::units::{Origin, SourceUrl};
-use crate::config::{self, BalanceAlgorithm, Destinations};
+use crate::config::{self, BalanceAlgorithm, Destinations, Timeouts, UpstreamTls};
 use crate::upstream::concurrency::Bounds;
 use crate::upstream::criteria::Criteria;
 use crate::upstream::discovery::source::Source;
@@ -39,6 +42,8 @@ pub struct Targets<'c> {
     by_origin: HashMap<&'c Origin, Known>,
     /// All targets, those that sources find included.
     pub registry: Arc<Registry>,
+    criteria: Alike<Criteria, Criteria>,
+    peers: Alike<(Timeouts, &'c UpstreamTls), Peers>,
 }
 
 enum Known {
@@ -82,7 +87,7 @@ impl<'c> Targets<'c> {
             }
         };
         let by_origin = found.iter().map(|(origin, guards)| (*origin, known(origin, guards))).collect();
-        Targets { generation, by_origin, registry }
+        Targets { generation, by_origin, registry, criteria: Alike::default(), peers: Alike::default() }
     }
 
     /// What knows targets, each once.
@@ -95,9 +100,9 @@ impl<'c> Targets<'c> {
     }
 
     /// The groups of a route, which was another one `before`, or the same.
-    pub fn split(&self, route: &config::Route, before: Option<&RouteBefore<'_>>) -> Split {
+    pub fn split(&mut self, route: &config::Route, before: Option<&RouteBefore<'_>>) -> Split {
         let groups = before.map(|before| before.groups()).unwrap_or_default();
-        let group = |name: &str, weight: u32, targets: &[config::Target]| {
+        let mut group = |name: &str, weight: u32, targets: &[config::Target]| {
             let known = before.and_then(|before| Some((before, *groups.get(name)?)));
             let roster = match known {
                 Some((before, (group, same))) if same == targets && chooses_alike(before.config, route) => {
@@ -108,8 +113,8 @@ impl<'c> Targets<'c> {
             Group { name: name.into(), weight, roster }
         };
         let groups = match &route.destinations {
-            Destinations::Targets { targets } => vec![group("", 1, targets)],
-            Destinations::Redirect { .. } | Destinations::Respond { .. } => Vec::new(),
+            Destinations::Targets { targets } => smallvec![group("", 1, targets)],
+            Destinations::Redirect { .. } | Destinations::Respond { .. } => SmallVec::new(),
             Destinations::Groups { groups, .. } => {
                 groups.iter().map(|written| group(&written.name, written.weight, &written.targets)).collect()
             }
@@ -118,7 +123,12 @@ impl<'c> Targets<'c> {
     }
 
     /// Where copies of a route's requests go, which may be the same as `before`.
-    pub fn mirror(&self, route: &config::Route, before: Option<&RouteBefore<'_>>, now: Instant) -> Option<Arc<Mirror>> {
+    pub fn mirror(
+        &mut self,
+        route: &'c config::Route,
+        before: Option<&RouteBefore<'_>>,
+        now: Instant,
+    ) -> Option<Arc<Mirror>> {
         let mirror = route.mirror.as_ref()?;
         let alike = |before: &&RouteBefore<'_>| {
             let of = |route: &config::Route| (route.mirror.clone(), route.timeouts, route.upstream_tls.clone());
@@ -128,16 +138,22 @@ impl<'c> Targets<'c> {
             return before.route.mirror.clone();
         }
         let target = self.registry.shadow(&mirror.target, &blueprint(self.generation, &Guards::default()), now);
-        Some(Arc::new(Mirror::new(mirror, target, route.timeouts, Peers::new(route.timeouts, &route.upstream_tls))))
+        Some(Arc::new(Mirror::new(mirror, target, route.timeouts, self.peers(route))))
     }
 
-    fn roster(&self, route: &config::Route, targets: &[config::Target], before: Option<&Roster>) -> Arc<Roster> {
+    /// What makes the peers of a route.
+    pub fn peers(&mut self, route: &'c config::Route) -> Arc<Peers> {
+        self.peers.of((route.timeouts, &route.upstream_tls), |(timeouts, tls)| Peers::new(*timeouts, tls))
+    }
+
+    fn roster(&mut self, route: &config::Route, targets: &[config::Target], before: Option<&Roster>) -> Arc<Roster> {
         let entry = |written: &config::Target| {
             let entry = match self.by_origin.get(&written.origin)? {
                 Known::Target(target) => Entry::Target(target.clone()),
                 Known::Source(source) => Entry::Source(source.clone()),
             };
-            Some((entry, terms(route, written)))
+            let criteria = self.criteria.of(criteria(written.breaker.as_ref()), Clone::clone);
+            Some((entry, terms(route, written, criteria)))
         };
         let on_all_open = match route.on_all_open {
             config::OnAllOpen::Fail => OnAllOpen::Fail,
@@ -166,11 +182,11 @@ fn algorithm(balance: &config::Balance) -> Algorithm {
     }
 }
 
-fn terms(route: &config::Route, written: &config::Target) -> Terms {
+fn terms(route: &config::Route, written: &config::Target, criteria: Arc<Criteria>) -> Terms {
     let failures = written.breaker.as_ref().and_then(|breaker| breaker.failures);
     Terms {
         guarded: written.breaker.is_some(),
-        criteria: Arc::new(criteria(written.breaker.as_ref())),
+        criteria,
         checked: route.health_check.is_some(),
         weight: written.weight,
         concurrency: route.concurrency.map(|concurrency| match concurrency {

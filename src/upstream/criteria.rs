@@ -6,7 +6,7 @@ use super::record::Cause;
 use crate::config::units::{GrpcStatus, StatusRange};
 
 /// What counts as a failure of a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Criteria {
     /// Statuses.
     pub statuses: Vec<StatusRange>,

@@ -38,7 +38,7 @@ pub struct Mirror {
     share: f64,
     limit: u32,
     in_flight: AtomicU32,
-    peers: Peers,
+    peers: Arc<Peers>,
     /// How long a copy may take in all.
     timeout: Duration,
     totals: Counts,
@@ -95,7 +95,7 @@ impl std::fmt::Debug for Mirror {
 
 impl Mirror {
     /// Copies to `target`, as the config says, with the patience of the route.
-    pub fn new(config: &config::Mirror, target: Arc<Target>, timeouts: Timeouts, peers: Peers) -> Self {
+    pub fn new(config: &config::Mirror, target: Arc<Target>, timeouts: Timeouts, peers: Arc<Peers>) -> Self {
         Mirror {
             target,
             share: config.share.as_f64(),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use self::tier::Tier;
 use super::attempt::{Attempt, Refused};
 use super::balance;
@@ -46,7 +48,7 @@ pub enum OnAllOpen {
 #[derive(Debug)]
 pub struct Pool {
     /// The first takes all requests that it can, and so on.
-    tiers: Vec<Tier>,
+    tiers: SmallVec<[Tier; 1]>,
 }
 
 /// What a target is wanted for.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::attempt::Attempt;
 use super::hash;
 use super::pool::{Told, Unavailable, Wish};
@@ -24,7 +26,7 @@ pub struct Group {
 #[derive(Debug)]
 pub struct Split {
     /// At least one, and one with a weight.
-    pub groups: Vec<Group>,
+    pub groups: SmallVec<[Group; 1]>,
 }
 
 impl Split {

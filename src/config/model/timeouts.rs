@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{period, period_or_off};
 
 /// How long to wait for a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timeouts {
     /// For a connection to be made.

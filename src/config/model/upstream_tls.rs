@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 
 /// How targets are spoken to by TLS.
-#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamTls {
     /// Whence the authorities of their certificates are, if not the system's.

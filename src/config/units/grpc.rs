@@ -25,7 +25,7 @@ const NAMES: [&str; 17] = [
 ];
 
 /// A status of gRPC that is not `OK`: `UNAVAILABLE`, or its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GrpcStatus(pub u8);
 
 impl GrpcStatus {

@@ -5,7 +5,12 @@ const LONGEST: u64 = 65_536;
 
 /// Whose turn it is, turn by turn, over and over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schedule(Box<[u32]>);
+pub struct Schedule {
+    /// After so many it begins again.
+    count: usize,
+    /// Nothing where targets take turns in their order.
+    turns: Box<[u32]>,
+}
 
 impl Schedule {
     /// The turns of targets with these weights, none of which is 0.
@@ -16,7 +21,7 @@ impl Schedule {
     pub fn new(weights: &[u32]) -> Self {
         let weights = reduced(weights, LONGEST);
         if weights.iter().all(|weight| *weight == 1) {
-            return Schedule((0..weights.len() as u32).collect());
+            return Schedule { count: weights.len(), turns: Box::default() };
         }
         const GOLDEN: f64 = 0.618_033_988_749_894_9;
         let turns = weights.iter().enumerate().flat_map(|(target, weight)| {
@@ -25,22 +30,23 @@ impl Schedule {
         });
         let mut turns: Vec<(f64, u32)> = turns.collect();
         turns.sort_by(|(a, first), (b, second)| a.total_cmp(b).then(first.cmp(second)));
-        Schedule(turns.into_iter().map(|(_, target)| target).collect())
+        Schedule { count: turns.len(), turns: turns.into_iter().map(|(_, target)| target).collect() }
     }
 
     /// The target of a turn. Turns are counted on and on.
     pub fn target(&self, turn: usize) -> usize {
-        self.0[turn % self.0.len()] as usize
+        let at = turn % self.count;
+        self.turns.get(at).map_or(at, |target| *target as usize)
     }
 
     /// After how many turns it begins again.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.count
     }
 
     /// Whether there is no target.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count == 0
     }
 }
 

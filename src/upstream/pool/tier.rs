@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::{Algorithm, Reluctance, Skip, Told, Wish};
 use crate::rng;
 use crate::upstream::attempt::{Attempt, Refused};
@@ -19,7 +21,7 @@ const LUKEWARM: f64 = 0.1;
 pub struct Tier {
     algorithm: Algorithm,
     /// They.
-    pub members: Vec<Arc<Member>>,
+    pub members: SmallVec<[Arc<Member>; 4]>,
     balance: Balance,
     /// The sum of all weights.
     weights: u64,
@@ -27,7 +29,7 @@ pub struct Tier {
 
 impl Tier {
     /// Members that are chosen in this way.
-    pub fn new(members: Vec<Arc<Member>>, algorithm: Algorithm) -> Self {
+    pub fn new(members: SmallVec<[Arc<Member>; 4]>, algorithm: Algorithm) -> Self {
         let known: Vec<(u128, u32)> =
             members.iter().map(|member| (hash::wide(member.target.url.as_str()), member.weight)).collect();
         let balance = Balance::new(algorithm.order(), &known);
