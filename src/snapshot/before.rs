@@ -53,3 +53,34 @@ impl<'b> RouteBefore<'b> {
         groups.filter_map(|group| Some((&*group.name, (group, *written.get(&*group.name)?)))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::plugin::rate_limit::Store;
+    use crate::upstream::pool::Wish;
+
+    fn config(cooldown: u32) -> Config {
+        let text = format!(
+            "routes: [{{ path: /, targets: ['http://a:1', 'http://b:1', 'http://c:1'], breaker: {{ cooldown: {cooldown}s }} }}]\n"
+        );
+        config::parse("test.yaml", &text, &|_| None).expect("a valid config").config
+    }
+
+    #[test]
+    fn turns_go_on_while_a_config_waits_to_take_the_place_of_another() {
+        let (now, first, other) = (Instant::now(), config(60), config(30));
+        let store = Arc::new(Store::new(None, now));
+        let old = Snapshot::new(&first, store.clone(), now);
+        let new = Snapshot::after(Before::new(&first, &old), &other, store, now);
+        let host = |snapshot: &Snapshot| {
+            let wish = Wish { hash: 0, tried: &[], now };
+            let picked = snapshot.routes[0].split.pick(0, wish, &mut |_, _| {}).expect("all are closed");
+            picked.member().target.url.host.clone()
+        };
+        assert_eq!([&old, &old, &new, &old, &new, &new].map(host), ["a", "b", "c", "a", "b", "c"]);
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -63,8 +63,9 @@ pub struct Roster {
     algorithm: Algorithm,
     on_all_open: OnAllOpen,
     pool: ArcSwap<Pool>,
-    /// Whose turn it is: that goes on when targets come and go.
-    turn: AtomicUsize,
+    /// Whose turn it is: that goes on when targets come and go, and is shared with who takes its place, since requests come
+    /// until it does.
+    turn: Arc<AtomicUsize>,
     /// Requests that are under way, where somebody counts on that.
     all: Arc<AtomicU32>,
     assembling: Mutex<()>,
@@ -83,7 +84,7 @@ impl Roster {
             algorithm,
             on_all_open,
             pool: ArcSwap::from_pointee(Pool::new(Vec::new(), algorithm)),
-            turn: before.map(|before| before.turn.load(Ordering::Relaxed).into()).unwrap_or_default(),
+            turn: before.map(|before| before.turn.clone()).unwrap_or_default(),
             all: Arc::default(),
             assembling: Mutex::new(()),
         });
