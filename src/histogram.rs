@@ -101,6 +101,13 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_25_ms_at_the_most_is_counted_on_one_line_of_the_cache() {
+        let quick = BOUNDS.iter().filter(|bound| **bound <= 0.025).count();
+        let end = std::mem::offset_of!(Histogram, counts) + quick * size_of::<AtomicU64>();
+        assert_eq!((std::mem::offset_of!(Histogram, nanos), end, align_of::<Histogram>()), (0, 64, 64));
+    }
+
+    #[test]
     fn quantiles_are_read_off_the_buckets() {
         let histogram = Histogram::default();
         assert_eq!(histogram.seen().quantile(0.5), None);

@@ -316,6 +316,7 @@ fn answer(destinations: &Destinations) -> Option<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::target::Member;
 
     fn snapshot(text: &str) -> Snapshot {
         let loaded = config::parse("test.yaml", text, &|_| None).expect("a valid config");
@@ -336,6 +337,12 @@ mod tests {
         assert!(Arc::ptr_eq(&member(0, 1).target, &member(1, 0).target));
         let guarded = |route: usize| member(route, 0).guarded;
         assert_eq!((guarded(0), guarded(1)), (true, false));
+        let alike = |one: &Member, other: &Member| Arc::ptr_eq(&one.criteria, &other.criteria);
+        assert!(
+            alike(&member(0, 0), &member(0, 1)) && !alike(&member(0, 0), &member(1, 0)),
+            "what they have alike is kept once"
+        );
+        assert!(Arc::ptr_eq(&snapshot.routes[0].peers, &snapshot.routes[1].peers));
         let (method, headers) = (http::Method::GET, http::HeaderMap::new());
         let asked = Asked { authority: None, path: "/b/7", method: &method, headers: &headers };
         assert_eq!(snapshot.route(&asked).map(|route| &*route.path), Ok("/b"));
