@@ -15,7 +15,7 @@ use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
 use super::claims::{Claims, Grant, Identity, OTHER_ISSUER, Rules};
-use super::key::{Keys, Kind, Mismatch};
+use super::key::{Kind, Mismatch};
 use super::remote::{Current, Remote};
 use crate::config::Jwt;
 use crate::config::units::Secret;
@@ -68,8 +68,8 @@ struct Known {
 enum Denied<'v> {
     /// This is why.
     For(Refusal),
-    /// That is why, unless this issuer has a newer key by now.
-    Unless(&'v Remote, Mismatch),
+    /// That is why with the keys of this generation, unless the issuer has a newer one by now.
+    Unless(&'v Remote, u64, Mismatch),
 }
 
 impl From<Refusal> for Denied<'_> {
@@ -114,10 +114,10 @@ impl Source {
         }
     }
 
-    fn denied(&self, token: &str, keys: &Keys, mismatch: Mismatch) -> Denied<'_> {
+    fn denied(&self, token: &str, current: &Current, mismatch: Mismatch) -> Denied<'_> {
         match self {
-            Source::Remote(remote) if mismatch != Mismatch::Malformed && keys.may_lack_key_of(token) => {
-                Denied::Unless(remote, mismatch)
+            Source::Remote(remote) if mismatch != Mismatch::Malformed && current.keys.may_lack_key_of(token) => {
+                Denied::Unless(remote, current.generation, mismatch)
             }
             _ => Denied::For(refusal(mismatch)),
         }
@@ -141,8 +141,8 @@ impl Issuer {
         Issuer { source: Source::new(config, remotes, now), rules }
     }
 
-    fn read(&self, token: &str, keys: &Keys) -> Result<Identity, Denied<'_>> {
-        let token = keys.read(token).map_err(|mismatch| self.source.denied(token, keys, mismatch))?;
+    fn read(&self, token: &str, current: &Current) -> Result<Identity, Denied<'_>> {
+        let token = current.keys.read(token).map_err(|mismatch| self.source.denied(token, current, mismatch))?;
         // RFC 7515, 4.1.11: extensions that must be understood, and none is understood here.
         if token.header.crit.is_some() {
             return Err(Refusal::TokenInvalid("The token needs extensions that are not supported.").into());
@@ -176,12 +176,14 @@ impl Verifier {
     /// Why it is not.
     pub async fn verify(&self, token: &str, now: Instant, wall: SystemTime) -> Result<Arc<Identity>, Refusal> {
         let found = match self.check(token, wall) {
-            Err(Denied::Unless(remote, _)) if remote.doubt(now).await => self.check(token, wall),
+            Err(Denied::Unless(remote, generation, _)) if remote.doubt(generation, now).await => {
+                self.check(token, wall)
+            }
             found => found,
         };
         found.map_err(|denied| match denied {
             Denied::For(refusal) => refusal,
-            Denied::Unless(_, mismatch) => refusal(mismatch),
+            Denied::Unless(.., mismatch) => refusal(mismatch),
         })
     }
 
@@ -202,7 +204,7 @@ impl Verifier {
         if current.generation == 0 {
             return Err(Refusal::KeysUnavailable.into());
         }
-        let identity = Arc::new(issuer.read(token, &current.keys)?);
+        let identity = Arc::new(issuer.read(token, &current)?);
         let known = Known { identity: identity.clone(), issuer: nth, generation: current.generation };
         self.known.insert(token.into(), known);
         Ok(identity)

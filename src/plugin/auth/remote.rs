@@ -114,14 +114,21 @@ impl Remote {
         self.state.lock().status.clone()
     }
 
-    /// A token may be signed with a key that is not known: whether it is worth another look, after the issuer has been asked.
-    pub async fn doubt(&self, now: Instant) -> bool {
-        let mut asked = self.asked.subscribe();
-        match self.state.lock().schedule.doubt(now) {
-            Doubt::Refuse => return false,
-            Doubt::Join => {}
-            Doubt::Ask => self.wake.notify_one(),
-        }
+    /// A token may be signed with a key that was not known to this `generation`: whether it is worth another look, after the
+    /// issuer has been asked, or because somebody else had it asked since.
+    pub async fn doubt(&self, generation: u64, now: Instant) -> bool {
+        let mut asked = {
+            let mut state = self.state.lock();
+            if self.current.load().generation != generation {
+                return true;
+            }
+            match state.schedule.doubt(now) {
+                Doubt::Refuse => return false,
+                Doubt::Join => {}
+                Doubt::Ask => self.wake.notify_one(),
+            }
+            self.asked.subscribe()
+        };
         tokio::time::timeout(TIMEOUT, asked.changed()).await.is_ok_and(|changed| changed.is_ok())
     }
 
@@ -150,7 +157,6 @@ impl Remote {
             let late = || Err(format!("no answer within {} s", TIMEOUT.as_secs()));
             let found = tokio::time::timeout(TIMEOUT, remote.ask()).await.unwrap_or_else(|_| late());
             remote.settle(found, Instant::now(), SystemTime::now());
-            remote.asked.send_modify(|times| *times += 1);
         }
     }
 
@@ -172,6 +178,7 @@ impl Remote {
         Ok((keys, life(&answer.headers)))
     }
 
+    /// All at once for who looks at the state: the keys, that nobody is being asked, and that an answer is in.
     fn settle(&self, found: Result<(Keys, Duration), String>, now: Instant, wall: SystemTime) {
         let mut state = self.state.lock();
         let State { schedule, status } = &mut *state;
@@ -196,6 +203,7 @@ impl Remote {
                 status.error = Some(why);
             }
         }
+        self.asked.send_modify(|times| *times += 1);
     }
 }
 
@@ -222,4 +230,44 @@ fn set_of(issuer: &str, configuration: &[u8]) -> Result<Url, String> {
     }
     let is_safe = |url: &Url| url.scheme() == "https" || url.scheme() == "http" && issuer.starts_with("http:");
     Url::parse(keys).ok().filter(is_safe).ok_or("its keys are where no https is".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn remote(now: Instant) -> Remote {
+        Remote::new(Place::Set("http://issuer/keys".parse().expect("a URL")), Vec::new(), now)
+    }
+
+    fn keys(id: &str) -> Keys {
+        // The key of RFC 8037, appendix A.2.
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let set = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"{id}","x":"{x}"}}]}}"#);
+        jwks::keys(set.as_bytes(), &[]).expect("a set of keys")
+    }
+
+    fn answers(remote: &Remote, id: &str, now: Instant) {
+        remote.settle(Ok((keys(id), Duration::from_secs(60))), now, SystemTime::UNIX_EPOCH);
+    }
+
+    fn poll(doubt: impl Future<Output = bool>) -> Poll<bool> {
+        pin!(doubt).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// It was refused: somebody else's question had been answered while it was being checked with the keys of before.
+    #[test]
+    fn a_token_that_was_checked_with_older_keys_is_checked_again() {
+        let now = Instant::now();
+        let remote = remote(now);
+        answers(&remote, "old", now);
+        let before = remote.current().generation;
+        assert_eq!(remote.state.lock().schedule.doubt(now), Doubt::Ask);
+        answers(&remote, "new", now);
+        assert_eq!(poll(remote.doubt(before, now)), Poll::Ready(true));
+        assert_eq!(poll(remote.doubt(remote.current().generation, now)), Poll::Ready(false));
+    }
 }
