@@ -108,19 +108,26 @@ pub fn json(snapshot: &Snapshot, rejected: Option<SystemTime>) -> Bytes {
 
 fn rows(snapshot: &Snapshot, route: &Route, clock: &Clock) -> Vec<Row> {
     let show = |group: &Group| {
+        // Those that get requests: a source knows who comes and goes a moment before it is so.
         let pool = group.roster.pool();
         let members: HashMap<u32, &Arc<Member>> = pool.members().map(|member| (member.target.id, member)).collect();
-        let target = |target: &Target, source: Option<&Source>| Row {
+        let target = |member: &Arc<Member>, source: Option<&Source>| Row {
             discovery: source.map(discovery),
-            concurrency_limit: members.get(&target.id).and_then(|member| Some(member.concurrency.as_ref()?.limit())),
-            ..row(target, clock)
+            concurrency_limit: member.concurrency.as_ref().map(|concurrency| concurrency.limit()),
+            ..row(&member.target, clock)
         };
         let of = |(entry, _): &(Entry, Terms)| match entry {
-            Entry::Target(found) => vec![target(found, None)],
-            Entry::Source(source) => match source.found() {
-                found if found.is_empty() => vec![nowhere(source)],
-                found => found.iter().map(|found| target(&found.target, Some(source))).collect(),
-            },
+            Entry::Target(written) => {
+                let member = members.get(&written.id).filter(|member| member.found_by.is_none());
+                member.map(|member| target(member, None)).into_iter().collect()
+            }
+            Entry::Source(source) => {
+                let found = pool.members().filter(|member| member.is_found_by(&source.doubted));
+                let rows: Vec<Row> = found.map(|member| target(member, Some(source))).collect();
+                // Whom another entry names as well has his row there.
+                let is_known = source.found().iter().any(|found| members.contains_key(&found.target.id));
+                if rows.is_empty() && !is_known { vec![nowhere(source)] } else { rows }
+            }
         };
         let name = Some(group.name.to_string()).filter(|name| !name.is_empty());
         let mut rows: Vec<Row> = group.roster.entries.iter().flat_map(of).collect();
@@ -218,5 +225,28 @@ mod tests {
         );
         assert_eq!(rows[0]["rateLimit"]["store"], "memory");
         assert!(rows[2].get("rateLimit").is_none());
+    }
+    /// A target that had left could get a request still, and one that had come got none yet.
+    #[test]
+    fn targets_that_come_and_go_do_so_with_their_requests() {
+        let text = "routes: [{ path: /, targets: ['http://b:1', 'file:///nowhere'] }]\n";
+        let loaded = config::parse("test.yaml", text, &|_| None).expect("a valid config");
+        let snapshot = Snapshot::new(&loaded.config, Arc::new(Store::new(None, Instant::now())), Instant::now());
+        let roster = &snapshot.routes[0].split.groups[0].roster;
+        let Entry::Source(source) = &roster.entries[1].0 else { panic!("{roster:?}") };
+        let rows = || {
+            let rows: Vec<serde_json::Value> = serde_json::from_slice(&json(&snapshot, None)).expect("JSON");
+            let urls = rows.iter().map(|row| row["targetUrl"].as_str().expect("a URL").replace("http://", ""));
+            urls.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(rows(), "b:1 file:///nowhere");
+        source.finds(&["http://a:1", "http://c:1"]);
+        assert_eq!(rows(), "b:1 file:///nowhere");
+        roster.assemble();
+        assert_eq!(rows(), "b:1 a:1 c:1");
+        source.finds(&["http://b:1"]);
+        assert_eq!(rows(), "b:1 a:1 c:1");
+        roster.assemble();
+        assert_eq!(rows(), "b:1", "a row for each target");
     }
 }

@@ -148,7 +148,7 @@ impl Roster {
             if seen.insert(target.id) {
                 let bell = source.map(|source| &source.doubted);
                 let same = |member: &&&Arc<Member>| {
-                    let found_by = member.source_doubted.as_ref().map(Arc::as_ptr);
+                    let found_by = member.found_by.as_ref().map(Arc::as_ptr);
                     (member.weight, found_by) == (weight, bell.map(Arc::as_ptr))
                 };
                 let new = || Arc::new(self.member(target.clone(), weight, terms, bell.cloned()));
@@ -170,7 +170,7 @@ impl Roster {
         self.pool.store(Arc::new(Pool::new(members, self.algorithm)));
     }
 
-    fn member(&self, target: Arc<Target>, weight: u32, terms: &Terms, source_doubted: Option<Arc<Notify>>) -> Member {
+    fn member(&self, target: Arc<Target>, weight: u32, terms: &Terms, found_by: Option<Arc<Notify>>) -> Member {
         let hashed = matches!(self.algorithm, Algorithm::ConsistentHash { .. });
         Member {
             guarded: terms.guarded,
@@ -185,7 +185,7 @@ impl Roster {
             leeway: terms.leeway,
             share: hashed.then(|| Share { mine: AtomicU32::new(0), all: self.all.clone() }),
             took: Histogram::default(),
-            source_doubted,
+            found_by,
             target,
         }
     }

@@ -80,8 +80,9 @@ pub struct Member {
     pub share: Option<Share>,
     /// How long it took to answer requests of the route.
     pub took: Histogram,
-    /// Rung, too, when it cannot be connected to: whoever found it may know of others by now.
-    pub source_doubted: Option<Arc<Notify>>,
+    /// The bell of the source that found it, where it is not written. Rung, too, when it cannot be connected to: the source may
+    /// know of others by now.
+    pub found_by: Option<Arc<Notify>>,
 }
 
 /// What a target has of a route's requests.
@@ -123,13 +124,18 @@ impl Member {
             leeway: 3,
             share: None,
             took: Histogram::default(),
-            source_doubted: None,
+            found_by: None,
             target,
         }
     }
 }
 
 impl Member {
+    /// Whether it is there because of the source with this bell.
+    pub fn is_found_by(&self, bell: &Arc<Notify>) -> bool {
+        self.found_by.as_ref().is_some_and(|its| Arc::ptr_eq(its, bell))
+    }
+
     /// How many requests it may have under way at this moment.
     pub(super) fn limit(&self) -> u32 {
         self.concurrency.as_ref().map_or(u32::MAX, |concurrency| concurrency.limit())
@@ -143,7 +149,7 @@ impl Member {
     /// It could not be connected to, or did not answer: what is known of where it is may be wrong.
     pub(super) fn doubt(&self) {
         self.target.doubted.notify_one();
-        if let Some(source) = &self.source_doubted {
+        if let Some(source) = &self.found_by {
             source.notify_one();
         }
     }

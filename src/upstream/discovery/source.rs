@@ -118,6 +118,14 @@ impl Source {
         self.found.load_full()
     }
 
+    /// What it finds before anybody is told of it.
+    #[cfg(test)]
+    pub fn finds(&self, urls: &[&str]) {
+        let named = |url: &&str| Named { tier: 0, url: url.parse().expect("a URL"), weight: 1 };
+        self.name(urls.iter().map(named).collect());
+        self.found.store(Arc::new(self.named.lock().clone()));
+    }
+
     /// How it is.
     pub fn status(&self) -> Status {
         self.status.lock().clone()
