@@ -13,6 +13,7 @@ mod taking;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,9 @@ impl ServerApp for Connections {
         self.proxy.http_cleanup().await;
     }
 }
+
+/// Pingora may wait for the rest of a head: [`Guarded`] does not, and has a timer already.
+const FOR_EVER: u64 = 0;
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,27 +142,25 @@ impl Connections {
         let link = Arc::new(Link::new(entrance));
         let mut guarded = Box::new(Guarded::new(stream, link.clone(), self.shared.clone(), peer));
         let mut settings: Option<HttpPersistentSettings> = None;
+        let mut closing = pin!(self.shared.drain.reached(Stage::Closing));
         loop {
             link.next_request();
             // What Pingora needs for a request is made when there is one: most connections wait, most of the time.
             tokio::select! {
                 biased;
                 has_come = guarded.request(limits().idle_timeout) => has_come.then_some(())?,
-                () = self.shared.drain.reached(Stage::Closing) => return None,
+                () = &mut closing => return None,
             }
             let limits = limits();
             guarded.keep_within(&limits);
             count = count.saturating_add(1);
-            // Whole seconds is what Pingora takes.
-            let idle = limits.idle_timeout.as_secs_f64().ceil() as u64;
             let mut session = ServerSession::new_http1(guarded);
             match settings.take() {
                 Some(settings) => {
                     settings.apply_to_session(&mut session);
-                    // Pingora would wait for the rest of a head for ever.
-                    session.set_keepalive(Some(idle));
+                    session.set_keepalive(Some(FOR_EVER));
                 }
-                None => session.set_keepalive((!self.shared.drain.is_begun()).then_some(idle)),
+                None => session.set_keepalive((!self.shared.drain.is_begun()).then_some(FOR_EVER)),
             }
             let left = limits.max_requests_per_connection.map(|most| most.saturating_sub(count));
             session.set_keepalive_reuses_remaining(left);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use smallvec::SmallVec;
 
+use crate::clock;
 use crate::downstream::link::Link;
 use crate::failure::Failure;
 use crate::plugin::Notes;
@@ -84,7 +85,7 @@ impl RequestCtx {
             trace: None,
             trail: snapshot.recent.as_ref().map(|_| Box::default()),
             snapshot,
-            started: Instant::now(),
+            started: clock::now(),
             request_id: HeaderValue::from_static("-"),
             peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::plugin::compression;
 use crate::respond::By;
 use crate::shared::Shared;
-use crate::{admission, endpoint, forward, intake, observe, respond};
+use crate::{admission, clock, endpoint, forward, intake, observe, respond};
 
 /// The gateway as a Pingora proxy.
 pub struct Gateway {
@@ -40,13 +40,14 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = RequestCtx;
+    // In a box, since Pingora moves it about while a request lives.
+    type CTX = Box<RequestCtx>;
 
-    fn new_ctx(&self) -> RequestCtx {
-        RequestCtx::new(self.shared.snapshot.load_full(), InFlight::enter(&self.shared.in_flight))
+    fn new_ctx(&self) -> Box<RequestCtx> {
+        Box::new(RequestCtx::new(self.shared.snapshot.load_full(), InFlight::enter(&self.shared.in_flight)))
     }
 
-    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut RequestCtx, connection: Box<dyn Any + Send + Sync>) {
+    fn on_connection_reuse(&self, _: &mut Session, ctx: &mut Self::CTX, connection: Box<dyn Any + Send + Sync>) {
         // Called for the first request of a connection, too: `Connections` sees to that.
         if let Ok(link) = connection.downcast::<Arc<Link>>() {
             link.take();
@@ -58,7 +59,7 @@ impl ProxyHttp for Gateway {
         // None: what Pingora would add by default is compression, switched off.
     }
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         self.send_away_if_draining(session);
         intake::identify(session, ctx);
         if let Err(refusal) = intake::clean(session, ctx) {
@@ -79,16 +80,17 @@ impl ProxyHttp for Gateway {
         respond::in_place_of_target(session, ctx).await
     }
 
-    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-        if let Err(refusal) = forward::first_target(session, ctx, Instant::now()) {
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
+        if let Err(refusal) = forward::first_target(session, ctx, clock::now()) {
             respond::refuse(session, ctx, &refusal).await?;
             return Ok(false);
         }
         Ok(true)
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
-        forward::next_peer(session, ctx, Instant::now())
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+        // What has been done so far is nothing that the target has taken.
+        forward::next_peer(session, ctx, clock::read())
     }
 
     async fn connected_to_upstream(
@@ -98,9 +100,9 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         _: RawFd,
         _: Option<&Digest>,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
-        forward::connected(ctx, reused, Instant::now);
+        forward::connected(ctx, reused, clock::read);
         Ok(())
     }
 
@@ -108,7 +110,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         forward::begin(session, request, ctx)
     }
@@ -118,18 +120,18 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         data: &mut Option<Bytes>,
         end: bool,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
-        forward::sending(session, data.as_ref(), end, ctx, Instant::now())
+        forward::sending(session, data.as_ref(), end, ctx, clock::now())
     }
 
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
-        forward::answered(session, response, ctx, Instant::now())
+        forward::answered(session, response, ctx, clock::now())
     }
 
     fn upstream_response_body_filter(
@@ -137,9 +139,9 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         _: &mut Option<Bytes>,
         end: bool,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
-        forward::receiving(session, ctx, end, Instant::now());
+        forward::receiving(session, ctx, end, clock::now());
         Ok(None)
     }
 
@@ -147,9 +149,9 @@ impl ProxyHttp for Gateway {
         &self,
         _: &mut Session,
         trailers: &mut HeaderMap,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
-        forward::ended(trailers, ctx, Instant::now());
+        forward::ended(trailers, ctx, clock::now());
         Ok(())
     }
 
@@ -157,7 +159,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
     ) -> Result<()> {
         self.send_away_if_draining(session);
         respond::decorate(session, response, By::Upstream, ctx)
@@ -167,10 +169,10 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         _: &HttpPeer,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
         error: Box<Error>,
     ) -> Box<Error> {
-        forward::connect_failed(session, ctx, error, Instant::now())
+        forward::connect_failed(session, ctx, error, clock::now())
     }
 
     fn error_while_proxy(
@@ -178,31 +180,31 @@ impl ProxyHttp for Gateway {
         _: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        ctx: &mut RequestCtx,
+        ctx: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
-        forward::broke(session, ctx, error, reused, Instant::now())
+        forward::broke(session, ctx, error, reused, clock::now())
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Self::CTX) -> FailToProxy {
         let failure = ctx.failure.unwrap_or_else(|| Failure::of(error));
         FailToProxy { error_code: respond::fail(session, ctx, failure).await, can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
-        let now = Instant::now();
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
+        let now = clock::read();
         forward::finish(ctx, now);
         intake::leave(session, ctx);
         observe::finish(session, error, ctx, self.shared.records(), now);
     }
 
-    fn suppress_error_log(&self, _: &Session, _: &RequestCtx, _: &Error) -> bool {
+    fn suppress_error_log(&self, _: &Session, _: &Self::CTX, _: &Error) -> bool {
         // The access-log line tells the outcome, the stats tell the cause; anything more is a client's
         // lever to fill a disk.
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &RequestCtx, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Self::CTX, _: &Error, _: ProxyWarnLogContext) -> bool {
         true
     }
 }

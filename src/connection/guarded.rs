@@ -25,6 +25,7 @@ use super::alarm::Alarm;
 use super::linger::linger;
 use super::reader::Reader;
 use super::taking::Taking;
+use crate::clock;
 use crate::config::Limits;
 use crate::downstream::link::Link;
 use crate::downstream::request_id;
@@ -196,7 +197,7 @@ impl AsyncRead for Guarded {
         let read = reader.read(stream, link, cx, buffer);
         if read.is_ready() {
             if std::mem::take(&mut self.silent) {
-                self.link.hears(Instant::now());
+                self.link.hears(clock::now());
             }
             if !self.link.is_over() {
                 return read;
