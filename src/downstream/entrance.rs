@@ -24,7 +24,14 @@ pub struct Doors(HashMap<SocketAddr, Door>);
 impl Doors {
     /// Those of these addresses; all others are plain.
     pub fn new(doors: impl IntoIterator<Item = (SocketAddr, Door)>) -> Self {
-        Doors(doors.into_iter().collect())
+        let doors: HashMap<SocketAddr, Door> = doors.into_iter().collect();
+        // Where all are, nobody need be told from another.
+        Doors(if doors.values().all(|door| *door == Door::Plain) { HashMap::new() } else { doors })
+    }
+
+    /// Whether all are plain: then it need not be found out at which end a connection came in.
+    pub fn are_plain(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// By which one a connection came whose own end has this address: that of the address, or of all addresses
@@ -62,12 +69,14 @@ mod tests {
     #[test]
     fn a_door_is_known_by_its_address_or_its_port() {
         let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        assert!(Doors::new([(at("0.0.0.0:80"), Door::Plain), (at("[::]:8080"), Door::Plain)]).are_plain());
         let doors = Doors::new([
             (at("127.0.0.1:443"), Door::Plain),
             (at("0.0.0.0:443"), Door::Tls),
             (at("[::]:80"), Door::ToHttps(443)),
             (at("10.0.0.1:8443"), Door::Tls),
         ]);
+        assert!(!doors.are_plain());
         for (local, door) in [
             ("127.0.0.1:443", Door::Plain),
             ("10.0.0.1:443", Door::Tls),
