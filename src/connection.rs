@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 use self::guarded::Guarded;
 use self::secured::Secured;
+use crate::clock;
 use crate::config::Limits;
 use crate::crowd;
 use crate::downstream::entrance::{Door, Doors, Entrance};
@@ -62,9 +63,6 @@ impl ServerApp for Connections {
     }
 }
 
-/// Pingora may wait for the rest of a head: [`Guarded`] does not, and has a timer already.
-const FOR_EVER: u64 = 0;
-
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
@@ -87,7 +85,7 @@ impl Connections {
         // What is large is boxed: a task has room for the largest thing that it does, for as long as it lives.
         match Box::pin(self.enter(stream, &limits, h2c, terminator)).await {
             Some((stream, entrance, Protocol::Http1)) => {
-                self.one_by_one(stream, entrance, peer, shutdown).await;
+                clock::by_goes(pin!(self.one_by_one(stream, entrance, peer, shutdown))).await;
             }
             Some((stream, entrance, Protocol::Http2)) => {
                 Box::pin(h2::serve(stream, entrance, (self.proxy.clone(), &self.shared), limits, shutdown)).await;
@@ -156,13 +154,16 @@ impl Connections {
             let limits = limits();
             guarded.keep_within(&limits);
             count = count.saturating_add(1);
+            // Whole seconds is what Pingora takes.
+            let idle = limits.idle_timeout.as_secs_f64().ceil() as u64;
             let mut session = ServerSession::new_http1(guarded);
             match settings.take() {
                 Some(settings) => {
                     settings.apply_to_session(&mut session);
-                    session.set_keepalive(Some(FOR_EVER));
+                    // Pingora would wait for the rest of a head for ever.
+                    session.set_keepalive(Some(idle));
                 }
-                None => session.set_keepalive((!self.shared.drain.is_begun()).then_some(FOR_EVER)),
+                None => session.set_keepalive((!self.shared.drain.is_begun()).then_some(idle)),
             }
             let left = limits.max_requests_per_connection.map(|most| most.saturating_sub(count));
             session.set_keepalive_reuses_remaining(left);

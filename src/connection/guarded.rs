@@ -74,7 +74,7 @@ impl Guarded {
     /// Waits for a request to begin, for `span` at most. Whether it has.
     pub async fn request(&mut self, span: Duration) -> bool {
         self.taking = Taking::default();
-        let end = Instant::now() + span;
+        let end = clock::now() + span;
         poll_fn(|cx| match self.reader.begins(&mut self.stream, cx) {
             Poll::Pending => self.alarm.poll(end, cx).map(|()| false),
             begins => begins,

@@ -1,6 +1,7 @@
 //! A connection of HTTP/2: its requests side by side, each a task, and bounds for what a client can make of them.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::stream::H2Stream;
+use crate::clock;
 use crate::config::Limits;
 use crate::downstream::entrance::Entrance;
 use crate::downstream::link::Link;
@@ -93,7 +95,8 @@ pub async fn serve(
                 link.take();
                 tokio::spawn(async move {
                     let session = ServerSession::new_custom(Box::new(H2Stream::new(session, link.clone())));
-                    link.pause.rest_in_small_turns(proxy.process_new_http(session, &shutdown)).await;
+                    let request = proxy.process_new_http(session, &shutdown);
+                    clock::by_goes(pin!(link.pause.rest_in_small_turns(request))).await;
                     guard.end(link.is_gone());
                 });
             }

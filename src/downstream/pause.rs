@@ -12,8 +12,6 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::coop::{RestoreOnPending, consume_budget, has_budget_remaining, poll_proceed};
 
-use crate::clock;
-
 /// What a task may do in one turn, in tokio's reckoning, is less than this.
 const MOST_OF_A_TURN: usize = 1_000;
 
@@ -51,7 +49,7 @@ impl Pause {
         written
     }
 
-    /// Drives `request`, each time at one go (see [`clock`]), but for when it rests.
+    /// Drives `request`, but for when it rests.
     pub async fn rest_in<F: Future + Unpin>(&self, mut request: F) -> F::Output {
         poll_fn(|cx| {
             if self.0.is_blocked.load(Ordering::Relaxed) && !self.0.may_go_on.load(Ordering::Acquire) {
@@ -59,7 +57,7 @@ impl Pause {
             }
             // Whoever has to wait still will say so again.
             self.0.is_blocked.store(false, Ordering::Relaxed);
-            clock::at_one_go(|| Pin::new(&mut request).poll(cx))
+            Pin::new(&mut request).poll(cx)
         })
         .await
     }

@@ -125,8 +125,8 @@ fn rows(snapshot: &Snapshot, route: &Route, clock: &Clock) -> Vec<Row> {
                 let found = pool.members().filter(|member| member.is_found_by(&source.doubted));
                 let rows: Vec<Row> = found.map(|member| target(member, Some(source))).collect();
                 // Whom another entry names as well has his row there.
-                let is_known = source.found().iter().any(|found| members.contains_key(&found.target.id));
-                if rows.is_empty() && !is_known { vec![nowhere(source)] } else { rows }
+                let are_elsewhere = || source.found().iter().any(|found| members.contains_key(&found.target.id));
+                if rows.is_empty() && !are_elsewhere() { vec![nowhere(source)] } else { rows }
             }
         };
         let name = Some(group.name.to_string()).filter(|name| !name.is_empty());
@@ -226,6 +226,7 @@ mod tests {
         assert_eq!(rows[0]["rateLimit"]["store"], "memory");
         assert!(rows[2].get("rateLimit").is_none());
     }
+
     /// A target that had left could get a request still, and one that had come got none yet.
     #[test]
     fn targets_that_come_and_go_do_so_with_their_requests() {
