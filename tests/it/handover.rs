@@ -2,10 +2,18 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::support::gateway::send_signal;
 use crate::support::{Gateway, Reply, SECRET, Upstream, aegis, eventually, nobody};
+
+/// One test at a time: who takes over asks all gateways of the machine who they are, and waits for those that another test has
+/// stopped longer than these tests may take.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A port of its own: one that the system would choose is not found again.
 fn gateway_at(address: SocketAddr, rest: &str) -> Gateway {
@@ -54,6 +62,7 @@ fn ended(output: &Output) -> (Option<i32>, String) {
 
 #[test]
 fn an_upgrade_serves_the_same_port_and_the_old_process_ends_what_is_under_way() {
+    let _alone = alone();
     // One thread and several have different runtimes.
     [1, 2].into_iter().for_each(an_upgrade_serves_the_same_port);
 }
@@ -96,6 +105,7 @@ fn an_upgrade_serves_the_same_port(threads: u32) {
 
 #[test]
 fn a_new_process_that_is_never_ready_changes_nothing() {
+    let _alone = alone();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let upstream = Upstream::start();
     let routes = format!("shutdown: {{ drain: 100ms }}\nroutes:\n  - {{ path: /, target: {} }}\n", upstream.url());
@@ -118,6 +128,7 @@ fn a_new_process_that_is_never_ready_changes_nothing() {
 
 #[test]
 fn a_new_process_with_a_bad_config_or_a_taken_port_leaves_the_old_one_alone() {
+    let _alone = alone();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut old = gateway_at(nobody(), "routes: [{ path: /, target: 'http://127.0.0.1:1' }]\n");
     let bad = "routes: [{ path: users, target: 'http://127.0.0.1:1' }]\n";
@@ -137,6 +148,7 @@ fn a_new_process_with_a_bad_config_or_a_taken_port_leaves_the_old_one_alone() {
 
 #[test]
 fn an_upgrade_may_listen_elsewhere_as_well() {
+    let _alone = alone();
     let routes = "shutdown: { drain: 100ms }\nroutes: [{ path: /, target: 'http://127.0.0.1:1' }]\n";
     let admin = nobody();
     let mut old = gateway_at(nobody(), routes);
@@ -148,6 +160,7 @@ fn an_upgrade_may_listen_elsewhere_as_well() {
 
 #[test]
 fn an_upgrade_of_nobody_is_a_start() {
+    let _alone = alone();
     let command = aegis(&["run", "--upgrade", "-c", "aegis.yaml"]);
     configure(command.get_current_dir().unwrap(), nobody(), "routes: [{ path: /, target: 'http://127.0.0.1:1' }]\n");
     let gateway = Gateway::spawn(command);
@@ -156,6 +169,7 @@ fn an_upgrade_of_nobody_is_a_start() {
 
 #[test]
 fn a_program_that_is_no_gateway_keeps_its_port() {
+    let _alone = alone();
     let ours = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = aegis(&["run", "--upgrade", "-c", "aegis.yaml"]);
     let directory = command.get_current_dir().unwrap().to_owned();
@@ -168,6 +182,7 @@ fn a_program_that_is_no_gateway_keeps_its_port() {
 
 #[test]
 fn sigquit_without_a_new_process_is_only_told() {
+    let _alone = alone();
     let mut old = gateway_at(nobody(), NOWHERE);
     old.signal(libc::SIGQUIT);
     old.said("this process goes on: no process asks for its sockets; start one with `aegis run --upgrade`");
@@ -178,6 +193,7 @@ fn sigquit_without_a_new_process_is_only_told() {
 /// An upgrade took the sockets of whoever listened on the same port, used none, and had that one end.
 #[test]
 fn a_gateway_at_another_address_is_left_alone() {
+    let _alone = alone();
     let address = nobody();
     let mut other = gateway_at(address, NOWHERE);
     let elsewhere = SocketAddr::from(([127, 0, 0, 2], address.port()));
@@ -191,6 +207,7 @@ fn a_gateway_at_another_address_is_left_alone() {
 /// It was relieved by a process that was about to end itself, and nobody was left.
 #[test]
 fn a_new_process_that_is_told_to_end_before_it_is_ready_takes_nobodys_place() {
+    let _alone = alone();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut old = gateway_at(nobody(), NOWHERE);
     let mut new = upgrade_to(&old, old.address, &settling(&silent)).stderr(Stdio::null()).spawn().unwrap();
@@ -203,11 +220,15 @@ fn a_new_process_that_is_told_to_end_before_it_is_ready_takes_nobodys_place() {
 
 #[test]
 fn there_is_one_upgrade_at_a_time() {
+    let _alone = alone();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let old = gateway_at(nobody(), NOWHERE);
     let mut first = upgrade_to(&old, old.address, &settling(&silent)).stderr(Stdio::null()).spawn().unwrap();
     let _asking = asked(&silent);
-    let (code, said) = ended(&upgrade(&old).output().unwrap());
+    let mut second = upgrade(&old).stderr(Stdio::piped()).spawn().unwrap();
+    // Were it to take over after all, it would not end by itself.
+    eventually("the second one to give up", || second.try_wait().unwrap().map(drop));
+    let (code, said) = ended(&second.wait_with_output().unwrap());
     first.kill().unwrap();
     first.wait().unwrap();
     assert_eq!(code, Some(1), "{said}");
@@ -217,6 +238,7 @@ fn there_is_one_upgrade_at_a_time() {
 /// After a minute the old process went on, and the new one served, too.
 #[test]
 fn a_new_process_that_does_not_hear_that_the_place_is_its_own_does_not_serve() {
+    let _alone = alone();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut old = gateway_at(nobody(), NOWHERE);
     let new = upgrade_to(&old, old.address, &settling(&silent)).stderr(Stdio::piped()).spawn().unwrap();
@@ -233,6 +255,7 @@ fn a_new_process_that_does_not_hear_that_the_place_is_its_own_does_not_serve() {
 /// As a supervisor does it that stops one instance and starts the other.
 #[test]
 fn a_gateway_that_drains_already_still_hands_its_sockets_on() {
+    let _alone = alone();
     let routes = "shutdown: { drain: 3s }\nroutes: [{ path: /, target: 'http://127.0.0.1:1' }]\n";
     let mut old = gateway_at(nobody(), routes);
     old.signal(libc::SIGTERM);
@@ -245,6 +268,7 @@ fn a_gateway_that_drains_already_still_hands_its_sockets_on() {
 /// As one in another container, which shares the network alone. It was passed over: nobody was said to be there, and the port was taken.
 #[test]
 fn a_process_of_another_pid_namespace_takes_the_place_as_well() {
+    let _alone = alone();
     let apart = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
     if !Command::new("unshare").args(apart).arg("true").status().is_ok_and(|status| status.success()) {
         return println!("this system lets nobody have a PID namespace");
@@ -262,6 +286,7 @@ fn a_process_of_another_pid_namespace_takes_the_place_as_well() {
 /// A balancer that keeps its connection would have taken the gateway out of use, though another process serves.
 #[test]
 fn a_relieved_process_is_ready_and_ends_requests_when_it_is_told_to_end() {
+    let _alone = alone();
     let upstream = Upstream::with(|_| {
         std::thread::sleep(Duration::from_millis(2_500));
         Reply::ok()
