@@ -27,6 +27,10 @@ def which(program: str) -> str | None:
     return shutil.which(program)
 
 
+# Where the kernel is told how late it may be when it wakes a core.
+LATENCY = "/dev/cpu_dma_latency"
+
+
 class Invalid(Exception):
     """What was measured is not what was to be measured: the numbers are worth nothing."""
 
@@ -61,6 +65,26 @@ def running(
         yield process.pid
     finally:
         stop(process)
+
+
+@contextlib.contextmanager
+def awake() -> Iterator[None]:
+    """While the block runs, cores that have nothing to do poll in place of being halted, if that may be asked for here.
+
+    A halted core is woken by an interrupt, which a hypervisor has to deliver, and the time that takes is the waker's: a gateway would pay for it
+    that the load generator waits for it, and the slower it is the more. The kernel takes the wish as long as the file is open
+    (https://docs.kernel.org/power/pm_qos_interface.html)."""
+    if not may_stay_awake():
+        yield
+        return
+    with open(LATENCY, "wb", buffering=0) as wish:
+        wish.write(bytes(4))  # microseconds, as an integer of four bytes
+        yield
+
+
+def may_stay_awake() -> bool:
+    """Whether `awake` can do what it says."""
+    return os.access(LATENCY, os.W_OK)
 
 
 def listens(process: subprocess.Popen, port: int, patience: int) -> bool:
@@ -185,6 +209,7 @@ def description() -> dict[str, str]:
     facts = {
         "CPU": f"{cpu}, {os.cpu_count()} cores, {memory:.1f} GiB of memory",
         "kernel": f"{platform.system()} {found(r'([0-9.]+)', platform.release())}",
+        "cores that have nothing to do": "poll" if may_stay_awake() else "are halted, and woken at the cost of whoever wakes them",
         "aegis": said("git", "describe", "--always", "--dirty"),
         "rustc": found(r"rustc (\S+)", said("rustc", "--version")),
         "nginx": found(r"nginx/(\S+)", said("nginx", "-v")),

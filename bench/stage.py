@@ -33,7 +33,7 @@ def surroundings(upstreams: tuple[int, ...] = (1, 2, 3)) -> Iterator[tuple[dict[
     """Starts these upstreams, in one process, and Redis; gives where everybody is to listen and which secrets hold, and the
     folder that all run in."""
     settings = dict(zip(PORTS, map(str, machine.free_ports(len(PORTS))))) | peers.SECRETS
-    with tempfile.TemporaryDirectory(prefix="aegis-bench-") as folder, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="aegis-bench-") as folder, machine.awake(), contextlib.ExitStack() as stack:
         run = Path(folder)
         peers.write_configs(run, settings)
         if upstreams:
