@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import resource
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from peers import Peer
 # Addresses that the upstream listens on, all with one port.
 ADDRESSES = [f"127.{1 + n // 250}.0.{1 + n % 250}" for n in range(1_000)]
 SIZES = [64, 1 << 10, 10 << 10, 100 << 10, 1 << 20]
+# Each has one to a target beside it while its request is answered.
+MANY_CONNECTIONS = 10_000 if resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= 24_000 else 8_000
 LIMIT = "plugins: { rateLimit: { max: 4000000000, window: 1h } }"
 
 
@@ -88,7 +91,7 @@ def all_of_them(aegis: Path, settings: dict[str, str]) -> list[Series]:
             Point(f"{who}, {size:,}", peer, text, wrk=["-s", "upload.lua"], script=[str(size)]) for size in SIZES for who, peer, text in both
         ]),
         Series("connections", [
-            Point(f"{who}, {n:,}", peer, text, connections=n) for n in (1, 10, 100, 1_000, 8_000) for who, peer, text in both
+            Point(f"{who}, {n:,}", peer, text, connections=n) for n in (1, 10, 100, 1_000, MANY_CONNECTIONS) for who, peer, text in both
         ]),
         Series("layers, by h2load", [
             Point("HTTP/1.1", ours(), plain, h2load=["--h1"]),
