@@ -18,6 +18,8 @@ from typing import Callable, Iterator, NamedTuple, Sequence
 CORES = sorted(os.sched_getaffinity(0))
 # One for the gateway alone; load generator, upstreams and Redis share the other.
 GATEWAY_CORE, LOAD_CORE = CORES[0], CORES[-1]
+# Where the kernel is told how late it may be when it wakes a core.
+LATENCY = "/dev/cpu_dma_latency"
 # Where Debian has nginx, and where `.ci/need` puts what Debian has not.
 os.environ["PATH"] += f":/usr/sbin:{Path(__file__).resolve().parent.parent / 'target/tools'}"
 
@@ -25,10 +27,6 @@ os.environ["PATH"] += f":/usr/sbin:{Path(__file__).resolve().parent.parent / 'ta
 def which(program: str) -> str | None:
     """Where a program is, among those of the system and those that were fetched for the project."""
     return shutil.which(program)
-
-
-# Where the kernel is told how late it may be when it wakes a core.
-LATENCY = "/dev/cpu_dma_latency"
 
 
 class Invalid(Exception):
@@ -77,16 +75,16 @@ def awake() -> Iterator[None]:
     if not may_stay_awake():
         yield
         return
-    with open(LATENCY, "wb", buffering=0) as wish:
+    with open(LATENCY, "r+b", buffering=0) as wish:
         wish.write(bytes(4))  # microseconds, as an integer of four bytes
         yield
 
 
 def may_stay_awake() -> bool:
     """Whether `awake` can do what it says."""
-    # Root may write to all files, and still not open a device that its container has not.
+    # Root may write to all files, and still not open a device that its container has not; nor is a file to be made in its place.
     try:
-        with open(LATENCY, "wb"):
+        with open(LATENCY, "r+b", buffering=0):
             return True
     except OSError:
         return False

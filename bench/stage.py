@@ -31,7 +31,7 @@ def build(crate: Path, binary: str, anew: bool = True) -> Path:
 @contextlib.contextmanager
 def surroundings(upstreams: tuple[int, ...] = (1, 2, 3)) -> Iterator[tuple[dict[str, str], Path]]:
     """Starts these upstreams, in one process, and Redis; gives where everybody is to listen and which secrets hold, and the
-    folder that all run in."""
+    folder that all run in. Cores stay awake meanwhile (`machine.awake`)."""
     settings = dict(zip(PORTS, map(str, machine.free_ports(len(PORTS))))) | peers.SECRETS
     with tempfile.TemporaryDirectory(prefix="aegis-bench-") as folder, machine.awake(), contextlib.ExitStack() as stack:
         run = Path(folder)
