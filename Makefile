@@ -16,3 +16,4 @@ bench: ## What a request costs, beside other gateways; writes bench/RESULTS.md
 	@bench/pace --no-build
 	@bench/curves --no-build
 	@bench/events --no-build
+	@bench/features

@@ -54,6 +54,8 @@ class Series:
     name: str
     points: list[Point]
     aim: float | None = None
+    # Whether the first step stays up and is timed in turn with every other.
+    beside_first: bool = False
 
 
 def all_of_them(aegis: Path, settings: dict[str, str]) -> list[Series]:
@@ -72,18 +74,18 @@ def all_of_them(aegis: Path, settings: dict[str, str]) -> list[Series]:
         Series("routes", [
             Point(f"{n:,}", ours("/r/0"), config(settings, [route(f"/r/{each}", three) for each in range(n)]), wrk=["-s", "spread.lua"], script=[str(n), "/r/%d"])
             for n in (1, 10, 100, 1_000, 10_000)
-        ], 0.05),
+        ], 0.05, beside_first=True),
         Series("routes, of nginx", [
             theirs(n, "/r/0", [f"/r/{each}" for each in range(n)], [], ["-s", "spread.lua"], [str(n), "/r/%d"]) for n in (1, 10_000)
-        ]),
+        ], beside_first=True),
         Series("targets of a route", [
             Point(f"{n:,}", ours(), config(settings, [route("/", [f"http://{each}" for each in many(n)])])) for n in (3, 10, 100, 1_000)
-        ], 0.05),
-        Series("targets of a route, of nginx", [theirs(n, "/plain", ["/"], many(n)) for n in (3, 1_000)]),
+        ], 0.05, beside_first=True),
+        Series("targets of a route, of nginx", [theirs(n, "/plain", ["/"], many(n)) for n in (3, 1_000)], beside_first=True),
         *(Series(f"clients with a limit in {where}", [
             Point(f"{n:,}", ours(env=env), config(settings, [route("/", three, LIMIT)]), wrk=["-s", "spread.lua"], script=[str(n), "/plain", "X-Forwarded-For", "%a"], fill=n)
             for n in (1, 1_000, 100_000, 1_000_000)
-        ], aim) for where, env, aim in (("memory", {}, 0.20), ("Redis", shared, None))),
+        ], aim, beside_first=True) for where, env, aim in (("memory", {}, 0.20), ("Redis", shared, None))),
         Series("bytes of an answer", [
             Point(f"{who}, {size:,}", Peer(peer.name, peer.command, path=f"/body/{size}", env=peer.env), text, body=size) for size in SIZES for who, peer, text in both
         ]),

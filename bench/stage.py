@@ -44,6 +44,19 @@ def surroundings(upstreams: tuple[int, ...] = (1, 2, 3)) -> Iterator[tuple[dict[
 
 
 @contextlib.contextmanager
+def elsewhere(settings: dict[str, str], run: Path, name: str) -> Iterator[tuple[dict[str, str], Path]]:
+    """The same surroundings for one more gateway that is up at the same time: with ports and a folder of its own."""
+    doors = ("GATEWAY_PORT", "TLS_PORT", "ADMIN_PORT")
+    settings = settings | dict(zip(doors, map(str, machine.free_ports(len(doors)))))
+    folder = run / name
+    folder.mkdir()
+    peers.write_configs(folder, settings)
+    for file in run.glob("*.pem"):
+        (folder / file.name).symlink_to(file)
+    yield settings, folder
+
+
+@contextlib.contextmanager
 def upstream(settings: dict[str, str], run: Path, which: tuple[int, ...]) -> Iterator[int]:
     """One process that is these upstreams, by its pid."""
     ports = {nth: settings[f"UPSTREAM_PORT_{nth}"] for nth in (1, 2, 3)}

@@ -1,5 +1,6 @@
 -- wrk comes from 100,000 addresses in turn.
-local at, path = 0, nil
+-- Each second begins with others, or the same few would come again and again.
+local at = os.time() * 40009 % 100000
 
 function request()
   at = at % 100000 + 1

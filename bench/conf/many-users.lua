@@ -5,6 +5,8 @@ function init()
   for token in io.lines("tokens.txt") do
     tokens[#tokens + 1] = token
   end
+  -- Each second begins with others, or the same few would come again and again.
+  at = os.time() * 40009 % #tokens
 end
 
 function request()
