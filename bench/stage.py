@@ -43,8 +43,7 @@ def surroundings(upstreams: tuple[int, ...] = (1, 2, 3)) -> Iterator[tuple[dict[
         yield settings, run
 
 
-@contextlib.contextmanager
-def elsewhere(settings: dict[str, str], run: Path, name: str) -> Iterator[tuple[dict[str, str], Path]]:
+def elsewhere(settings: dict[str, str], run: Path, name: str) -> tuple[dict[str, str], Path]:
     """The same surroundings for one more gateway that is up at the same time: with ports and a folder of its own."""
     doors = ("GATEWAY_PORT", "TLS_PORT", "ADMIN_PORT")
     settings = settings | dict(zip(doors, map(str, machine.free_ports(len(doors)))))
@@ -53,7 +52,7 @@ def elsewhere(settings: dict[str, str], run: Path, name: str) -> Iterator[tuple[
     peers.write_configs(folder, settings)
     for file in run.glob("*.pem"):
         (folder / file.name).symlink_to(file)
-    yield settings, folder
+    return settings, folder
 
 
 @contextlib.contextmanager
