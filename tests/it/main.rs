@@ -7,6 +7,7 @@ mod support;
 
 mod addresses;
 mod admin;
+mod answers;
 mod auth;
 mod balance;
 mod breaker;
@@ -59,7 +60,9 @@ mod reload_files;
 mod replicas;
 mod resets;
 mod retries;
+mod rewrites;
 mod routing;
+mod routing_docs;
 mod rules;
 mod schema;
 mod scripts;
