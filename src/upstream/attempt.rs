@@ -1,39 +1,23 @@
 //! One request on its way to a target, and how that ended.
 
+mod admit;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::HeaderValue;
 
+pub use self::admit::Refused;
 use super::addresses::Turns;
 use super::criteria::Mark;
 use super::record::{Cause, LastFailure};
 use super::target::{Member, Target};
 use super::tried::{Connected, Course, Tried};
-use crate::breaker::{self, Change, Outcome, Permit};
+use crate::breaker::{Change, Outcome, Permit};
 
 /// A probe whose request is still on its way from the client keeps others from probing for so long.
 const UPLOAD_LEASE: Duration = Duration::from_secs(1);
-
-/// Why a target gets no request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// Its breaker says so.
-    Breaker(breaker::Refused),
-    /// It has as many under way as it may.
-    Full,
-    /// Its checks are bad; the next one may say otherwise, which comes in so long a time.
-    Ill(Duration),
-}
-
-impl Refused {
-    /// A target that stopped answering is full before its breaker opens: what matters then is the breaker.
-    fn by_full(member: &Member, now: Instant) -> Self {
-        let until = member.guarded.then(|| member.target.view(now).retry_at).flatten();
-        until.map_or(Refused::Full, |until| Refused::Breaker(breaker::Refused::Open(until)))
-    }
-}
 
 /// One request on its way to a target. Settled exactly once; dropped unsettled (a client that hung up, a
 /// task that was cancelled) it is neutral, and a probe's permit returns.
@@ -62,62 +46,13 @@ enum AttemptState {
 }
 
 impl Attempt {
-    /// Asks leave for an attempt at a target.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn admit(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
-        check(member)?;
-        Attempt::enter(member, now, |member| match member.guarded {
-            true => member.target.circuit.admit(now).map(Some),
-            false => not_held(member),
-        })
-    }
-
-    /// What [`Attempt::admit`] would say, without asking: nothing is taken.
-    ///
-    /// # Errors
-    /// Why it would refuse.
-    pub fn outlook(member: &Member, now: Instant) -> Result<(), Refused> {
-        check(member)?;
-        if member.target.in_flight() >= member.limit() {
-            return Err(Refused::by_full(member, now));
-        }
-        let said = match member.guarded {
-            true => member.target.circuit.outlook(now),
-            false => not_held(member).map(drop),
-        };
-        said.map_err(Refused::Breaker)
-    }
-
-    /// An attempt that neither breaker nor checks are asked about, and that the breaker is not told of, unless somebody holds it open.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub fn anyway(member: &Arc<Member>, now: Instant) -> Result<Self, Refused> {
-        Attempt::enter(member, now, not_held)
-    }
-
-    /// Whether [`Attempt::anyway`] would make one.
-    pub fn anyway_outlook(member: &Member) -> bool {
-        member.target.in_flight() < member.limit() && !member.target.circuit.is_held_open()
-    }
-
-    fn enter(
-        member: &Arc<Member>,
-        now: Instant,
-        ask: impl FnOnce(&Member) -> Result<Option<Permit>, breaker::Refused>,
-    ) -> Result<Self, Refused> {
-        // Asking a breaker may take its probe, so it comes last.
-        if !member.target.enter(member.limit()) {
-            return Err(Refused::by_full(member, now));
-        }
-        let permit = ask(member).inspect_err(|_| member.target.leave()).map_err(Refused::Breaker)?;
+    /// It begins `now`, with what its breaker says `permit`s it, if that was asked.
+    fn begins(member: &Arc<Member>, permit: Option<Permit>, now: Instant) -> Self {
         if let Some(share) = &member.share {
             share.enter();
         }
         member.target.record.sent();
-        Ok(Attempt {
+        Attempt {
             member: member.clone(),
             course: Course { is_probe: permit.as_ref().is_some_and(Permit::is_probe), ..Course::default() },
             permit,
@@ -125,7 +60,7 @@ impl Attempt {
             addresses: None,
             begun: now,
             asked: Some(now),
-        })
+        }
     }
 
     /// Where it went.
@@ -292,22 +227,6 @@ impl Attempt {
                 log::warn!("{url}: its circuit is open for {seconds:.1} s: {cause}");
             }
         }
-    }
-}
-
-/// What the checks of a target say, if they matter.
-fn check(member: &Member) -> Result<(), Refused> {
-    match member.checks.as_ref().filter(|checks| checks.is_ill()) {
-        Some(checks) => Err(Refused::Ill(checks.interval())),
-        None => Ok(()),
-    }
-}
-
-/// No permit: nobody is told how it ends.
-fn not_held(member: &Member) -> Result<Option<Permit>, breaker::Refused> {
-    match member.target.circuit.is_held_open() {
-        true => Err(breaker::Refused::Held),
-        false => Ok(None),
     }
 }
 

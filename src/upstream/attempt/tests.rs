@@ -3,7 +3,6 @@ use std::num::NonZeroU32;
 use super::*;
 use crate::breaker::{Phase, Policy};
 use crate::config::units::GrpcStatus;
-use crate::upstream::concurrency::Concurrency;
 use crate::upstream::criteria::Criteria;
 use crate::upstream::record::Totals;
 use crate::upstream::registry::Blueprint;
@@ -12,19 +11,19 @@ fn policy() -> Policy {
     Policy::in_a_row(NonZeroU32::new(3).expect("3"), Duration::from_secs(60), Duration::from_secs(90))
 }
 
-fn target() -> Target {
+pub fn target() -> Target {
     Target::by(Blueprint { generation: 1, criteria: Criteria::none_but_5xx(), policy: Some(policy()), check: None })
 }
 
-fn member() -> Arc<Member> {
+pub fn member() -> Arc<Member> {
     Arc::new(Member::of(target()))
 }
 
-fn admit(member: &Arc<Member>, now: Instant) -> Attempt {
+pub fn admit(member: &Arc<Member>, now: Instant) -> Attempt {
     Attempt::admit(member, now).expect("closed")
 }
 
-fn id() -> HeaderValue {
+pub fn id() -> HeaderValue {
     HeaderValue::from_static("id-1")
 }
 
@@ -134,30 +133,4 @@ fn what_is_under_way_is_given_back_however_it_ends() {
     assert_eq!(member.target.in_flight(), 3, "a body may still come");
     drop(flying);
     assert_eq!(member.target.in_flight(), 0);
-    let target = target();
-    let one = Some(Arc::new(Concurrency::Fixed(1)));
-    let member = Arc::new(Member { concurrency: one, ..Member::of(target) });
-    let only = admit(&member, now);
-    assert_eq!(Attempt::admit(&member, now).expect_err("full"), Refused::Full);
-    assert_eq!((member.target.in_flight(), member.target.record.totals().requests), (1, 1));
-    drop(only);
-    for _ in 0..3 {
-        admit(&member, now).fail(Cause::Connect("refused".into()), &id(), now);
-    }
-    let _stuck = member.target.enter(u32::MAX);
-    assert!(matches!(Attempt::admit(&member, now), Err(Refused::Breaker(_))), "full, but that is not why");
-    member.target.leave();
-    assert!(matches!(Attempt::admit(&member, now), Err(Refused::Breaker(_))));
-    assert_eq!(member.target.in_flight(), 0, "what a breaker refuses is not under way");
-}
-
-#[test]
-fn an_attempt_that_is_made_anyway_passes_a_breaker_by_but_not_whoever_holds_it() {
-    let (member, now) = (member(), Instant::now());
-    (0..3).for_each(|_| admit(&member, now).fail(Cause::Connect("refused".into()), &id(), now));
-    let mut anyway = Attempt::anyway(&member, now).expect("whatever the breaker says");
-    anyway.answered(200, None, &id(), now);
-    assert_eq!(member.target.view(now).phase, Phase::Open, "it says nothing to the breaker");
-    member.target.circuit.hold(crate::breaker::Hold::Open, now);
-    assert!(Attempt::anyway(&member, now).is_err());
 }
