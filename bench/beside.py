@@ -21,8 +21,9 @@ class Run:
     """What some seconds of load took of a gateway's core."""
 
     load: Load
-    # Seconds of processor: the gateway's, and everybody's.
+    # Seconds of processor: the gateway's, those of them that the kernel worked for it, and everybody's.
     spent: float
+    kernel: float
     busy: float
 
     @property
@@ -33,10 +34,10 @@ class Run:
 
 def watched(gateway: Loaded, seconds: int = 1) -> Run:
     """So many seconds of load."""
-    before = machine.cpu_seconds(gateway.pid), machine.busy_seconds(machine.GATEWAY_CORE)
+    before = machine.cpu(gateway.pid), machine.busy_seconds(machine.GATEWAY_CORE)
     load = gateway.load(seconds)
-    after = machine.cpu_seconds(gateway.pid), machine.busy_seconds(machine.GATEWAY_CORE)
-    return Run(load, after[0] - before[0], after[1] - before[1])
+    after = machine.cpu(gateway.pid), machine.busy_seconds(machine.GATEWAY_CORE)
+    return Run(load, sum(after[0]) - sum(before[0]), after[0].kernel - before[0].kernel, after[1] - before[1])
 
 
 def alone(gateway: Loaded, seconds: int) -> tuple[dict[str, float], int]:
@@ -65,6 +66,7 @@ def summed(gateway: Loaded, runs: list[Run], seconds: int) -> tuple[dict[str, fl
     middle = lambda of: statistics.median(map(of, runs))
     return {
         "CPU µs/request": sum(each.spent for each in runs) / requests * 1e6,
+        "kernel µs/request": sum(each.kernel for each in runs) / requests * 1e6,
         "requests/s": middle(lambda each: each.load.rate),
         "p50 ms": middle(lambda each: each.load.p50_ms),
         "p99 ms": middle(lambda each: each.load.p99_ms),

@@ -117,11 +117,23 @@ def tree(pid: int) -> list[int]:
     return [pid, *(descendant for child in children for descendant in tree(int(child)))]
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time that the process and its descendants have taken so far."""
+class Cpu(NamedTuple):
+    """Seconds of processor."""
+
+    user: float
+    kernel: float
+
+
+def cpu(pid: int) -> Cpu:
+    """What the process and its descendants have taken so far."""
     # Fields 14 and 15 of proc(5); the second, a name in brackets, may hold blanks.
     fields = [read(f"/proc/{each}/stat").rpartition(")")[2].split() for each in tree(pid)]
-    return sum(int(of[11]) + int(of[12]) for of in fields) / os.sysconf("SC_CLK_TCK")
+    return Cpu(*(sum(int(of[field]) for of in fields) / os.sysconf("SC_CLK_TCK") for field in (11, 12)))
+
+
+def cpu_seconds(pid: int) -> float:
+    """The same, user's and kernel's together."""
+    return sum(cpu(pid))
 
 
 def busy_seconds(core: int) -> float:
