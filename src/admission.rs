@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 use http::{HeaderMap, HeaderValue, header};
 use pingora::http::RequestHeader;
 
+use crate::clock;
 use crate::context::RequestCtx;
 use crate::plugin::{Request, cors};
 use crate::refusal::Refusal;
@@ -105,6 +106,8 @@ async fn ask_plugins(route: &Route, header: &RequestHeader, ctx: &mut RequestCtx
     // The end of one is the beginning of the next.
     let mut asked = ctx.trail.is_some().then(Instant::now);
     for plugin in &route.plugins {
+        // The one before may have asked somebody, and waited.
+        request.now = clock::now();
         let said = match mode {
             Mode::InEarnest => plugin.on_request(&mut request).await,
             Mode::Preview => plugin.preview(&mut request).await,

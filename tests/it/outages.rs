@@ -1,9 +1,10 @@
 //! What becomes of limits when Redis goes away, hangs and comes back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::limits::{limited, passed, statuses};
-use crate::support::{Gateway, Redis, Reply, Upstream, eventually, gateway};
+use crate::support::{Gateway, Redis, Reply, Response, Upstream, eventually, gateway};
 
 /// Where the first route's limit is counted, as the stats say.
 pub fn store_of(gateway: &Gateway) -> String {
@@ -207,4 +208,46 @@ fn a_gateway_starts_without_its_redis_and_finds_it_later() {
     redis.restart();
     eventually("limits to be shared", || (store_of(&gateway) == "redis").then_some(()));
     assert_eq!(passed(&statuses(&gateway, 5)), 2);
+}
+
+/// How long others take before it is asked is none of its fault.
+#[test]
+fn redis_has_its_time_out_for_itself_however_long_plugins_before_take() {
+    let (upstream, redis) = (Upstream::start(), Redis::start());
+    let service = Upstream::with(|_| {
+        std::thread::sleep(Duration::from_millis(250));
+        Reply::Bytes(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())
+    });
+    let gateway = gateway(format!(
+        "redis: {{ url: '{}', timeout: 200ms }}\nroutes:\n  - {{ path: /users, target: {}, plugins: {{ forwardAuth: {{ url: '{}/' }}, \
+         rateLimit: {{ max: 3, window: 60, onRedisDown: deny }} }} }}\n",
+        redis.url(),
+        upstream.url(),
+        service.url(),
+    ));
+    assert_eq!(statuses(&gateway, 5), [200, 200, 200, 429, 429]);
+    let row = &gateway.stats()[0]["rateLimit"];
+    assert_eq!((row["store"].as_str(), row["redis"][0]["failed"].as_u64()), (Some("redis"), Some(0)), "{row}");
+}
+
+/// What Redis could not be told of is counted by whoever stands in.
+#[test]
+fn what_an_answer_has_cost_is_not_lost_with_redis() {
+    let redis = Arc::new(Redis::start());
+    let hangs = redis.clone();
+    let upstream = Upstream::with(move |_| {
+        hangs.hang();
+        Reply::Bytes(b"HTTP/1.1 200 OK\r\nX-Cost: 8\r\nContent-Length: 0\r\n\r\n".to_vec())
+    });
+    let gateway = gateway(format!(
+        "redis: {{ url: '{}' }}\nroutes:\n  - {{ path: /users, target: {}, plugins: {{ rateLimit: {{ max: 10, window: 1h, \
+         cost: {{ responseHeader: x-cost }} }} }} }}\n",
+        redis.url(),
+        upstream.url(),
+    ));
+    let left = |answer: &Response| answer.header("x-ratelimit-remaining").map(str::to_owned);
+    assert_eq!(left(&gateway.get("/users")).as_deref(), Some("9"));
+    eventually("the link to be down", || (store_of(&gateway) == "memory").then_some(()));
+    // Seven more than the one that was taken before, and this one.
+    assert_eq!(left(&gateway.get("/users")).as_deref(), Some("2"));
 }

@@ -7,7 +7,7 @@ use crate::config::conceal::{self, MASK};
 use crate::config::error::Position;
 use crate::config::file::{self, Cost, KeyPart, Scope, Switch};
 use crate::config::located::Located;
-use crate::config::model::{LimitAlgorithm, Override, Prefixes, RateLimit, Route, Whose};
+use crate::config::model::{LimitAlgorithm, LimitSync, Override, Prefixes, RateLimit, Route, Whose};
 use crate::plugin::rate_limit::key::is_credential;
 
 /// Up to here doubles, which Redis' scripts reckon with, are exact even for twice as much.
@@ -85,9 +85,12 @@ impl Compiler<'_> {
             let what = "so many requests in so long a window cannot be counted exactly by this algorithm";
             self.error(max.at, format!("{path}.max"), format!("{what}; write less, or algorithm: fixedWindow"));
         }
-        let most = if bucket { at_once } else { max.value.0 };
+        let leased = limit.sync.value == LimitSync::Leased;
+        // Of a bucket that is leased an eighth is kept back.
+        let kept_back = if leased { at_once.get() / 8 } else { 0 };
+        let most = if bucket { at_once.get() - kept_back } else { max.value.0.get() };
         if let Some(Located { at, value: Cost::Fixed(cost), .. }) = &limit.cost
-            && cost.0 > most
+            && cost.0.get() > most
         {
             let message = format!("a request that takes {cost} of {most} never passes; write less, or a larger limit");
             self.error(*at, format!("{path}.cost"), message);

@@ -26,6 +26,10 @@ use self::sliding_window::SlidingWindow;
 use self::token_bucket::TokenBucket;
 use crate::config::LimitAlgorithm as Algorithm;
 
+/// So many milliseconds clocks may step back, and requests come to a counter in another order than their times: what has been counted
+/// stays. A window that ends later than that was begun when windows were longer, and is none any more.
+const STEP_BACK: u64 = 1_000;
+
 /// How many units in which time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {

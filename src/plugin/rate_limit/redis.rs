@@ -2,7 +2,7 @@
 //!
 //! A decision is one script, run by its hash. All that is to be decided at a moment goes in one round trip,
 //! on one connection (`calls`); who wants a counter that is being asked already waits and goes with all
-//! others that do, in the next call (`lanes`). No decision takes longer than the configured time-out. When
+//! others that do, in the next call (`lanes`). No decision takes longer than the configured time-out, and no round trip. When
 //! round trips fail, the link is down (`link`): nothing is sent any more, so that a Redis that hangs costs
 //! requests nothing, until a task of our own has seen the script run again. Going down and coming back are
 //! logged once each. What Redis refuses is not asked again before it can pass (`refusals`).
@@ -50,6 +50,10 @@ pub struct Redis {
     /// What servers send elsewhere, until somebody takes care of it.
     redirects: Mutex<Option<mpsc::UnboundedReceiver<Redirected>>>,
 }
+
+/// The link is down.
+#[derive(Debug)]
+pub struct Down;
 
 enum Kind {
     One(Arc<Server>),
@@ -137,23 +141,26 @@ impl Redis {
         }
         let (answer, decision) = oneshot::channel();
         // What could not be sent is dropped, and nobody will answer.
-        drop(server.send(Request::new(asked.clone(), now, Some(answer))));
-        let decision = decision.await.ok()?;
+        drop(server.send(Request::new(asked.clone(), false, answer)));
+        // Behind a call that is on its way it might take as long as two.
+        let decision = tokio::time::timeout_at((now + server.link.timeout).into(), decision).await.ok()?.ok()?;
         self.refusals.note(asked.lane, &decision, now);
         Some(decision)
     }
 
-    /// Counts what has been used already, room or not, as soon as may be. Gives it back while the link is
-    /// down.
-    pub fn charge(&self, asked: Asked, now: Instant) -> Option<Asked> {
+    /// Counts what has been used already, room or not. Says so when that is done; nobody will, if it cannot be.
+    ///
+    /// # Errors
+    /// The link is down.
+    pub fn charge(&self, asked: &Asked) -> Result<oneshot::Receiver<Decision>, Down> {
         let server = match &self.servers {
             Kind::One(server) => Some(server.clone()),
-            Kind::Cluster(cluster) => key(&asked).and_then(|key| cluster.server(&key)),
+            Kind::Cluster(cluster) => key(asked).and_then(|key| cluster.server(&key)),
         };
-        match server.filter(|server| server.link.is_up()) {
-            Some(server) => server.send(Request::new(asked, now, None)).map(|unsent| unsent.asked),
-            None => Some(asked),
-        }
+        let server = server.filter(|server| server.link.is_up()).ok_or(Down)?;
+        let (answer, counted) = oneshot::channel();
+        drop(server.send(Request::new(asked.clone(), true, answer)));
+        Ok(counted)
     }
 }
 
@@ -199,7 +206,7 @@ mod tests {
         let asked = limits.ask_for(&[0], 1, &Hasher::default());
         assert_eq!(redis.take(&asked, Instant::now()).await, None);
         assert_eq!(redis.peek(&asked, Instant::now()).await, None);
-        assert!(redis.charge(asked, Instant::now()).is_some());
+        assert!(redis.charge(&asked).is_err());
         assert!(redis.health().is_empty());
     }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::Verdict;
 use super::fingerprint::Hasher;
 use super::memory::Memory;
 use super::redis::{Health, Redis};
 use super::rule::{Asked, Rule};
+use crate::clock;
 use crate::config::OnRedisDown;
 
 /// The counters of all rules of a process.
@@ -61,15 +62,16 @@ impl Store {
 
     /// Decides on one request.
     pub async fn take(&self, asked: Asked, now: Instant) -> Verdict {
-        let count = |asked: Asked| {
+        let count = |asked: Asked, now: Instant| {
             let decision = self.memory.take(&asked, now);
             Verdict::Counted(asked, decision, Place::Memory)
         };
         match &self.redis {
-            None => count(asked),
+            None => count(asked, now),
             Some(redis) => match redis.take(&asked, now).await {
                 Some(decision) => Verdict::Counted(asked, decision, Place::Redis),
-                None => self.without_redis(asked, count),
+                // It has been waited for.
+                None => self.without_redis(asked, |asked| count(asked, clock::now())),
             },
         }
     }
@@ -107,15 +109,24 @@ impl Store {
 
     /// A request that has been counted is answered at `now`, with these `headers`: what it cost beyond what was
     /// taken is counted, too.
-    pub fn settle(&self, asked: Asked, headers: &HeaderMap, now: Instant) {
-        let price = |rule: &Rule| headers.get(rule.cost_header.as_ref()?)?.to_str().ok()?.trim().parse().ok();
-        let Some(rest) = asked.rest(&self.hasher, price) else { return };
-        let rest = match &self.redis {
-            Some(redis) => redis.charge(rest, now),
-            None => Some(rest),
+    pub fn settle(self: &Arc<Self>, asked: Asked, headers: &HeaderMap, now: Instant) {
+        let Some(rest) = asked.rest(&self.hasher, |rule| price(headers.get(rule.cost_header.as_ref()?)?)) else {
+            return;
         };
-        let local = |rule: &Rule| rule.on_redis_down == OnRedisDown::Local || self.redis.is_none();
-        if let Some(rest) = rest.and_then(|rest| rest.of_rules(&self.hasher, local)) {
+        let Some(redis) = &self.redis else { return self.memory.charge(&rest, now) };
+        let Ok(counted) = redis.charge(&rest) else { return self.stand_in(rest, now) };
+        // The answer does not wait for that.
+        let store = self.clone();
+        tokio::spawn(async move {
+            if counted.await.is_err() {
+                store.stand_in(rest, clock::now());
+            }
+        });
+    }
+
+    /// Counts what Redis cannot be told of, as far as this process counts then.
+    fn stand_in(&self, rest: Asked, now: Instant) {
+        if let Some(rest) = rest.of_rules(&self.hasher, |rule| rule.on_redis_down == OnRedisDown::Local) {
             self.memory.charge(&rest, now);
         }
     }
@@ -129,4 +140,11 @@ impl Store {
     pub fn redis(&self) -> Option<&Arc<Redis>> {
         self.redis.as_ref()
     }
+}
+
+/// What an answer says that its request has cost: a number, however large.
+fn price(said: &HeaderValue) -> Option<u32> {
+    let digits = said.as_bytes().trim_ascii();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| str::from_utf8(digits).ok()?.parse().ok()).map(|number| number.unwrap_or(u32::MAX))
 }

@@ -1,6 +1,6 @@
 //! A counter a window. The window begins with its first request and ends `window` later.
 
-use super::{Core, Quota};
+use super::{Core, Quota, STEP_BACK};
 
 /// A window of one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub struct FixedWindow {
 
 impl Core for FixedWindow {
     fn at(self, quota: &Quota, now: u64) -> Self {
-        // One that ends later than it could was begun when windows were longer.
-        let is_running = self.used > 0 && now < self.ends && self.ends - now <= quota.window_millis();
+        let longest = quota.window_millis().saturating_add(STEP_BACK);
+        let is_running = self.used > 0 && now < self.ends && self.ends - now <= longest;
         if !is_running { FixedWindow { ends: now.saturating_add(quota.window_millis()), used: 0 } } else { self }
     }
 
@@ -46,7 +46,7 @@ algorithms.fixedWindow = {
   read = function(rule, value)
     local ends, used = string.match(value, '^f (%d+) (%d+)$')
     ends, used = tonumber(ends) or 0, tonumber(used) or 0
-    if now >= ends or ends - now > rule.window then
+    if now >= ends or ends - now > rule.window + STEP_BACK then
       ends, used = now + rule.window, 0
     end
     return {ends = ends, used = used}

@@ -1,6 +1,6 @@
 //! [`decide`](super::decide()) in Lua, for Redis.
 
-use super::{Algorithm, fixed_window, sliding_window, token_bucket};
+use super::{Algorithm, STEP_BACK, fixed_window, sliding_window, token_bucket};
 
 /// A set of algorithms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn script(algorithms: Algorithms) -> String {
         Algorithm::TokenBucket => token_bucket::LUA,
     };
     let cores: String = cores.map(lua).collect();
-    format!("{HEAD}{cores}{TAIL}")
+    format!("{HEAD}local STEP_BACK = {STEP_BACK}\n{cores}{TAIL}")
 }
 
 const HEAD: &str = "\

@@ -9,7 +9,7 @@
 //! All in whole numbers: `max × window` must not be more than 2^52, which the config sees to, so that Lua,
 //! whose numbers are doubles, comes to the same results.
 
-use super::{Core, Quota};
+use super::{Core, Quota, STEP_BACK};
 
 /// Two windows of one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,13 +23,16 @@ pub struct SlidingWindow {
 impl SlidingWindow {
     /// Units of the window before that are in view, times the window.
     fn in_view(&self, window: u64, now: u64) -> u64 {
-        u64::from(self.previous) * (self.start + window - now)
+        u64::from(self.previous) * (self.start + window - now).min(window)
     }
 }
 
 impl Core for SlidingWindow {
     fn at(self, quota: &Quota, now: u64) -> Self {
         let window = quota.window_millis();
+        if (1..=STEP_BACK).contains(&self.start.saturating_sub(now)) {
+            return self;
+        }
         let start = now - now % window;
         match start.checked_sub(self.start) {
             Some(0) => self,
@@ -84,6 +87,9 @@ algorithms.slidingWindow = {
     local began, previous, current = string.match(value, '^s (%d+) (%d+) (%d+)$')
     began, previous, current = tonumber(began) or -1, tonumber(previous) or 0, tonumber(current) or 0
     local start = now - now % rule.window
+    if began > now and began - now <= STEP_BACK then
+      start = began
+    end
     if start - began == rule.window then
       previous, current = current, 0
     elseif start ~= began then
@@ -92,7 +98,8 @@ algorithms.slidingWindow = {
     return {start = start, previous = previous, current = current}
   end,
   room = function(rule, state)
-    local spent = state.previous * (state.start + rule.window - now) + state.current * rule.window
+    local view = math.min(state.start + rule.window - now, rule.window)
+    local spent = state.previous * view + state.current * rule.window
     return divide(math.max(rule.max * rule.window - spent, 0), rule.window)
   end,
   charge = function(rule, state, units)

@@ -159,6 +159,39 @@ fn a_quota_that_changes_while_a_counter_runs_never_underflows() {
     }
 }
 
+/// Requests come to a counter in another order than their times, and clocks step back: what has been counted stays.
+#[test]
+fn a_step_back_of_the_clock_forgets_nothing() {
+    let mut rng = Rng::seeded(31);
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        for window in [2_500, 60_000, 86_400_000] {
+            let quota = quota(algorithm, 10, window, 10);
+            // Around the end of an aligned window, and in the middle of one.
+            for middle in [1_000 * window, 1_000 * window + window / 2] {
+                let mut counter = Counter::new(algorithm);
+                let granted: u32 = (0..200)
+                    .map(|_| counter.take(&quota, middle - 400 + rng.below(800), 1 + rng.below(2) as u32).granted)
+                    .sum();
+                // A window before fades by as much as time goes by.
+                let faded = u64::from(algorithm == Algorithm::SlidingWindow) * 10 * 800 / window;
+                assert!(u64::from(granted) <= 10 + faded, "{quota:?} around {middle}: {granted}");
+                assert!(granted >= 10, "{quota:?} around {middle}: {granted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_that_was_shortened_ends_when_a_new_one_would_or_soon_after() {
+    for algorithm in [Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        let (long, short) = (quota(algorithm, 1, 86_400_000, 1), quota(algorithm, 1, 60_000, 1));
+        let mut counter = Counter::new(algorithm);
+        let now = 1_000 * 86_400_000 + 5_000;
+        assert_eq!((counter.take(&long, now, 1).granted, counter.take(&long, now, 1).granted), (1, 0));
+        assert_eq!(counter.take(&short, now + 130_000, 1).granted, 1, "{algorithm:?}");
+    }
+}
+
 #[test]
 fn the_largest_quotas_do_not_overflow() {
     let longest = 1 << 52;

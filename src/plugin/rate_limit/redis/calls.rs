@@ -43,6 +43,8 @@ pub async fn serve(link: &Link, leases: &Leases, redirects: &mpsc::UnboundedSend
         }
         let now = Instant::now();
         calls.retain_mut(|(lane, requests)| {
+            // Who has lost patience has been decided on elsewhere, or has gone.
+            requests.retain(|request| !request.answer.is_closed());
             spend(leases, requests, now);
             if requests.is_empty() {
                 queue.land(lane);
@@ -58,13 +60,13 @@ pub async fn serve(link: &Link, leases: &Leases, redirects: &mpsc::UnboundedSend
 /// While requests have waited, a lease may have come that they can pass by.
 fn spend(leases: &Leases, requests: &mut Vec<Request>, now: Instant) {
     let by_lease = |request: &Request| {
-        let leased = request.answer.is_some() && request.asked.limits.leased;
+        let leased = !request.is_charge && request.asked.limits.leased;
         leased.then(|| leases.spend(&request.asked, now)).flatten()
     };
     let decisions: Vec<Decision> = requests.iter().map_while(by_lease).collect();
     for (request, decision) in requests.drain(..decisions.len()).zip(decisions) {
         // Who does not wait any more has been counted.
-        let _ = request.answer.map(|waiting| waiting.send(decision));
+        let _ = request.answer.send(decision);
     }
 }
 
@@ -81,10 +83,8 @@ async fn fly(link: &Link, leases: &Leases, calls: Vec<Call>, at: Instant) -> (Ve
     let Some(leave) = link.enter(at) else { return (calls, Flight { at, answers: Vec::new() }) };
     let ask = |(_, requests): &Call| question(requests, leases, at);
     let questions: Vec<Question> = calls.iter().filter_map(ask).collect();
-    // Some have waited while another call was on its way, and nobody waits for longer than the time-out.
-    let first = calls.iter().filter_map(|(_, requests)| Some(requests.first()?.at)).min();
-    let deadline = first.unwrap_or(at) + link.timeout;
-    let answers = link.ask(leave, &questions, deadline).await.unwrap_or_default();
+    // Who has waited for it while another call was on its way loses patience earlier.
+    let answers = link.ask(leave, &questions, at + link.timeout).await.unwrap_or_default();
     (calls, Flight { at, answers })
 }
 
@@ -93,7 +93,7 @@ fn question(requests: &[Request], leases: &Leases, now: Instant) -> Option<Quest
     let first = requests.first()?;
     let keys = first.asked.counters.iter().map(|c| (first.asked.rule(c).redis_key(&c.client), c.charge));
     let mut counters: SmallVec<[_; 1]> = keys.collect();
-    if first.answer.is_some() {
+    if !first.is_charge {
         let wanted = u32::try_from(requests.len()).unwrap_or(u32::MAX);
         let spare = if first.asked.limits.leased { leases.wish(&first.asked, now) } else { 0 };
         return Some(Question { counters, wanted, mode: Mode::Ask(spare), asking: first.asking });
@@ -113,7 +113,7 @@ fn land(queue: &Queue, leases: &Leases, calls: Vec<Call>, flight: Flight) -> Vec
     for (counter, requests) in calls {
         match answers.next() {
             Some(Ok(answer)) => {
-                if let Some(Request { asked, answer: Some(_), .. }) = requests.first()
+                if let Some(Request { asked, is_charge: false, .. }) = requests.first()
                     && asked.limits.leased
                 {
                     let spent = u32::try_from(requests.len()).unwrap_or(u32::MAX);
@@ -135,8 +135,7 @@ fn land(queue: &Queue, leases: &Leases, calls: Vec<Call>, flight: Flight) -> Vec
 /// As many as were granted pass, in the order they came.
 fn settle(requests: Vec<Request>, answer: &Answer) {
     for (request, place) in requests.into_iter().zip(1..) {
-        let Some(waiting) = request.answer else { continue };
         // Who does not wait any more has been counted, as if it had left a moment later.
-        let _ = waiting.send(answer.decision(request.asked.charges(), place));
+        let _ = request.answer.send(answer.decision(request.asked.charges(), place));
     }
 }

@@ -1,7 +1,5 @@
 //! Where requests wait for a server, and who serves them finds them.
 
-use std::time::Instant;
-
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -15,10 +13,10 @@ use crate::plugin::rate_limit::rule::Asked;
 pub struct Request {
     /// What it asks.
     pub asked: Asked,
-    /// When it was made: the time-out counts from here.
-    pub at: Instant,
-    /// Takes the decision. Dropped, there is none. Without it, nothing is asked: what was used is counted.
-    pub answer: Option<oneshot::Sender<Decision>>,
+    /// Takes the decision. Dropped, there is none.
+    pub answer: oneshot::Sender<Decision>,
+    /// Nothing is asked: it has been used, and is counted, room or not.
+    pub is_charge: bool,
     /// How often it has been sent elsewhere.
     pub hops: u8,
     /// The server has not got the slot yet that it is asked for, and is told that we know.
@@ -27,13 +25,13 @@ pub struct Request {
 
 impl Request {
     /// A request that has not been anywhere.
-    pub fn new(asked: Asked, at: Instant, answer: Option<oneshot::Sender<Decision>>) -> Self {
-        Request { asked, at, answer, hops: 0, asking: false }
+    pub fn new(asked: Asked, is_charge: bool, answer: oneshot::Sender<Decision>) -> Self {
+        Request { asked, answer, is_charge, hops: 0, asking: false }
     }
 
     /// Requests in the same lane go together.
     pub fn lane(&self) -> Fingerprint {
-        self.asked.lane.aside(u32::from(self.answer.is_none()) | u32::from(self.asking) << 1)
+        self.asked.lane.aside(u32::from(self.is_charge) | u32::from(self.asking) << 1)
     }
 }
 
@@ -120,7 +118,7 @@ mod tests {
         let (limits, hasher) = (Arc::new(Limits::new(vec![Rule::by_address(1, quota)], false)), Hasher::default());
         move || {
             let (answer, decision) = oneshot::channel();
-            (Request::new(limits.ask_for(&[0], 1, &hasher), Instant::now(), Some(answer)), decision)
+            (Request::new(limits.ask_for(&[0], 1, &hasher), false, answer), decision)
         }
     }
 
