@@ -18,7 +18,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_proxy::Session;
 
-use crate::config::units::TargetUrl;
+use crate::config::units::Scheme;
 use crate::context::RequestCtx;
 use crate::failure::Failure;
 use crate::refusal::{Away, Refusal};
@@ -28,7 +28,7 @@ use crate::upstream::attempt::Attempt;
 use crate::upstream::pool::{Unavailable, Wish};
 use crate::upstream::record::Cause;
 use crate::upstream::retry::Trouble;
-use crate::upstream::target::Member;
+use crate::upstream::target::{Member, Target};
 use crate::upstream::upgrade;
 
 pub use self::ending::{broke, connect_failed, finish};
@@ -103,7 +103,7 @@ pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Resul
             Ok(address) => {
                 let target = attempt.member().target.clone();
                 ctx.attempt = Some(attempt);
-                return Ok(Box::new(peer(session, ctx, &route, (&target.url, address), now)));
+                return Ok(Box::new(peer(session, ctx, &route, (&target, address), now)));
             }
             Err(why) => {
                 ctx.failure = Some(Failure::Connect);
@@ -125,7 +125,7 @@ fn peer(
     session: &Session,
     ctx: &mut RequestCtx,
     route: &Route,
-    (url, address): (&TargetUrl, SocketAddr),
+    (target, address): (&Target, SocketAddr),
     now: Instant,
 ) -> HttpPeer {
     ctx.tries += 1;
@@ -139,7 +139,11 @@ fn peer(
     let per_try = retry::per_try_timeout(Trouble::Connect, session, ctx, now);
     // A tunnel has no end of its own.
     let is_tunnel = wants_tunnel(session);
-    let mut peer = route.peers.at(url, address, left.into_iter().chain(per_try).min(), left.filter(|_| !is_tunnel));
+    let mut peer =
+        route.peers.at(&target.url, address, left.into_iter().chain(per_try).min(), left.filter(|_| !is_tunnel));
+    if target.url.scheme != Scheme::Http {
+        peer.group_key = peer.group_key.wrapping_add(target.connections());
+    }
     if is_tunnel {
         upgrade::prepare(&mut peer);
     }

@@ -112,7 +112,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        forward::begin(session, request, ctx)
+        forward::begin(session, request, ctx, clock::now())
     }
 
     async fn request_body_filter(

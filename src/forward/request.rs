@@ -26,13 +26,17 @@ const TRAILERS: &str = "trailers";
 ///
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
-pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut RequestCtx) -> Result<()> {
+pub fn begin(session: &mut Session, request: &mut RequestHeader, ctx: &mut RequestCtx, now: Instant) -> Result<()> {
     ctx.sent += 1;
     if let Some(attempt) = ctx.attempt.as_mut().filter(|_| !session.is_body_empty()) {
-        attempt.uploads(Instant::now());
+        attempt.uploads(now);
     }
     decorate(session, request, ctx)?;
     mirror(session, request, ctx);
+    if request.version == Version::HTTP_2 && session.is_body_empty() {
+        // Of a body that is none Pingora tells nothing where it is sent by HTTP/2.
+        sending(session, None, true, ctx, now)?;
+    }
     Ok(())
 }
 

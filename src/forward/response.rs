@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -21,7 +21,12 @@ static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 ///
 /// # Errors
 /// The upstream switches to a protocol that nobody asked for.
-pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut RequestCtx, now: Instant) -> Result<()> {
+pub fn answered(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut RequestCtx,
+    now: Instant,
+) -> Result<()> {
     let switching = response.status == StatusCode::SWITCHING_PROTOCOLS;
     if switching && !session.is_upgrade_req() {
         return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switched protocols unasked").into_up());
@@ -51,28 +56,47 @@ pub fn answered(session: &Session, response: &mut ResponseHeader, ctx: &mut Requ
         }
     }
     if !switching {
+        if has_no_body(&session.req_header().method, response) && !session.is_body_done() {
+            // Of a body that is none nobody hears the end.
+            is_complete(ctx, now);
+        }
         answer::edit(response, hop_by_hop::strip);
     }
     Ok(())
 }
 
+/// Whether nothing comes after the head of an answer (RFC 9112, section 6.3).
+fn has_no_body(method: &Method, response: &ResponseHeader) -> bool {
+    let is_empty = || response.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+    *method == Method::HEAD
+        || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || is_empty()
+}
+
 /// A piece of a response's body has come, or its end.
 pub fn receiving(session: &mut Session, ctx: &mut RequestCtx, end: bool, now: Instant) {
-    let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return };
+    let Some(link) = &ctx.link else { return };
     let mut patience = link.patience();
     if !end {
         patience.alive(now);
     } else if session.was_upgraded() || session.as_downstream_mut().is_body_done() {
         patience.rest();
     } else {
-        // The answer is complete and its request is not. Nobody needs the rest of it, but who is not listened to may
-        // not hear the answer.
-        let end = patience.end().into_iter().chain([now + REST_OF_UPLOAD]).min();
-        patience.with_client(route.timeouts.read, route.pace, end);
         drop(patience);
-        if let Some(attempt) = &mut ctx.attempt {
-            attempt.finish(now);
-        }
+        is_complete(ctx, now);
+    }
+}
+
+/// The answer is complete and its request is not. Nobody needs the rest of it, but who is not listened to may not hear the
+/// answer.
+fn is_complete(ctx: &mut RequestCtx, now: Instant) {
+    let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return };
+    let mut patience = link.patience();
+    let end = patience.end().into_iter().chain([now + REST_OF_UPLOAD]).min();
+    patience.with_client(route.timeouts.read, route.pace, end);
+    drop(patience);
+    if let Some(attempt) = &mut ctx.attempt {
+        attempt.finish(now);
     }
 }
 

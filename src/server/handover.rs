@@ -130,7 +130,12 @@ impl Inheritance {
 
 fn is_running(process: Process) -> bool {
     match process {
-        Process::Number(pid) => std::path::Path::new(&format!("/proc/{pid}")).exists(),
+        Process::Number(pid) => {
+            // One that has ended is there until its parent has asked how (proc(5)): Z. Its name, in brackets, may hold anything.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+            !matches!(state, None | Some('Z' | 'X'))
+        }
         // Nobody can tell.
         Process::Elsewhere => true,
     }
@@ -214,5 +219,24 @@ impl Estate {
         }
         log::warn!("this process goes on: the new one has ended before it was ready");
         self.is_claimed.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_and_that_nobody_has_asked_how_does_not_run() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a process");
+        assert!(is_running(Process::Number(child.id())));
+        child.kill().expect("ended");
+        let begun = std::time::Instant::now();
+        while is_running(Process::Number(child.id())) && begun.elapsed().as_secs() < 10 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(!is_running(Process::Number(child.id())));
+        child.wait().expect("how it ended");
+        assert!(!is_running(Process::Number(child.id())));
     }
 }

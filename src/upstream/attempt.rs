@@ -179,6 +179,9 @@ impl Attempt {
             self.target().taken.seen(took, now);
             self.member.took.observe(took);
         }
+        if matches!(cause, Cause::Timeout(_)) {
+            self.target().leave_connections();
+        }
         if matches!(cause, Cause::Connect(_)) || self.state == AttemptState::Sent && matches!(cause, Cause::Timeout(_))
         {
             self.member.doubt();

@@ -175,7 +175,7 @@ impl Roster {
         Member {
             guarded: terms.guarded,
             criteria: terms.criteria.clone(),
-            checks: if terms.checked { target.checks() } else { None },
+            checked: terms.checked,
             weight,
             concurrency: terms.concurrency.map(|limit| match limit {
                 Limit::Fixed(limit) => Arc::new(Concurrency::Fixed(limit)),

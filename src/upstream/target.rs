@@ -1,10 +1,11 @@
 //! One target: where it is, its circuit, what it has to do, and a record of how attempts at it ended.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -33,7 +34,8 @@ pub struct Target {
     pub url: TargetUrl,
     /// Its breaker. Where none is wanted, nobody asks or tells it anything, and it can still be held open by hand.
     pub circuit: Arc<Circuit>,
-    checks: Mutex<Option<Arc<Checks>>>,
+    /// Another config may ask it otherwise.
+    checks: ArcSwapOption<Checks>,
     /// Where it is.
     pub addresses: Addresses,
     /// How long it takes to answer, as a mean.
@@ -44,6 +46,8 @@ pub struct Target {
     pub record: Record,
     in_flight: AtomicU32,
     is_watched: AtomicBool,
+    /// How often requests have left its connections, since one did not answer any more.
+    left: AtomicU64,
     /// Rung when it cannot be connected to: it may be elsewhere by now. One waits for it.
     pub doubted: Arc<Notify>,
     /// Limits that are found out, by what is asked for; those that routes share.
@@ -66,8 +70,8 @@ pub struct Member {
     pub guarded: bool,
     /// What counts as a failure.
     pub criteria: Arc<Criteria>,
-    /// What it says of itself, if that matters.
-    pub checks: Option<Arc<Checks>>,
+    /// Whether what it says of itself matters.
+    pub checked: bool,
     /// How much it gets, beside the others. Not 0.
     pub weight: u32,
     /// How many requests it may have under way, if that is limited.
@@ -117,7 +121,7 @@ impl Member {
         Member {
             guarded: true,
             criteria: Arc::new(Criteria::none_but_5xx()),
-            checks: target.checks(),
+            checked: true,
             weight: 1,
             concurrency: None,
             slow_start: None,
@@ -136,6 +140,11 @@ impl Member {
         self.found_by.as_ref().is_some_and(|its| Arc::ptr_eq(its, bell))
     }
 
+    /// What it says of itself, if that matters and it is asked.
+    pub fn checks(&self) -> Option<Arc<Checks>> {
+        self.checked.then(|| self.target.checks()).flatten()
+    }
+
     /// How many requests it may have under way at this moment.
     pub(super) fn limit(&self) -> u32 {
         self.concurrency.as_ref().map_or(u32::MAX, |concurrency| concurrency.limit())
@@ -143,7 +152,7 @@ impl Member {
 
     /// When it came back the last time, if it ever was away.
     pub(super) fn recovered(&self) -> Option<Instant> {
-        self.target.circuit.recovered().max(self.checks.as_ref().and_then(|checks| checks.recovered()))
+        self.target.circuit.recovered().max(self.checks().and_then(|checks| checks.recovered()))
     }
 
     /// It could not be connected to, or did not answer: what is known of where it is may be wrong.
@@ -182,13 +191,14 @@ impl Target {
         Target {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             circuit,
-            checks: Mutex::new(blueprint.check.map(|plan| Arc::new(Checks::new(plan, &url, now)))),
+            checks: ArcSwapOption::new(blueprint.check.map(|plan| Arc::new(Checks::new(plan, &url, now)))),
             addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
             latency: Latency::new(now),
             taken: Quantiles::new(now),
             record: Record::default(),
             in_flight: AtomicU32::new(0),
             is_watched: AtomicBool::new(false),
+            left: AtomicU64::new(0),
             doubted: Arc::default(),
             adaptive: Mutex::default(),
             url,
@@ -226,6 +236,17 @@ impl Target {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Another number for other connections: those of HTTP/2, which requests share, are not used again after one of them has
+    /// waited on them in vain, since all others would.
+    pub fn connections(&self) -> u64 {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// Requests take new connections from now on.
+    pub(super) fn leave_connections(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether somebody looks after where it is already. Says no once.
     pub(super) fn is_watched(&self) -> bool {
         self.is_watched.swap(true, Ordering::Relaxed)
@@ -233,15 +254,15 @@ impl Target {
 
     /// What it says of itself, if it is asked.
     pub fn checks(&self) -> Option<Arc<Checks>> {
-        self.checks.lock().clone()
+        self.checks.load_full()
     }
 
     /// It is asked by this plan from now on, or not any more. What was found out by another one is believed until then.
     pub(super) fn check_by(&self, plan: Option<&HealthCheck>, now: Instant) {
-        let mut checks = self.checks.lock();
-        if checks.as_ref().map(|checks| checks.plan()) != plan {
-            let before = checks.take();
-            *checks = plan.map(|plan| Arc::new(Checks::after(before.as_deref(), plan.clone(), &self.url, now)));
+        let before = self.checks();
+        if before.as_ref().map(|checks| checks.plan()) != plan {
+            let checks = plan.map(|plan| Arc::new(Checks::after(before.as_deref(), plan.clone(), &self.url, now)));
+            self.checks.store(checks);
         }
     }
 

@@ -72,6 +72,7 @@ mod security_headers;
 mod slowness;
 mod stats;
 mod streams;
+mod stuck_h2;
 mod timeouts;
 mod tls;
 mod topologies;

@@ -234,6 +234,36 @@ fn a_breaker_and_checks_that_are_written_otherwise_count_at_once() {
 }
 
 #[test]
+fn checks_of_a_target_that_a_source_finds_begin_though_it_was_known_before() {
+    let failing = Upstream::failing();
+    let gateway = gateway(format!("{ADMIN}routes:\n{}", route("/f", &failing, ", breaker: off")));
+    assert_eq!(gateway.get("/f").status, 500);
+    fs::write(gateway.directory.join("targets.yaml"), format!("[{}]", failing.url())).unwrap();
+    let check = "breaker: off, healthCheck: { interval: 50ms, unhealthyAfter: 1 }";
+    apply(&gateway, format!("{ADMIN}routes: [{{ path: /f, targets: 'file://targets.yaml', {check} }}]\n"));
+    eventually("checks to begin", || (gateway.stats()[0]["health"]["state"] == "UNHEALTHY").then_some(()));
+    assert_eq!(gateway.get("/f").status, 503);
+}
+
+/// Two routes name it, and the checks of one count. The other goes by those, and not by what was found out by its own before.
+#[test]
+fn a_target_that_another_route_has_checked_otherwise_is_no_longer_judged_by_older_checks() {
+    let failing = Upstream::failing();
+    let gateway = gateway(format!("{ADMIN}routes: [{{ path: /, respond: {{ status: 200 }} }}]\n"));
+    fs::write(gateway.directory.join("targets.yaml"), format!("[{}]", failing.url())).unwrap();
+    let config = |more: &str| {
+        let check = "breaker: off, healthCheck: { interval: 50ms, unhealthyAfter: 1 }";
+        format!("{ADMIN}routes:\n  - {{ path: /f, targets: 'file://targets.yaml', {check} }}\n{more}")
+    };
+    apply(&gateway, config(""));
+    eventually("bad checks", || (gateway.get("/f").status == 503).then_some(()));
+    let other = ", breaker: off, healthCheck: { interval: 50ms, healthyAfter: 1, statuses: [500-599] }";
+    apply(&gateway, config(&route("/other", &failing, other)));
+    eventually("good checks by the other plan", || (gateway.get("/other").status == 500).then_some(()));
+    assert_eq!(gateway.get("/f").status, 500);
+}
+
+#[test]
 fn files_that_the_config_names_are_looked_at_as_well() {
     let upstream = Upstream::start();
     let command = aegis(&["run", "-c", "aegis.yaml"]);

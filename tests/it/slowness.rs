@@ -201,20 +201,42 @@ fn the_end_of_all_waiting_holds_within_an_upload() {
 
 #[test]
 fn an_early_answer_does_not_make_an_upload_endless() {
+    for answer in [
+        "401 Unauthorized\r\ncontent-length: 2\r\n\r\nno",
+        "401 Unauthorized\r\ncontent-length: 0\r\n\r\n",
+        "204 No Content\r\n\r\n",
+    ] {
+        let url = server(move |mut stream| {
+            drop(read_head(&mut stream));
+            write!(stream, "HTTP/1.1 {answer}").unwrap();
+            drop(stream.read_to_end(&mut Vec::new()));
+        });
+        let gateway = over(&url, "timeouts: { total: 1s }, concurrency: 1");
+        let mut upload = post(&gateway, 1_000, b"x");
+        assert!(answer.starts_with(&upload.answer(false).status.to_string()));
+        eventually("the place to be free", || {
+            let _ = upload.stream.write_all(b"x");
+            sleep(millis(50));
+            (gateway.stats()[0]["inFlight"] == 0).then_some(())
+        });
+        assert_eq!(gateway.settled_stats()[0]["failed"], 0, "{answer}");
+    }
+}
+
+/// Its answer is whole, and has no body whose end could be heard.
+#[test]
+fn who_falls_silent_after_an_early_answer_is_not_held_against_its_target() {
     let url = server(|mut stream| {
         drop(read_head(&mut stream));
-        stream.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno").unwrap();
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
         drop(stream.read_to_end(&mut Vec::new()));
     });
-    let gateway = over(&url, "timeouts: { total: 1s }, concurrency: 1");
+    let gateway = over(&url, "timeouts: { read: 300ms }, breaker: { failures: 1 }");
     let mut upload = post(&gateway, 1_000, b"x");
-    assert_eq!(upload.answer(false).status, 401);
-    eventually("the place to be free", || {
-        let _ = upload.stream.write_all(b"x");
-        sleep(millis(50));
-        (gateway.stats()[0]["inFlight"] == 0).then_some(())
-    });
-    assert_eq!(gateway.settled_stats()[0]["failed"], 0);
+    assert_eq!(upload.answer(false).status, 204);
+    upload.stream.write_all(b"x").unwrap();
+    let row = &gateway.settled_stats()[0];
+    assert_eq!((&row["state"], &row["failed"]), (&"CLOSED".into(), &0.into()), "{row}");
 }
 
 /// The target answers one request on each connection and closes it when the next one comes.

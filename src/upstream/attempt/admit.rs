@@ -84,7 +84,7 @@ impl Attempt {
 
 /// What the checks of a target say, if they matter.
 fn check(member: &Member) -> Result<(), Refused> {
-    match member.checks.as_ref().filter(|checks| checks.is_ill()) {
+    match member.checks().filter(|checks| checks.is_ill()) {
         Some(checks) => Err(Refused::Ill(checks.interval())),
         None => Ok(()),
     }

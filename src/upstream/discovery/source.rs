@@ -149,24 +149,23 @@ impl Source {
         self.status.lock().stamp = stamp;
     }
 
-    /// These are its targets from now on, each to be taken into use when it has an address. Those that are new.
+    /// These are its targets from now on, each to be taken into use when it has an address. All of them.
     fn name(&self, mut named: Vec<Named>) -> Vec<Arc<Target>> {
         named.sort_by(|a, b| (a.tier, a.url.as_str(), a.weight).cmp(&(b.tier, b.url.as_str(), b.weight)));
         named.dedup_by(|a, b| (a.tier, &a.url) == (b.tier, &b.url));
-        let mut new = Vec::new();
         let blueprint = self.blueprint.lock();
         let target = |Named { tier, url, weight }| {
             let (target, is_new) = self.registry.target(&url, &blueprint, Instant::now());
-            if is_new {
-                new.push(target.clone());
-            } else if self.registry.contradicts(&url, &blueprint) {
+            if !is_new && self.registry.contradicts(&url, &blueprint) {
                 let hint = "that stays; write the same in both, or off";
                 log::warn!("{}: {url} is known with another breaker or healthCheck: {hint}", self.url.as_str());
             }
             Found { target, weight, tier }
         };
-        *self.named.lock() = named.into_iter().map(target).collect();
-        new
+        let named: Vec<Found> = named.into_iter().map(target).collect();
+        let targets = named.iter().map(|named| named.target.clone()).collect();
+        *self.named.lock() = named;
+        targets
     }
 
     /// Those that are named and not in use, since it is not known where they are.
@@ -249,10 +248,11 @@ async fn look(lookout: &Arc<Lookout>, source: &Source) -> Option<Duration> {
             return None;
         }
     };
-    let new = source.name(named);
+    let named = source.name(named);
     source.answered();
-    // Most names are found at once, and all of those are taken together. Nobody waits for the others.
-    let _ = timeout(SOON, lookout.begin(&new, &[]).over()).await;
+    // Most names are found at once, and all of those are taken together. Nobody waits for the others. Those that are known may
+    // have another check.
+    let _ = timeout(SOON, lookout.begin(&named, &[]).over()).await;
     source.take();
     source.registry.sweep(Instant::now());
     lasts

@@ -66,7 +66,10 @@ impl Way {
 
     fn peer(&self, target: &Backend) -> Result<HttpPeer> {
         let unknown = || Error::explain(ErrorType::ConnectError, "no address of TCP");
-        Ok(self.peers.speaking(&self.url, *target.addr.as_inet().ok_or_else(unknown)?))
+        let mut peer = self.peers.speaking(&self.url, *target.addr.as_inet().ok_or_else(unknown)?);
+        // A connection of HTTP/2 that has room for another question would be kept for it, though it may hang.
+        peer.options.max_h2_streams = 1;
+        Ok(peer)
     }
 }
 
@@ -119,9 +122,7 @@ impl Ask for Grpc {
         let mut peer = self.way.peer(target)?;
         peer.options.set_http_version(2, 2);
         let (mut session, _) = CONNECTOR.get_http_session(&peer).await?;
-        let asked = self.ask(&mut session).await;
-        CONNECTOR.release_http_session(session, &peer, Some(Duration::from_millis(1))).await;
-        asked
+        self.ask(&mut session).await
     }
 
     fn health_threshold(&self, _: bool) -> usize {

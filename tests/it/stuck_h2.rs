@@ -1,0 +1,103 @@
+//! Targets of HTTP/2 that hang.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Response;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{Gateway, Upstream, eventually, gateway};
+
+type Answers = dyn Fn(usize, &str) -> bool + Send + Sync;
+
+/// A target of HTTP/2 that answers the requests of which `answers` says so, by the number of their connection, from 0, and
+/// their path. Where it is.
+fn target(answers: impl Fn(usize, &str) -> bool + Send + Sync + 'static) -> String {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+    let url = format!("h2c://{}", listener.local_addr().unwrap());
+    let answers: Arc<Answers> = Arc::new(answers);
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            for number in 0.. {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                tokio::spawn(serve(stream, number, answers.clone()));
+            }
+        });
+    });
+    url
+}
+
+async fn serve(stream: TcpStream, number: usize, answers: Arc<Answers>) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    let mut waiting = Vec::new();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        if answers(number, request.uri().path()) {
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            stream.send_data(Bytes::from_static(b"ok"), true).unwrap();
+        } else {
+            waiting.push((request, respond));
+        }
+    }
+}
+
+fn over(targets: &[&str], more: &str) -> Gateway {
+    gateway(format!("routes: [{{ path: /, targets: ['{}'], {more} }}]\n", targets.join("', '")))
+}
+
+#[test]
+fn a_request_without_a_body_waits_for_its_answer_for_as_long_as_it_may_and_the_breaker_hears_of_it() {
+    let url = target(|_, path| path == "/well");
+    let gateway = over(&[&url], "timeouts: { firstByte: 300ms }, retry: off, breaker: { failures: 4 }");
+    assert_eq!(gateway.get("/well").status, 200);
+    for (method, length) in [("GET", None), ("DELETE", None), ("POST", Some("0")), ("GET", Some("0"))] {
+        let length: Vec<_> = length.map(|length| ("Content-Length", length)).into_iter().collect();
+        let start = Instant::now();
+        gateway.request(method, "/", &length).is_problem(504, "upstream_timeout");
+        assert!((300..3_000).contains(&start.elapsed().as_millis()), "{method}: {:?}", start.elapsed());
+    }
+    gateway.get("/well").is_problem(503, "no_target_available");
+}
+
+#[test]
+fn a_request_goes_on_to_the_next_target_after_its_time_for_one_try() {
+    let (stuck, well) = (target(|_, _| false), target(|_, _| true));
+    let gateway = over(&[&stuck, &well], "retry: { on: timeout, perTryTimeout: 200ms }");
+    for _ in 0..2 {
+        assert_eq!(gateway.get("/").status, 200);
+    }
+    assert_eq!(gateway.settled_stats()[0]["failed"], 1);
+}
+
+/// All of its requests would hang.
+#[test]
+fn a_connection_that_hangs_is_not_used_again() {
+    let url = target(|number, path| number > 0 || path == "/well");
+    let gateway = over(&[&url], "timeouts: { firstByte: 300ms }, breaker: { failures: 2, cooldown: 300ms }");
+    assert_eq!(gateway.get("/well").status, 200);
+    gateway.get("/").is_problem(504, "upstream_timeout");
+    assert_eq!(gateway.get("/").status, 200);
+}
+
+#[test]
+fn a_check_whose_connection_hangs_takes_another_one_the_next_time() {
+    let url = target(|number, _| number != 1);
+    let gateway = over(&[&url], "healthCheck: { interval: 50ms, timeout: 200ms, unhealthyAfter: 1, healthyAfter: 1 }");
+    let health = || gateway.stats()[0]["health"].clone();
+    eventually("a bad check and a good one after it", || {
+        let health = health();
+        (health["failed"] == 1 && health["checks"].as_u64() >= Some(3)).then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!((&health()["state"], &health()["failed"]), (&"HEALTHY".into(), &1.into()), "{}", health());
+}
+
+#[test]
+fn a_request_without_a_body_is_copied_to_its_end() {
+    let (url, shadow) = (target(|_, _| true), Upstream::start());
+    let gateway = over(&[&url], &format!("mirror: {{ target: '{}' }}", shadow.url()));
+    assert_eq!(gateway.get("/").status, 200);
+    eventually("the copy", || (gateway.stats()[0]["route"]["mirror"]["sent"] == 1).then_some(()));
+}
