@@ -15,6 +15,8 @@ use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use url::{Host, Url};
 
+use crate::upstream::head;
+
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
 const USER_AGENT: &str = concat!("aegis/", env!("CARGO_PKG_VERSION"));
 /// So many times an answer may say that it is somewhere else.
@@ -112,7 +114,7 @@ async fn converse(
         session.write_request_body(body.clone(), true).await.map_err(said)?;
     }
     session.finish_request_body().await.map_err(said)?;
-    session.read_response_header().await.map_err(said)?;
+    head::status(&mut session).await.map_err(said)?;
     let head = session.response_header().map(|head| (head.status, head.headers.clone()));
     let (status, headers) = head.ok_or("it answers nothing")?;
     let mut body = BytesMut::new();

@@ -231,3 +231,15 @@ fn an_issuer_by_https_is_who_its_certificate_says_and_does_not_lead_to_http() {
     assert_eq!(plain.asked(), 0);
     says(&led, "it leads to where no https is");
 }
+
+#[test]
+fn hints_that_come_before_the_keys_are_passed_over() {
+    let (upstream, key) = (Upstream::start(), Key::p256("a"));
+    let keys = jwks(&[&key]);
+    let issuer = Upstream::with(move |_| {
+        let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+        Reply::Bytes(format!("{hints}HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{keys}", keys.len()).into_bytes())
+    });
+    let gateway = start(&upstream, &at(&issuer.url()), &[]);
+    assert_eq!(get(&gateway, &key).status, 200);
+}

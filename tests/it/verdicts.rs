@@ -125,3 +125,16 @@ fn without_the_service_nobody_passes_and_it_is_told_once() {
     gateway.get("/").is_problem(503, "auth_unavailable");
     assert_eq!(upstream.received().len(), 2);
 }
+
+#[test]
+fn hints_that_come_before_what_the_service_says_are_passed_over() {
+    let upstream = Upstream::start();
+    let service = Upstream::with(|_| {
+        Reply::Bytes(
+            b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 204 Fine\r\nx-user-id: u1\r\n\r\n".to_vec(),
+        )
+    });
+    let gateway = asking(&service.url(), &upstream, "");
+    assert_eq!(gateway.get("/").status, 200);
+    assert_eq!(upstream.only().header("x-user-id"), Some("u1"));
+}

@@ -154,8 +154,12 @@ impl Remote {
             }
             let Some(remote) = remote.upgrade() else { return };
             remote.state.lock().schedule.begins();
+            // In a task of its own: whatever an answer does to whoever reads it, there is a next time.
+            let asking = remote.clone();
+            let asked = tokio::spawn(async move { tokio::time::timeout(TIMEOUT, asking.ask()).await }).await;
             let late = || Err(format!("no answer within {} s", TIMEOUT.as_secs()));
-            let found = tokio::time::timeout(TIMEOUT, remote.ask()).await.unwrap_or_else(|_| late());
+            let found = asked
+                .map_or_else(|_| Err("its answer cannot be read".to_owned()), |asked| asked.unwrap_or_else(|_| late()));
             remote.settle(found, Instant::now(), SystemTime::now());
         }
     }
