@@ -29,7 +29,7 @@ use self::guarded::Guarded;
 use self::secured::Secured;
 use crate::clock;
 use crate::config::Limits;
-use crate::crowd;
+use crate::crowd::{self, Place};
 use crate::downstream::entrance::{Door, Doors, Entrance};
 use crate::downstream::link::Link;
 use crate::drain::Stage;
@@ -79,11 +79,11 @@ impl Connections {
         };
         let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let Some(_place) = self.shared.crowd.enter(peer, &limits) else {
+        let Some(place) = self.shared.crowd.enter(peer, &limits) else {
             return crowd::is_full(peer, Instant::now());
         };
         // What is large is boxed: a task has room for the largest thing that it does, for as long as it lives.
-        match Box::pin(self.enter(stream, &limits, h2c, terminator)).await {
+        match Box::pin(self.enter(stream, place, (&limits, h2c, terminator))).await {
             Some((stream, entrance, Protocol::Http1)) => {
                 clock::by_goes(pin!(self.one_by_one(stream, entrance, peer, shutdown))).await;
             }
@@ -98,9 +98,8 @@ impl Connections {
     async fn enter(
         &self,
         mut stream: Stream,
-        limits: &Limits,
-        h2c: bool,
-        terminator: Option<Arc<Terminator>>,
+        place: Place,
+        (limits, h2c, terminator): (&Limits, bool, Option<Arc<Terminator>>),
     ) -> Option<(Stream, Arc<Entrance>, Protocol)> {
         // To ask for its own end takes a call of the system.
         let digest = stream.get_socket_digest().filter(|_| !self.doors.are_plain());
@@ -110,7 +109,7 @@ impl Connections {
             let secured = match terminator.accept(stream).await {
                 Ok(stream) => Secured::new(stream),
                 Err(HandshakeError::Plain(stream)) => {
-                    let entrance = Entrance { door, is_plain: true, certificate: None };
+                    let entrance = Entrance { door, is_plain: true, certificate: None, place: Some(place) };
                     return Some((stream, Arc::new(entrance), Protocol::Http1));
                 }
                 Err(error) => {
@@ -119,14 +118,14 @@ impl Connections {
                 }
             };
             let protocol = if secured.is_h2() { Protocol::Http2 } else { Protocol::Http1 };
-            let entrance = Entrance { door, is_plain: false, certificate: secured.client() };
+            let entrance = Entrance { door, is_plain: false, certificate: secured.client(), place: Some(place) };
             return Some((Box::new(secured), Arc::new(entrance), protocol));
         }
         let protocol = match h2c && door == Door::Plain {
             true => first_words(&mut stream, limits.idle_timeout).await?,
             false => Protocol::Http1,
         };
-        Some((stream, Arc::new(Entrance { door, ..Entrance::default() }), protocol))
+        Some((stream, Arc::new(Entrance { door, place: Some(place), ..Entrance::default() }), protocol))
     }
 
     /// Serves requests one after another, each under the limits of its time. `None`: for as long as there may be one.

@@ -77,7 +77,7 @@ impl Drop for Place {
 }
 
 /// Clients of IPv6 have 2^64 addresses each.
-fn one(client: IpAddr) -> IpAddr {
+pub fn one(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
         ip => ip,

@@ -214,10 +214,14 @@ pub fn decorate(session: &Session, response: &mut ResponseHeader, by: By, ctx: &
 }
 
 /// The answer comes before the body was read. A small body is read and thrown away afterwards; with a
-/// large one, or one of unknown size, the connection closes.
+/// large one, or one of unknown size or that may not come, the connection closes.
 fn keep_connection_if_cheap(session: &mut Session) {
     if session.get_keepalive().is_none() {
         return;
+    }
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        // Who waits for a 100 and gets this may leave the body out (RFC 9110, section 10.1.1).
+        return session.set_keepalive(None);
     }
     let length = session
         .req_header()

@@ -222,7 +222,11 @@ impl Drop for Guarded {
         if unread && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             // What takes its place here is no connection at all.
             let stream = std::mem::replace(&mut self.stream, Box::new(Cursor::new(Vec::new())));
-            runtime.spawn(linger(stream));
+            let entrance = self.link.entrance.clone();
+            runtime.spawn(async move {
+                linger(stream).await;
+                drop(entrance);
+            });
         }
     }
 }

@@ -38,6 +38,9 @@ const CONNECTION_WINDOW: u32 = 1_024 * 1_024;
 const MAX_RESETS: usize = 32;
 /// Requests that a client may break off whatever it does with others.
 const FREE_RESETS: u32 = 100;
+/// What has been broken off may go on for a moment, or while somebody is asked about it: so many requests more than a client may
+/// have under way.
+const BROKEN_UNDER_WAY: u32 = 100;
 /// Requests of one connection that are no requests, after which it is closed.
 const MAX_MALFORMED: u32 = 32;
 
@@ -84,7 +87,7 @@ pub async fn serve(
         match next {
             Ok(Some(H2Accept::Session(session))) => {
                 accepted = accepted.saturating_add(1);
-                if busy.is_abused(accepted) || ending.is_some_and(|since| since.elapsed() > DEAF) {
+                if busy.is_abused(accepted, limits.max_streams) || ending.is_some_and(|since| since.elapsed() > DEAF) {
                     return close(connection, Reason::ENHANCE_YOUR_CALM).await;
                 }
                 if limits.max_requests_per_connection.is_some_and(|most| accepted >= most) && ending.is_none() {
@@ -154,10 +157,12 @@ impl Busy {
     }
 
     /// Whether a client has broken off most of what it has asked for, which costs it nothing and others a lot (the rapid
-    /// reset of CVE-2023-44487).
-    fn is_abused(&self, accepted: u32) -> bool {
+    /// reset of CVE-2023-44487), or so much that is not over that it cannot have been anything else.
+    fn is_abused(&self, accepted: u32, max_streams: u32) -> bool {
         let broken = self.broken.load(Ordering::Relaxed);
+        let under_way = self.requests.load(Ordering::Relaxed);
         broken > FREE_RESETS && broken > accepted / 2
+            || under_way > max_streams.saturating_add(BROKEN_UNDER_WAY) as usize
     }
 
     /// Over when nothing has been under way for `span`, unless something comes.

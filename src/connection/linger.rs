@@ -21,7 +21,7 @@ pub async fn linger(mut stream: Stream) {
         if stream.shutdown().await.is_err() {
             return;
         }
-        let mut chunk = vec![0; 16 * 1024];
+        let mut chunk = [0; 1024];
         while let Ok(Ok(1..)) = timeout(SILENCE, stream.read(&mut chunk)).await {}
     };
     // However it ended, there is nobody to be told.

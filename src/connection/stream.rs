@@ -144,11 +144,11 @@ impl Session for H2Stream {
     }
 
     async fn write_response_header(&mut self, response: Box<ResponseHeader>, end: bool) -> Result<()> {
-        self.inner.write_response_header(response, end)
+        self.inner.write_response_header(response, end).inspect_err(|_| self.link.set_gone())
     }
 
     async fn write_response_header_ref(&mut self, response: &ResponseHeader, end: bool) -> Result<()> {
-        self.inner.write_response_header_ref(response, end)
+        self.inner.write_response_header_ref(response, end).inspect_err(|_| self.link.set_gone())
     }
 
     async fn write_body(&mut self, mut data: Bytes, end: bool) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::crowd::Place;
 use crate::tls::client::ClientCertificate;
 
 /// What is to happen with the connections of one listener.
@@ -53,6 +54,8 @@ pub struct Entrance {
     pub is_plain: bool,
     /// The certificate that it has shown.
     pub certificate: Option<ClientCertificate>,
+    /// Its place among all connections, for as long as anything of it is left: a request, or its end.
+    pub place: Option<Place>,
 }
 
 impl Entrance {

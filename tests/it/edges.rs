@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::Request;
 
 use crate::support::client::head;
-use crate::support::{Gateway, Reply, Upstream, curl, eventually, gateway};
+use crate::support::{Connection, Gateway, Reply, Upstream, curl, eventually, gateway};
 
 fn over(upstream: &Upstream, limits: &str, route: &str) -> Gateway {
     gateway(format!("h2c: true\nlimits: {{ {limits} }}\nroutes: [{{ path: /, target: {}{route} }}]\n", upstream.url()))
@@ -115,6 +115,24 @@ fn connections_are_counted_in_all_and_for_each_client() {
         eventually("room", || answers(&mut TcpStream::connect(gateway.address).unwrap()).then_some(()));
         gateway.said("is not taken");
     }
+}
+
+/// They are told what is wrong, and then listened to for a while.
+#[test]
+fn connections_that_are_being_closed_are_counted_until_they_are() {
+    let upstream = Upstream::start();
+    let gateway = over(&upstream, "maxConnectionsPerClient: 3", "");
+    let held = eventually("three places", || {
+        let mut held: Vec<_> = (0..3).map(|_| gateway.connect()).collect();
+        let refused = |connection: &mut Connection| {
+            let sent = connection.stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n");
+            sent.is_ok() && connection.stream.read_to_end(&mut Vec::new()).is_ok_and(|read| read > 0)
+        };
+        held.iter_mut().all(refused).then_some(held)
+    });
+    assert!(!answers(&mut TcpStream::connect(gateway.address).unwrap()));
+    drop(held);
+    eventually("room", || answers(&mut TcpStream::connect(gateway.address).unwrap()).then_some(()));
 }
 
 fn answers(stream: &mut TcpStream) -> bool {

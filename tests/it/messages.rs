@@ -136,6 +136,20 @@ fn expect_100_continue_is_answered_before_the_body() {
     assert_eq!(upstream.only().body, b"hello");
 }
 
+/// Its body, which it may leave out now, cannot be told from the next request.
+#[test]
+fn who_waits_for_a_100_and_is_refused_gets_no_second_request_on_the_connection() {
+    let upstream = Upstream::start();
+    let gateway = open(&upstream);
+    let mut connection = gateway.connect();
+    connection.send("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\nExpect: 100-continue\r\n\r\n");
+    let refused = connection.answer(false);
+    assert_eq!((refused.status, refused.header("connection")), (404, Some("close")));
+    connection.send("GET /users HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(connection.is_closed());
+    assert!(upstream.received().is_empty());
+}
+
 #[test]
 fn requests_sent_ahead_are_answered_in_order() {
     let upstream = Upstream::with(|request| Reply::status(200, request.path()));

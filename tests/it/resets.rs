@@ -151,6 +151,21 @@ fn a_client_that_has_its_streams_reset_is_told_to_be_calm_before_it_has_cost_muc
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The service that is asked about each does not answer.
+#[test]
+fn a_client_that_resets_what_is_being_decided_upon_is_told_to_be_calm_as_well() {
+    let upstream = Upstream::start();
+    let service = Upstream::with(|_| Reply::Talk(Box::new(|stream| drop(stream.read(&mut [0; 1])))));
+    let gateway = gateway(format!(
+        "h2c: true\nroutes: [{{ path: /, target: {}, plugins: {{ forwardAuth: {{ url: '{}/', timeout: 3s }} }} }}]\n",
+        upstream.url(),
+        service.url()
+    ));
+    let (sent, code) = provoke(&gateway, &service, &PROVOCATIONS[0]);
+    let arrived = service.connections();
+    assert!(arrived <= 300 && code == Some(ENHANCE_YOUR_CALM), "{arrived} of {sent} arrived, GOAWAY {code:?}");
+}
+
 /// A connection whose client says what it has to at its beginning, and from then on hears nothing.
 fn deaf(gateway: &Gateway) -> TcpStream {
     let mut stream = TcpStream::connect(gateway.address).unwrap();
