@@ -7,6 +7,7 @@ pub mod before;
 mod cost;
 mod identity;
 mod limits;
+mod names;
 pub mod operators;
 mod targets;
 
@@ -29,6 +30,7 @@ use crate::observe::traces::Tracer;
 use crate::plugin::Plugin;
 use crate::plugin::answers::Answers;
 use crate::plugin::auth::jwt::Verifier;
+use crate::plugin::auth::passwords::Passwords;
 use crate::plugin::auth::remote::Remote;
 use crate::plugin::auth::{Auth, Knowers};
 use crate::plugin::cors::Preflights;
@@ -65,6 +67,8 @@ pub struct Snapshot {
     pub sources: Vec<Arc<Source>>,
     /// Header names that clients may not use.
     pub reserved: Reserved,
+    /// Parameters of queries that are tokens somewhere, and not to be told.
+    pub query_tokens: Vec<String>,
     /// How the process ends.
     pub shutdown: config::Shutdown,
     /// What clients may ask of the gateway.
@@ -75,6 +79,8 @@ pub struct Snapshot {
     pub store: Arc<Store>,
     /// What checks tokens, if any route needs them.
     pub verifier: Option<Arc<Verifier>>,
+    /// What knows users by their passwords, if there are any.
+    pub passwords: Option<Arc<Passwords>>,
     /// Whether HTTP/2 is spoken without TLS, too.
     pub h2c: bool,
     /// What ends the TLS of clients, if there is a door for it.
@@ -165,12 +171,14 @@ impl Snapshot {
             routes,
             sources: targets.sources(),
             registry: targets.registry,
-            reserved: Reserved::new(config.identity_headers.iter().cloned()),
+            reserved: Reserved::new(config.identity_headers.iter().cloned(), names::decisive(config)),
+            query_tokens: names::query_tokens(config),
             shutdown: config.shutdown,
             limits: config.limits,
             trusted_proxies: config.trusted_proxies.clone(),
             store,
             verifier: knowers.verifier.clone(),
+            passwords: knowers.passwords.clone(),
             h2c: config.h2c,
             tls: before.and_then(|before| before.snapshot.tls.clone()),
             operators: operators(config, before),

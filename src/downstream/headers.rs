@@ -35,12 +35,14 @@ const SHADOWED: [&str; 9] = [
 pub struct Reserved {
     /// Identity: `x-user-id` and the headers that claims are mapped to.
     identity: Vec<HeaderName>,
+    /// Fields by which the config decides, or which it changes: nobody may say them in another spelling.
+    decisive: Vec<HeaderName>,
 }
 
 impl Reserved {
-    /// `x-user-id` and `mapped`.
-    pub fn new(mapped: impl IntoIterator<Item = HeaderName>) -> Self {
-        Reserved { identity: std::iter::once(X_USER_ID.clone()).chain(mapped).collect() }
+    /// `x-user-id` and `mapped`, and other spellings of `decisive` fields.
+    pub fn new(mapped: impl IntoIterator<Item = HeaderName>, decisive: Vec<HeaderName>) -> Self {
+        Reserved { identity: std::iter::once(X_USER_ID.clone()).chain(mapped).collect(), decisive }
     }
 
     /// Takes out what the client may not say: who the user is and, unless a trusted proxy says it, where
@@ -52,7 +54,10 @@ impl Reserved {
             let text = name.as_str();
             let gone = if text.contains('_') {
                 let plain = text.replace('_', "-");
-                self.is_identity(&plain) || is_forwarding(&plain) || SHADOWED.contains(&plain.as_str())
+                self.is_identity(&plain)
+                    || is_forwarding(&plain)
+                    || SHADOWED.contains(&plain.as_str())
+                    || self.is_misspelled(text, &plain)
             } else {
                 self.is_identity(text) || !from_trusted && is_forwarding(text)
             };
@@ -63,6 +68,12 @@ impl Reserved {
         for name in doomed {
             request.remove_header(&name);
         }
+    }
+
+    /// Whether a name with underscores, which is `plain` without, is none that the config means, and like one.
+    fn is_misspelled(&self, name: &str, plain: &str) -> bool {
+        let is_meant = self.decisive.iter().any(|decisive| decisive.as_str() == name);
+        !is_meant && self.decisive.iter().any(|decisive| decisive.as_str().replace('_', "-") == plain)
     }
 
     fn is_identity(&self, name: &str) -> bool {
@@ -192,15 +203,25 @@ mod tests {
 
     #[test]
     fn identity_and_forwarding_headers_are_taken_from_strangers_in_every_spelling() {
-        let reserved = Reserved::new([HeaderName::from_static("x-tenant")]);
+        let reserved = Reserved::new([HeaderName::from_static("x-tenant")], Vec::new());
         let mut sent = request(SENT);
         reserved.strip(&mut sent, false);
         assert_eq!(names(&sent), ["accept", "x_custom"]);
     }
 
     #[test]
+    fn what_the_config_decides_by_has_one_spelling_which_may_be_one_with_underscores() {
+        let decisive = ["x-plan", "x_old", "x-both", "x_both"].map(HeaderName::from_static);
+        let reserved = Reserved::new([], decisive.to_vec());
+        let mut sent =
+            request(&[("x_plan", ""), ("x-plan", ""), ("x_old", ""), ("x-old", ""), ("x_both", ""), ("x_c", "")]);
+        reserved.strip(&mut sent, false);
+        assert_eq!(names(&sent), ["x-old", "x-plan", "x_both", "x_c", "x_old"]);
+    }
+
+    #[test]
     fn a_trusted_proxy_may_say_where_a_request_comes_from_but_never_who_it_is() {
-        let reserved = Reserved::new([]);
+        let reserved = Reserved::new([], Vec::new());
         let mut sent = request(SENT);
         reserved.strip(&mut sent, true);
         let left = [

@@ -9,9 +9,10 @@ pub mod spool;
 pub mod tally;
 pub mod traces;
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use parking_lot::Mutex;
 use pingora::Error;
 use pingora_proxy::Session;
@@ -23,7 +24,11 @@ use self::recent::Recent;
 use self::tally::{Ended, Tally};
 use crate::context::RequestCtx;
 use crate::failure::Failure;
+use crate::plugin::auth::place;
 use crate::trail::Trail;
+
+/// No method that anybody knows is longer.
+const METHOD_BYTES: usize = 32;
 
 /// Counts a request, among `unrouted` if no route took it, writes its log line, and keeps what became of it where anybody may ask.
 pub fn finish(
@@ -57,14 +62,15 @@ fn write_line(session: &Session, ctx: &RequestCtx, log: &AccessLog, (status, ela
     let request = session.req_header();
     let shown = request.uri.query().map(|query| (query, log.query())).filter(|(_, shown)| *shown != QueryShown::Omit);
     // What the gateway knows to be a token is nobody's to read.
-    let visible = shown.and_then(|(query, shown)| Some((ctx.notes.visible_query(query)?, shown)));
+    let tokens = &ctx.snapshot.query_tokens;
+    let visible = shown.and_then(|(query, shown)| Some((place::without_all(query, tokens)?, shown)));
     let visible = visible.as_ref().map(|(query, shown)| (String::from_utf8_lossy(query), *shown));
     log.write(Entry {
         request: Some(request),
         query: visible.as_ref().and_then(|(query, shown)| shown.of(query)),
         user: ctx.notes.user_id.as_ref().map(|user| user.as_bytes()),
         bytes: (session.body_bytes_read() as u64, session.body_bytes_sent() as u64),
-        method: request.method.as_str(),
+        method: told(&request.method).as_str(),
         target: ctx.member.as_ref().map(|member| member.target.url.as_str()),
         path: request.uri.path(),
         forwarded: ctx.rewritten.as_deref(),
@@ -79,6 +85,12 @@ fn write_line(session: &Session, ctx: &RequestCtx, log: &AccessLog, (status, ela
     });
 }
 
+/// A method as it is told: one that no server knows may be of any length.
+fn told(method: &Method) -> &Method {
+    static OTHER: LazyLock<Method> = LazyLock::new(|| Method::from_bytes(b"OTHER").unwrap_or_default());
+    if method.as_str().len() <= METHOD_BYTES { method } else { &OTHER }
+}
+
 /// What became of a request, with copies of what belongs to its head.
 fn recent(
     session: &Session,
@@ -90,7 +102,7 @@ fn recent(
     Recent {
         request_id: ctx.request_id.to_str().unwrap_or("-").into(),
         at: SystemTime::now(),
-        method: request.method.clone(),
+        method: told(&request.method).clone(),
         path: recent::beginning(request.uri.path()),
         forwarded: ctx.rewritten.as_deref().map(recent::beginning),
         client: ctx.client,

@@ -129,11 +129,11 @@ impl fmt::Debug for OnAnswer {
 impl Notes {
     /// `query` without the credentials in it that nobody else is to see.
     pub fn visible_query(&self, query: &str) -> Option<Vec<u8>> {
-        let mut names = self.hidden.iter().filter_map(|from| match from {
+        let names = self.hidden.iter().filter_map(|from| match from {
             TokenFrom::Query(name) => Some(name),
             _ => None,
         });
-        names.try_fold(query.into(), |query: Vec<u8>, name| place::without(&query, b'&', name))
+        place::without_all(query, names)
     }
 
     /// Keeps what a plugin goes by, for whoever wants to know why it decided as it did: a JSON object, in place of what it has

@@ -17,9 +17,17 @@ pub fn knowers(config: &Config, before: Option<&Before<'_>>, now: Instant) -> Kn
     Knowers {
         verifier: verifier(config, before, now),
         api_keys: config.auth.api_keys.as_ref().map(|keys| Arc::new(ApiKeys::new(keys))),
-        passwords: config.auth.basic.as_ref().map(|basic| Arc::new(Passwords::new(basic))),
+        passwords: passwords(config, before),
         certificate: config.auth.client_certificate,
     }
+}
+
+/// What checks passwords: the same as before, if they are the same, so that those that were right stay known.
+fn passwords(config: &Config, before: Option<&Before<'_>>) -> Option<Arc<Passwords>> {
+    let basic = config.auth.basic.as_ref()?;
+    let known = before.filter(|before| before.config.auth.basic.as_ref() == Some(basic));
+    let known = known.and_then(|before| before.snapshot.passwords.clone());
+    Some(known.unwrap_or_else(|| Arc::new(Passwords::new(basic))))
 }
 
 /// What of tokens anything goes by.

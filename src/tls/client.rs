@@ -1,7 +1,8 @@
 //! Who a client is by the certificate that it has shown, which was checked before.
 
 use rustls_pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::objects::{oid_registry, oid2abbrev};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Name};
 
 /// What a client's certificate says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl ClientCertificate {
     pub fn of(der: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let mut found = ClientCertificate {
-            subject: certificate.subject().to_string(),
+            subject: text(certificate.subject()),
             fingerprint: hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der).as_ref()),
             ..ClientCertificate::default()
         };
@@ -46,6 +47,38 @@ impl ClientCertificate {
         }
         Some(found)
     }
+}
+
+/// A name as text in the order in which it is written, its values escaped (RFC 4514, section 2.4), so that no two names have the same
+/// text.
+fn text(name: &X509Name<'_>) -> String {
+    let parts = name.iter().map(|part| {
+        let pairs = part.iter().map(|pair| {
+            let kind = oid2abbrev(pair.attr_type(), oid_registry())
+                .map_or_else(|_| pair.attr_type().to_id_string(), str::to_owned);
+            // What is no text is written as its encoding.
+            let value = match pair.as_str() {
+                Ok(value) => escaped(value),
+                Err(_) => format!("#{}", hex(pair.attr_value().data)),
+            };
+            format!("{kind}={value}")
+        });
+        pairs.collect::<Vec<_>>().join(" + ")
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+fn escaped(value: &str) -> String {
+    let last = value.chars().count().saturating_sub(1);
+    let mut text = String::with_capacity(value.len());
+    for (place, c) in value.chars().enumerate() {
+        let is_at_the_edge = place == 0 && c == '#' || (place == 0 || place == last) && c == ' ';
+        if is_at_the_edge || matches!(c, '"' | '+' | ',' | ';' | '<' | '>' | '\\') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -77,5 +110,28 @@ mod tests {
         assert_eq!((found.dns.as_deref(), found.uri.as_deref()), (Some("billing.example"), Some(uri)));
         assert_eq!((found.email, found.fingerprint.len()), (None, 64));
         assert_eq!(ClientCertificate::of(&CertificateDer::from(vec![0; 9])), None);
+    }
+
+    #[test]
+    fn no_two_subjects_are_one_text() {
+        let subject = |names: &[(DnType, &str)]| {
+            let mut params = CertificateParams::new([]).expect("params");
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            names.iter().for_each(|(kind, name)| params.distinguished_name.push(kind.clone(), *name));
+            let certificate = params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate");
+            ClientCertificate::of(certificate.der()).expect("a certificate").subject
+        };
+        let two = subject(&[(DnType::CommonName, "billing"), (DnType::OrganizationName, "Example")]);
+        assert_eq!(two, "CN=billing, O=Example");
+        for (name, text) in [
+            ("billing, O=Example", "CN=billing\\, O=Example"),
+            ("a + O=b", "CN=a \\+ O=b"),
+            (" a ", "CN=\\ a\\ "),
+            ("#41", "CN=\\#41"),
+            ("a\\, O=b", "CN=a\\\\\\, O=b"),
+            ("Zoë", "CN=Zoë"),
+        ] {
+            assert_eq!(subject(&[(DnType::CommonName, name)]), text);
+        }
     }
 }

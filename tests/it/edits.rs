@@ -53,6 +53,26 @@ fn requests_arrive_changed_and_what_the_gateway_says_is_left_alone() {
     assert_eq!((received.header("cookie"), received.header("x-team")), (None, Some("users")));
 }
 
+/// Servers that go by CGI read the other spelling as the same.
+#[test]
+fn what_is_decided_here_cannot_be_said_with_underscores() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!(
+        "auth: {{ apiKeys: {{ header: x-key-of-it, keys: {{ user: batch, sha256: {:0<64} }} }} }}\nroutes:\n  \
+         - {{ path: /, matchHeaders: {{ x-version: '2' }}, target: {target} }}\n  \
+         - {{ path: /, target: {target}, plugins: {{ headers: {{ request: {{ remove: x-gone, set: {{ x-team: users }}, add: {{ x-list: b }} }} }} }} }}\n  \
+         - {{ path: /token, target: {target}, plugins: {{ auth: {{ by: [jwt, apiKey], tokenFrom: {{ header: x-the-token }}, optional: true }} }} }}\n",
+        "ab",
+        target = upstream.url()
+    ));
+    let names = ["X_Gone", "x_team", "X_LIST", "X_Version", "x_key-of_it", "x_the_token", "x_free"];
+    let fields: Vec<_> = names.iter().map(|name| (*name, "1")).collect();
+    assert_eq!(gateway.request("GET", "/", &fields).status, 200);
+    let received = upstream.only();
+    let arrived: Vec<_> = names.iter().filter(|name| received.header(&name.to_lowercase()).is_some()).collect();
+    assert_eq!(arrived, [&"x_free"]);
+}
+
 #[test]
 fn what_is_sent_again_and_what_is_copied_is_changed_once() {
     let (upstream, copies) = (Upstream::start(), Upstream::start());

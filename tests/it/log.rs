@@ -153,3 +153,52 @@ fn of_what_went_well_some_lines_are_enough() {
     eventually("the lines", || (count("/nowhere → 404") == 20).then_some(()));
     assert!((50..170).contains(&count("/public → 200")), "{}", count("/public → 200"));
 }
+
+#[test]
+fn a_token_in_a_query_is_not_shown_whatever_becomes_of_its_request() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!(
+        "accessLog: {{ format: json, query: full }}\nroutes:\n  \
+         - {{ path: /users, methods: GET, target: {target}, plugins: {{ auth: {{ tokenFrom: {{ query: t }}, requireScopes: read }} }} }}\n  \
+         - {{ path: /far, target: {target}, plugins: {{ ipDeny: 127.0.0.1, auth: {{ tokenFrom: {{ query: t }} }} }} }}\n",
+        target = upstream.url()
+    ));
+    let token = crate::support::token("alice");
+    for (number, (method, target, status)) in [
+        ("GET", format!("/users?x=1&t={token}"), 403),
+        ("GET", format!("/users?x=1&t={token}&t={token}"), 401),
+        ("POST", format!("/users?x=1&t={token}"), 405),
+        ("GET", format!("/far?x=1&t={token}"), 403),
+        ("GET", format!("/nowhere?x=1&t={token}"), 404),
+        ("GET", format!("/users/%zz?x=1&t={token}"), 400),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("refused-{number}");
+        assert_eq!(gateway.request(method, &target, &[("X-Request-ID", &id)]).status, status, "{target}");
+        let line = gateway.log_line(&id);
+        assert!(line.contains("\"query\":\"x=1\"") && !line.contains(&token), "{line}");
+    }
+}
+
+#[test]
+fn no_line_has_a_method_of_any_length_or_what_steers_a_terminal() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!(
+        "admin: {{ listen: 127.0.0.1:0 }}\naccessLog: {{ format: json }}\nroutes: [{{ path: /, target: {} }}]\n",
+        upstream.url()
+    ));
+    let long = "M".repeat(20_000);
+    gateway.raw(format!("{long} / HTTP/1.1\r\nHost: x\r\nX-Request-ID: long\r\nConnection: close\r\n\r\n"));
+    let line = gateway.log_line("long");
+    assert!(line.len() < 1_000, "{} bytes", line.len());
+    let explained = gateway.operate("GET", "/explain?request_id=long", &[]);
+    assert!(explained.status == 200 && explained.body.len() < 4_000, "{} bytes", explained.body.len());
+    gateway.raw("GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: a\r\nX-Request-ID: odd\r\nHost: \u{9b}2J\u{202e}\u{85}\r\nConnection: close\r\n\r\n");
+    gateway.raw("GET /\u{9b}31m\u{202e}\u{85} HTTP/1.1\r\nHost: x\r\nX-Request-ID: odder\r\nConnection: close\r\n\r\n");
+    gateway.raw("GET / HTTP/1.1\r\nHost: x\u{9b}2J\r\nX-Request-ID: oddest\r\nConnection: close\r\n\r\n");
+    gateway.get("/last");
+    gateway.log_line("/last");
+    assert!(gateway.stdout().is_ascii(), "{}", gateway.stdout());
+}

@@ -1,9 +1,11 @@
 //! The two forms of lines that are always there.
 
 use std::borrow::Cow;
+use std::io::{self, Write};
 use std::net::IpAddr;
 
 use serde::Serialize;
+use serde_json::ser::Formatter;
 
 use super::entry::Entry;
 
@@ -99,8 +101,27 @@ pub fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
         reason: entry.reason,
     };
     // Writing to a vector cannot fail, and neither can numbers and text.
-    let _ = serde_json::to_writer(&mut *line, &fields);
+    let _ = fields.serialize(&mut serde_json::Serializer::with_formatter(&mut *line, Plain));
     line.push(b'\n');
+}
+
+/// JSON in printable ASCII: a terminal is steered by other controls, too, than those that JSON wants escaped.
+struct Plain;
+
+impl Formatter for Plain {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|c: char| !c.is_ascii() || c == '\x7f') {
+            let (plain, odd) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let mut chars = odd.chars();
+            for unit in chars.next().into_iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec()) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = chars.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
 }
 
 /// Text that cannot end a line or steer a terminal, whatever is in it.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,13 @@ use aws_lc_rs::rand::fill;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 
 use super::claims::Identity;
 use crate::config;
+use crate::crowd;
 use crate::refusal::Refusal;
 
 /// How they are asked for (RFC 7617, section 2.1).
@@ -26,6 +29,8 @@ pub const CHALLENGE: &str = "Basic realm=\"aegis\", charset=\"UTF-8\"";
 const AT_ONCE: usize = 2;
 /// How long one may wait for that.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Of one client, or one /64 of IPv6, so many are checked or wait for that: others come to their turn.
+const OF_ONE_CLIENT: u32 = 8;
 /// Users whose passwords are remembered.
 const REMEMBERED: usize = 4_096;
 const WRONG: Refusal = Refusal::CredentialsInvalid { why: "The user or the password is wrong.", challenge: CHALLENGE };
@@ -33,12 +38,32 @@ const WRONG: Refusal = Refusal::CredentialsInvalid { why: "The user or the passw
 /// All users with passwords.
 pub struct Passwords {
     users: HashMap<String, (String, Arc<Identity>)>,
-    /// What the password of nobody is held against, so that it takes as long as anybody's.
-    nobody: String,
+    /// What the password of nobody is held against, one of them by the name: so it takes as long as somebody's.
+    hashes: Vec<String>,
     /// Of this process.
     key: hmac::Key,
     known: Cache<[u8; 32], Arc<Identity>>,
     permits: Arc<Semaphore>,
+    /// How many are checked of each client, or wait for that.
+    clients: Arc<Mutex<HashMap<IpAddr, u32>>>,
+}
+
+/// A client whose password is checked, or waits for that.
+struct Turn {
+    clients: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    client: IpAddr,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut clients = self.clients.lock();
+        if let Some(count) = clients.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                clients.remove(&self.client);
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Passwords {
@@ -58,18 +83,19 @@ impl Passwords {
         let _ = fill(&mut secret);
         Passwords {
             users: config.users.iter().map(user).collect(),
-            nobody: config.users.first().map(|(_, hash)| hash.clone()).unwrap_or_default(),
+            hashes: config.users.iter().map(|(_, hash)| hash.clone()).collect(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             known: Cache::new(REMEMBERED),
             permits: Arc::new(Semaphore::new(AT_ONCE)),
+            clients: Arc::default(),
         }
     }
 
-    /// Who a request says that it is from, if it says so by a password.
+    /// Who a request of `client` says that it is from, if it says so by a password.
     ///
     /// # Errors
-    /// It is not right, or so many are being checked that there is no saying.
-    pub async fn find(&self, headers: &HeaderMap) -> Result<Option<Arc<Identity>>, Refusal> {
+    /// It is not right, or so many are being checked, in all or of the client, that there is no saying.
+    pub async fn find(&self, headers: &HeaderMap, client: IpAddr) -> Result<Option<Arc<Identity>>, Refusal> {
         let Some(credentials) = credentials(headers)? else { return Ok(None) };
         let mut digest = [0; 32];
         digest.copy_from_slice(hmac::sign(&self.key, credentials.as_bytes()).as_ref());
@@ -78,8 +104,9 @@ impl Passwords {
         }
         let (user, password) = credentials.split_once(':').ok_or(WRONG)?;
         let found = self.users.get(user);
-        let hash = found.map_or(&self.nobody, |(hash, _)| hash).clone();
-        let is_right = self.check(password.to_owned(), hash).await?;
+        let hash = found.map_or_else(|| self.hash_for(user), |(hash, _)| hash).to_owned();
+        let turn = self.turn(client).ok_or(Refusal::AuthUnavailable)?;
+        let is_right = self.check(password.to_owned(), hash, turn).await?;
         match found {
             Some((_, identity)) if is_right => {
                 self.known.insert(digest, identity.clone());
@@ -89,11 +116,30 @@ impl Passwords {
         }
     }
 
-    async fn check(&self, password: String, hash: String) -> Result<bool, Refusal> {
+    /// What the password of a user is held against that is none.
+    fn hash_for(&self, nobody: &str) -> &str {
+        let digest = hmac::sign(&self.key, nobody.as_bytes());
+        let number = digest.as_ref().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let place = number.checked_rem(self.hashes.len() as u64).unwrap_or_default();
+        self.hashes.get(place as usize).map_or("", |hash| hash)
+    }
+
+    fn turn(&self, client: IpAddr) -> Option<Turn> {
+        let client = crowd::one(client);
+        let mut clients = self.clients.lock();
+        let count = clients.entry(client).or_default();
+        *count += 1;
+        // Given back below if it is one too many.
+        let (is_one_too_many, turn) = (*count > OF_ONE_CLIENT, Turn { clients: self.clients.clone(), client });
+        drop(clients);
+        (!is_one_too_many).then_some(turn)
+    }
+
+    async fn check(&self, password: String, hash: String, turn: Turn) -> Result<bool, Refusal> {
         let permit = tokio::time::timeout(PATIENCE, self.permits.clone().acquire_owned()).await;
         let permit = permit.map_err(|_| Refusal::AuthUnavailable)?;
         // It goes on when the client has left, and so holds its permit itself.
-        let check = move || (bcrypt::verify(password, &hash).unwrap_or(false), permit).0;
+        let check = move || (bcrypt::verify(password, &hash).unwrap_or(false), permit, turn).0;
         Ok(tokio::task::spawn_blocking(check).await.unwrap_or(false))
     }
 }
@@ -120,6 +166,8 @@ fn credentials(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 mod tests {
     use super::*;
 
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn sent(values: &[String]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
@@ -144,7 +192,8 @@ mod tests {
         let passwords = passwords();
         for (sent_by, user) in [("ann:a:b", "ann"), ("Zoë:ü", "Zoë")] {
             for _ in 0..2 {
-                let found = passwords.find(&sent(&[basic(sent_by.as_bytes())])).await.expect("right").expect("a user");
+                let found =
+                    passwords.find(&sent(&[basic(sent_by.as_bytes())]), CLIENT).await.expect("right").expect("a user");
                 assert_eq!(found.user_id.as_bytes(), user.as_bytes());
             }
         }
@@ -164,13 +213,13 @@ mod tests {
             "Basic !".to_owned(),
             "basic ".to_owned() + "====",
         ] {
-            assert_eq!(passwords.find(&sent(std::slice::from_ref(&wrong))).await, Err(WRONG), "{wrong}");
+            assert_eq!(passwords.find(&sent(std::slice::from_ref(&wrong)), CLIENT).await, Err(WRONG), "{wrong}");
         }
         assert_eq!(passwords.known.len(), 0);
         let twice = sent(&[basic(b"ann:a:b"), "Bearer x".to_owned()]);
-        assert!(passwords.find(&twice).await.is_err_and(|refusal| refusal != WRONG));
+        assert!(passwords.find(&twice, CLIENT).await.is_err_and(|refusal| refusal != WRONG));
         for other in [vec![], vec!["Bearer a.b.c".to_owned()], vec!["Basic".to_owned()]] {
-            assert_eq!(passwords.find(&sent(&other)).await, Ok(None), "{other:?}");
+            assert_eq!(passwords.find(&sent(&other), CLIENT).await, Ok(None), "{other:?}");
         }
     }
 
@@ -178,6 +227,38 @@ mod tests {
     async fn who_waits_for_too_long_is_told_so() {
         let passwords = passwords();
         let _all = passwords.permits.acquire_many(AT_ONCE as u32).await.expect("permits");
-        assert_eq!(passwords.find(&sent(&[basic(b"ann:a:b")])).await, Err(Refusal::AuthUnavailable));
+        assert_eq!(passwords.find(&sent(&[basic(b"ann:a:b")]), CLIENT).await, Err(Refusal::AuthUnavailable));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_client_does_not_keep_others_waiting() {
+        let passwords = Arc::new(passwords());
+        let all = passwords.permits.clone().acquire_many_owned(AT_ONCE as u32).await.expect("permits");
+        let ask = |client: [u8; 4], who: &'static str| {
+            let passwords = passwords.clone();
+            tokio::spawn(async move { passwords.find(&sent(&[basic(who.as_bytes())]), client.into()).await })
+        };
+        let mut many: Vec<_> = (0..OF_ONE_CLIENT).map(|_| ask([192, 0, 2, 1], "ann:wrong")).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(ask([192, 0, 2, 1], "ann:a:b").await.expect("an answer"), Err(Refusal::AuthUnavailable));
+        let other = ask([192, 0, 2, 2], "ann:a:b");
+        tokio::task::yield_now().await;
+        drop(all);
+        assert!(other.await.expect("an answer").is_ok_and(|found| found.is_some()));
+        for one in many.drain(..) {
+            assert_eq!(one.await.expect("an answer"), Err(WRONG));
+        }
+        assert!(passwords.clients.lock().is_empty());
+    }
+
+    #[test]
+    fn a_user_that_is_none_takes_as_long_as_some_user_and_always_the_same() {
+        let users =
+            (4..8).map(|cost| ("u".parse().expect("a user"), bcrypt::hash("x", cost).expect("a hash"))).collect();
+        let passwords = Passwords::new(&config::Basic { file: String::new(), users });
+        let hashes: std::collections::HashSet<String> =
+            (0..200).map(|number| passwords.hash_for(&number.to_string()).to_owned()).collect();
+        assert_eq!(hashes.len(), 4);
+        assert_eq!(passwords.hash_for("bob"), passwords.hash_for("bob"));
     }
 }

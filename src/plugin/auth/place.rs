@@ -73,6 +73,11 @@ pub fn without(pairs: &[u8], separator: u8, name: &str) -> Option<Vec<u8>> {
     (!left.is_empty()).then(|| left.join(&separator))
 }
 
+/// `query` without the parameters of these names; `None` if nothing is left.
+pub fn without_all<'n>(query: &str, names: impl IntoIterator<Item = &'n String>) -> Option<Vec<u8>> {
+    names.into_iter().try_fold(query.into(), |query: Vec<u8>, name| without(&query, b'&', name))
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

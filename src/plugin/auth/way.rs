@@ -40,7 +40,7 @@ impl Way {
                 Ok(token) => verifier.verify(token, request.now, request.wall).await.map(Some),
             },
             Way::ApiKey(keys) => keys.find(request.headers),
-            Way::Basic(passwords) => passwords.find(request.headers).await,
+            Way::Basic(passwords) => passwords.find(request.headers, request.client_ip).await,
             Way::ClientCertificate(name) => request.certificate.map(|shown| named(shown, *name)).transpose(),
         }
     }
