@@ -26,6 +26,7 @@ mod resolve;
 mod retry;
 mod rewrite;
 mod route;
+mod samples;
 mod security_headers;
 mod shutdown;
 mod split;

@@ -20,6 +20,13 @@ fn objects(file: &str) -> Vec<Value> {
     serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect()
 }
 
+#[test]
+fn the_image_that_it_runs_is_said_in_one_place() {
+    let image = &objects("deployment.yaml").remove(0)["spec"]["template"]["spec"]["containers"][0]["image"];
+    let images = objects("kustomization.yaml").remove(0)["images"].clone();
+    assert_eq!(&images[0]["name"], image);
+}
+
 fn resources() -> Vec<String> {
     let all = objects("kustomization.yaml").remove(0);
     all["resources"].as_sequence().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
@@ -65,7 +72,9 @@ fn its_config_is_good_and_its_probes_are_those_of_the_gateway() {
     }
     fs::write(directory.join("aegis.yaml"), config.replace("/etc/aegis/secrets", secrets.to_str().unwrap())).unwrap();
     let output = aegis(&["check", "-c"]).arg(directory.join("aegis.yaml")).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let warnings = String::from_utf8_lossy(&output.stderr);
+    let are_of_samples = warnings.lines().all(|line| line.contains(": this is a sample that everybody knows"));
+    assert!(output.status.success() && are_of_samples && warnings.lines().count() == 3, "{output:?}");
 
     let config: Value = serde_yaml::from_str(&config).unwrap();
     let deployment = objects("deployment.yaml").remove(0);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::Compiler;
+use super::{Compiler, samples};
 use crate::config::error::Position;
 use crate::config::file::{self, OrOff};
 use crate::config::located::Located;
@@ -115,7 +115,13 @@ impl Compiler<'_> {
     fn token(&mut self, file: Option<&Located<String>>, path: &'static str) -> Option<Secret> {
         let file = file?;
         let wrong = match self.read_text(&file.value) {
-            Ok(text) if text.trim().len() >= LEAST_BYTES => return Some(Secret::new(text.trim())),
+            Ok(text) if text.trim().len() >= LEAST_BYTES => {
+                let token = Secret::new(text.trim());
+                if samples::is_known(&token) {
+                    self.warn(file.at, path, samples::KNOWN);
+                }
+                return Some(token);
+            }
             Ok(text) => format!(
                 "the token in {} has {} bytes and can be guessed; write at least {LEAST_BYTES}, `openssl rand -hex 24` makes a good one",
                 file.value,

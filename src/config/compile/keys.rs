@@ -3,7 +3,7 @@
 use jsonwebtoken::Algorithm;
 use url::Url;
 
-use super::{Compiler, start};
+use super::{Compiler, samples, start};
 use crate::config::error::Position;
 use crate::config::file::Jwt;
 use crate::config::located::Located;
@@ -148,6 +148,9 @@ impl Compiler<'_> {
                 "the secret has {bytes} bytes and can be guessed; {name} wants at least {least} (RFC 7518, 3.2), `openssl rand -base64 {}` makes a good one",
                 least * 3 / 2,
             ));
+        }
+        if samples::is_known(secret) {
+            self.warn(place.at, format!("{}.{}", place.path, place.key), samples::KNOWN);
         }
         Some(found)
     }
