@@ -211,7 +211,7 @@ fn no_command_of_a_page_is_left_out() {
             "cargo run -- check -c aegis.yaml",
             "cargo run -- run -c aegis.yaml",
             // The image by `.ci/containers`; what is applied is held against the schemas of Kubernetes by `kubernetes`.
-            "docker build -t aegis-gateway:0.1.0 . && docker push …",
+            "docker build --target gateway -t registry.example.com/aegis-gateway:0.1.0 . && docker push registry.example.com/aegis-gateway:0.1.0",
             "kubectl apply -k deploy/kubernetes",
             "kubectl port-forward deploy/aegis 8001",
         ]
