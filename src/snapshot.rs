@@ -21,6 +21,7 @@ use self::before::{Before, RouteBefore};
 use self::limits::Ids;
 use self::operators::Operators;
 use self::targets::Targets;
+use crate::config::units::HostHeader;
 use crate::config::{self, BalanceAlgorithm, Config, Destinations, HashKey, Sticky};
 use crate::downstream::headers::Reserved;
 use crate::downstream::pace::Pace;
@@ -113,6 +114,8 @@ pub struct Route {
     pub split: Split,
     /// What keeps requests with the group that they had before.
     pub sticky: Option<Sticky>,
+    /// The `Host` that targets get.
+    pub host_header: HostHeader,
     /// Where copies of its requests go.
     pub mirror: Option<Arc<Mirror>>,
     /// By what requests go to the same target, where they do.
@@ -291,6 +294,7 @@ fn compile<'c>(
             Destinations::Groups { sticky, .. } => sticky.clone(),
             _ => None,
         },
+        host_header: route.host_header.clone(),
         mirror: targets.mirror(route, before, now),
         hash_key: hashed.then(|| route.balance.key.clone()),
         limits,

@@ -56,7 +56,7 @@ pub use self::tracing::Tracing;
 pub use self::upstream_tls::UpstreamTls;
 use super::conceal;
 use super::redis::Redis;
-use super::units::{Period, RouteName};
+use super::units::{HostHeader, Period, RouteName};
 use crate::plugin::custom::Custom;
 use crate::routing::matcher::Matcher;
 use crate::routing::rewrite::Rewrite;
@@ -131,6 +131,9 @@ pub struct Route {
     pub slow_start: Option<Duration>,
     /// How long to wait for a target.
     pub timeouts: Timeouts,
+    /// The `Host` that targets get.
+    #[serde(skip_serializing_if = "HostHeader::is_clients")]
+    pub host_header: HostHeader,
     /// How targets are spoken to by TLS.
     #[serde(skip_serializing_if = "UpstreamTls::is_default")]
     pub upstream_tls: UpstreamTls,

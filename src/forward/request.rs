@@ -93,7 +93,13 @@ fn write(fields: &mut HeaderMap, ctx: &RequestCtx) -> Result<(), MaxSizeReached>
     if let Some(prefix) = ctx.route.as_ref().and_then(|route| route.stripped.as_ref()) {
         headers::tell_prefix(fields, prefix)?;
     }
-    headers::forward(fields, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))
+    headers::forward(fields, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))?;
+    // That of the client has been told by then.
+    let target = || ctx.member.as_ref().map(|member| &member.target.url);
+    match ctx.route.as_ref().and_then(|route| route.host_header.of(target()?)) {
+        Some(host) => fields.try_insert(header::HOST, host).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Whether the client says that it understands what comes after a body.

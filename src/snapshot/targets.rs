@@ -131,14 +131,16 @@ impl<'c> Targets<'c> {
     ) -> Option<Arc<Mirror>> {
         let mirror = route.mirror.as_ref()?;
         let alike = |before: &&RouteBefore<'_>| {
-            let of = |route: &config::Route| (route.mirror.clone(), route.timeouts, route.upstream_tls.clone());
+            let of = |route: &config::Route| {
+                (route.mirror.clone(), route.timeouts, route.upstream_tls.clone(), route.host_header.clone())
+            };
             of(before.config) == of(route)
         };
         if let Some(before) = before.filter(alike) {
             return before.route.mirror.clone();
         }
         let target = self.registry.shadow(&mirror.target, &blueprint(self.generation, &Guards::default()), now);
-        Some(Arc::new(Mirror::new(mirror, target, route.timeouts, self.peers(route))))
+        Some(Arc::new(Mirror::new(mirror, target, (route.timeouts, &route.host_header), self.peers(route))))
     }
 
     /// What makes the peers of a route.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Version, header};
+use http::{HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_core::connectors::http::Connector;
@@ -22,6 +22,7 @@ use tokio::task::AbortHandle;
 use super::head;
 use super::peer::Peers;
 use super::target::Target;
+use crate::config::units::HostHeader;
 use crate::config::{self, Timeouts};
 
 static CONNECTOR: LazyLock<Connector> = LazyLock::new(|| Connector::new(None));
@@ -34,6 +35,8 @@ const PIECE: usize = 128;
 pub struct Mirror {
     /// There.
     pub target: Arc<Target>,
+    /// The `Host` that it gets, where that is not the client's.
+    host: Option<HeaderValue>,
     /// The share of requests that are copied.
     share: f64,
     limit: u32,
@@ -95,8 +98,14 @@ impl std::fmt::Debug for Mirror {
 
 impl Mirror {
     /// Copies to `target`, as the config says, with the patience of the route.
-    pub fn new(config: &config::Mirror, target: Arc<Target>, timeouts: Timeouts, peers: Arc<Peers>) -> Self {
+    pub fn new(
+        config: &config::Mirror,
+        target: Arc<Target>,
+        (timeouts, host_header): (Timeouts, &HostHeader),
+        peers: Arc<Peers>,
+    ) -> Self {
         Mirror {
+            host: host_header.of(&target.url),
             target,
             share: config.share.as_f64(),
             limit: config.concurrency.get(),
@@ -127,7 +136,7 @@ impl Mirror {
         let flight = Flight::begin(self)?;
         let (body, pieces) = mpsc::unbounded_channel();
         let waiting = Arc::<AtomicUsize>::default();
-        let flying = flight.run(framed(head, has_body), Body { pieces, waiting: waiting.clone() });
+        let flying = flight.run(framed(head, has_body, self.host.as_ref()), Body { pieces, waiting: waiting.clone() });
         Some(Copy { body, waiting, task: Some(tokio::spawn(flying).abort_handle()) })
     }
 
@@ -233,8 +242,12 @@ fn room(data: &Bytes) -> usize {
 }
 
 /// The head of a copy, whose body is framed anew.
-fn framed(head: &RequestHeader, has_body: bool) -> RequestHeader {
+fn framed(head: &RequestHeader, has_body: bool, host: Option<&HeaderValue>) -> RequestHeader {
     let mut head = head.clone();
+    if let Some(host) = host {
+        // In place of another, so that there is room.
+        let _ = head.insert_header(header::HOST, host.clone());
+    }
     head.set_version(Version::HTTP_11);
     head.remove_header(&header::TRANSFER_ENCODING);
     head.remove_header(&header::EXPECT);

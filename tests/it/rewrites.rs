@@ -1,6 +1,6 @@
 //! The path that is sent in place of the one that was asked for.
 
-use crate::support::{Reply, Upstream, curl, eventually, gateway};
+use crate::support::{Reply, Upstream, curl, eventually, gateway, nobody};
 
 #[test]
 fn the_path_that_was_asked_for_decides_and_another_is_sent() {
@@ -75,4 +75,31 @@ fn no_rewrite_can_be_talked_into_a_path_that_is_refused() {
         assert_eq!(upstream.received().last().unwrap().path(), sent);
     }
     assert!(gateway.get("/cut/.x").json()["detail"].as_str().unwrap().contains("as this route rewrites it"));
+}
+
+#[test]
+fn a_target_gets_the_host_that_its_route_says_and_is_told_that_of_the_client() {
+    let (upstream, shadow) = (Upstream::start(), Upstream::start());
+    let gateway = gateway(format!(
+        "defaults: {{ hostHeader: target }}\nroutes:\n  \
+         - {{ path: /client, target: {target}, hostHeader: client }}\n  \
+         - {{ path: /target, targets: ['http://{nobody}', {target}], mirror: {{ target: {shadow} }} }}\n  \
+         - {{ path: /name, target: {target}, hostHeader: api.example.com }}\n",
+        target = upstream.url(),
+        nobody = nobody(),
+        shadow = shadow.url(),
+    ));
+    let own = upstream.address.to_string();
+    for (path, host) in
+        [("/client", "gateway.test"), ("/target", &own), ("/target", &own), ("/name", "api.example.com")]
+    {
+        assert_eq!(gateway.get(path).status, 200, "{path}");
+        let received = upstream.received().pop().unwrap();
+        assert_eq!((received.header("host"), received.header("x-forwarded-host")), (Some(host), Some("gateway.test")));
+    }
+    let copy = eventually("a copy", || shadow.received().pop());
+    assert_eq!(
+        (copy.header("host"), copy.header("x-forwarded-host")),
+        (Some(&*shadow.address.to_string()), Some("gateway.test"))
+    );
 }

@@ -58,7 +58,11 @@ fn every_example_of_the_docs_does_what_its_table_says() {
                 let received = received.get(before)?;
                 let prefix =
                     received.header("x-forwarded-prefix").map(|told| format!(", `X-Forwarded-Prefix: {told}`"));
-                Some(format!("`{url}{}`{}", received.path(), prefix.unwrap_or_default()))
+                let host = received.header("host").filter(|host| !request.contains(&format!("http://{host}/")));
+                let own = upstream.address.to_string();
+                let host = host.map(|host| if host == own { url.trim_start_matches("http://") } else { host });
+                let host = host.map(|host| format!(", `Host: {host}`")).unwrap_or_default();
+                Some(format!("`{url}{}`{}{host}", received.path(), prefix.unwrap_or_default()))
             });
             let said = arrived.unwrap_or_else(|| told(&answer));
             assert_eq!(&said, outcome, "{request} with\n{config}");

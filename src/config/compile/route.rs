@@ -7,7 +7,7 @@ use super::{Compiler, at_route, split};
 use crate::config::file::{self, Policies};
 use crate::config::located::Located;
 use crate::config::model::{ForwardAuth, Limits, Plugins, Route, Target};
-use crate::config::units::RouteName;
+use crate::config::units::{HostHeader, RouteName};
 use crate::downstream::headers::X_USER_ID;
 
 impl Compiler<'_> {
@@ -67,6 +67,11 @@ impl Compiler<'_> {
                 &place(written.concurrency.is_some(), "concurrency"),
             ),
             slow_start: self.slow_start(written, defaults, &balance),
+            host_header: written
+                .host_header
+                .as_ref()
+                .or(defaults.host_header.as_ref())
+                .map_or_else(HostHeader::default, |host| host.value.clone()),
             balance,
             health_check: self.health_check(
                 written.health_check.as_ref().or(defaults.health_check.as_ref()),

@@ -17,7 +17,7 @@ use super::upstream_tls::UpstreamTls;
 use super::words::{PositiveOrOff, Switch};
 use crate::config::located::{Located, OneOrMany};
 use crate::config::model::OnAllOpen;
-use crate::config::units::{RoutePath, ScopeName};
+use crate::config::units::{HostHeader, RoutePath, ScopeName};
 use crate::routing::host::HostPattern;
 use crate::routing::methods::Methods;
 
@@ -37,6 +37,8 @@ pub struct Policies {
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
     pub timeouts: Option<Timeouts>,
+    /// The `Host` that targets get. Default: `client`.
+    pub host_header: Option<Located<HostHeader>>,
     /// How targets are spoken to by TLS.
     pub upstream_tls: Option<UpstreamTls>,
     /// When to stop sending to a target: a block, or `off`. Routes that share a target have to say the same. Default:
@@ -105,6 +107,8 @@ pub struct Route {
     pub on_all_open: Option<OnAllOpen>,
     /// How long to wait for a target.
     pub timeouts: Option<Timeouts>,
+    /// The `Host` that targets get. Default: `client`.
+    pub host_header: Option<Located<HostHeader>>,
     /// How targets are spoken to by TLS.
     pub upstream_tls: Option<UpstreamTls>,
     /// When to stop sending to a target: a block, or `off`. Routes that share a target have to say the same. Default:

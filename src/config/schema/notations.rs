@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use crate::config::file::{LogFormat, Network, Positive};
 use crate::config::units::{
     ContentTypeOptions, CookieName, Count, CrossDomainPolicies, EmbedderPolicy, Factor, FieldName, FieldText, Frames,
-    GrpcStatus, ListenAddress, MediaRange, NameServer, OpenerPolicy, Origin, Period, Port, Prefix, Rate,
+    GrpcStatus, HostHeader, ListenAddress, MediaRange, NameServer, OpenerPolicy, Origin, Period, Port, Prefix, Rate,
     ReferrerPolicy, Repeatable, ResourcePolicy, RetryOn, RoutePath, ScopeName, Secret, Sha256, Size, StatusRange,
     TargetUrl, Threads, UserId, WebOrigin, Weight, Window,
 };
@@ -97,6 +97,8 @@ notations! {
         { "type": "string", "pattern": "^/[^?#*]*$" };
     HostPattern, "Host", "A host such as `api.example.com`, or `*.example.com` for all below it.",
         { "type": "string", "pattern": r"^(\*\.)?[^*/?#\s]+$" };
+    HostHeader, "HostHeader", "`client`: that of the client; `target`: that of the target's URL; or a host such as `api.example.com`.",
+        { "type": "string", "pattern": r"^[^*/?#@\s]+$" };
     Methods, "Method", "A method in capitals. `CONNECT` and `TRACE` are never forwarded.",
         { "anyOf": [
             { "type": "string", "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] },

@@ -1,20 +1,20 @@
-//! Targets of HTTP/2 that hang.
+//! Targets of HTTP/2: what they are told, and what becomes of requests when they hang.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, Uri};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Gateway, Upstream, eventually, gateway};
 
-type Answers = dyn Fn(usize, &str) -> bool + Send + Sync;
+type Answers = dyn Fn(usize, &Uri) -> bool + Send + Sync;
 
 /// A target of HTTP/2 that answers the requests of which `answers` says so, by the number of their connection, from 0, and
-/// their path. Where it is.
-fn target(answers: impl Fn(usize, &str) -> bool + Send + Sync + 'static) -> String {
+/// what they ask for. Where it is.
+fn target(answers: impl Fn(usize, &Uri) -> bool + Send + Sync + 'static) -> String {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
     let url = format!("h2c://{}", listener.local_addr().unwrap());
@@ -34,7 +34,7 @@ async fn serve(stream: TcpStream, number: usize, answers: Arc<Answers>) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     let mut waiting = Vec::new();
     while let Some(Ok((request, mut respond))) = connection.accept().await {
-        if answers(number, request.uri().path()) {
+        if answers(number, request.uri()) {
             let mut stream = respond.send_response(Response::new(()), false).unwrap();
             stream.send_data(Bytes::from_static(b"ok"), true).unwrap();
         } else {
@@ -49,7 +49,7 @@ fn over(targets: &[&str], more: &str) -> Gateway {
 
 #[test]
 fn a_request_without_a_body_waits_for_its_answer_for_as_long_as_it_may_and_the_breaker_hears_of_it() {
-    let url = target(|_, path| path == "/well");
+    let url = target(|_, uri| uri.path() == "/well");
     let gateway = over(&[&url], "timeouts: { firstByte: 300ms }, retry: off, breaker: { failures: 4 }");
     assert_eq!(gateway.get("/well").status, 200);
     for (method, length) in [("GET", None), ("DELETE", None), ("POST", Some("0")), ("GET", Some("0"))] {
@@ -74,7 +74,7 @@ fn a_request_goes_on_to_the_next_target_after_its_time_for_one_try() {
 /// All of its requests would hang.
 #[test]
 fn a_connection_that_hangs_is_not_used_again() {
-    let url = target(|number, path| number > 0 || path == "/well");
+    let url = target(|number, uri| number > 0 || uri.path() == "/well");
     let gateway = over(&[&url], "timeouts: { firstByte: 300ms }, breaker: { failures: 2, cooldown: 300ms }");
     assert_eq!(gateway.get("/well").status, 200);
     gateway.get("/").is_problem(504, "upstream_timeout");
@@ -85,13 +85,12 @@ fn a_connection_that_hangs_is_not_used_again() {
 fn a_check_whose_connection_hangs_takes_another_one_the_next_time() {
     let url = target(|number, _| number != 1);
     let gateway = over(&[&url], "healthCheck: { interval: 50ms, timeout: 200ms, unhealthyAfter: 1, healthyAfter: 1 }");
-    let health = || gateway.stats()[0]["health"].clone();
-    eventually("a bad check and a good one after it", || {
-        let health = health();
-        (health["failed"] == 1 && health["checks"].as_u64() >= Some(3)).then_some(())
-    });
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!((&health()["state"], &health()["failed"]), (&"HEALTHY".into(), &1.into()), "{}", health());
+    // All of them, and those that were bad.
+    let checks = || ["checks", "failed"].map(|name| gateway.stats()[0]["health"][name].as_u64().unwrap_or_default());
+    let before = eventually("a bad check", || Some(checks()).filter(|[_, failed]| *failed > 0));
+    let good = |[checks, failed]: [u64; 2]| checks - failed;
+    eventually("good ones after it", || (good(checks()) >= good(before) + 3).then_some(()));
+    eventually("the target to be well", || (gateway.stats()[0]["health"]["state"] == "HEALTHY").then_some(()));
 }
 
 #[test]
@@ -100,4 +99,16 @@ fn a_request_without_a_body_is_copied_to_its_end() {
     let gateway = over(&[&url], &format!("mirror: {{ target: '{}' }}", shadow.url()));
     assert_eq!(gateway.get("/").status, 200);
     eventually("the copy", || (gateway.stats()[0]["route"]["mirror"]["sent"] == 1).then_some(()));
+}
+
+#[test]
+fn a_target_is_asked_for_by_the_host_that_its_route_says() {
+    let url = target(|_, uri| uri.authority().is_some_and(|authority| uri.path() == format!("/{authority}")));
+    let own = url.trim_start_matches("h2c://").to_owned();
+    for (says, authority) in
+        [("client", "gateway.test"), ("target", &own), ("api.example.com:8443", "api.example.com:8443")]
+    {
+        let gateway = over(&[&url], &format!("hostHeader: '{says}', timeouts: {{ firstByte: 1s }}"));
+        assert_eq!(gateway.get(&format!("/{authority}")).status, 200, "{says}");
+    }
 }
