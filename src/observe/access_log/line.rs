@@ -1,11 +1,10 @@
 //! The two forms of lines that are always there.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use serde_json::ser::Formatter;
 
 use super::entry::Entry;
 
@@ -100,28 +99,33 @@ pub fn json(line: &mut Vec<u8>, entry: &Entry<'_>) {
         code: entry.code,
         reason: entry.reason,
     };
+    let begin = line.len();
     // Writing to a vector cannot fail, and neither can numbers and text.
-    let _ = fields.serialize(&mut serde_json::Serializer::with_formatter(&mut *line, Plain));
+    let _ = serde_json::to_writer(&mut *line, &fields);
+    // A terminal is steered by other controls, too, than those that JSON wants escaped.
+    if !line[begin..].is_ascii() || line[begin..].contains(&DELETE) {
+        let written = line.split_off(begin);
+        line.extend_from_slice(in_ascii(&String::from_utf8_lossy(&written)).as_bytes());
+    }
     line.push(b'\n');
 }
 
-/// JSON in printable ASCII: a terminal is steered by other controls, too, than those that JSON wants escaped.
-struct Plain;
+const DELETE: u8 = 0x7f;
 
-impl Formatter for Plain {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(|c: char| !c.is_ascii() || c == '\x7f') {
-            let (plain, odd) = rest.split_at(at);
-            writer.write_all(plain.as_bytes())?;
-            let mut chars = odd.chars();
-            for unit in chars.next().into_iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec()) {
-                write!(writer, "\\u{unit:04x}")?;
+/// The same JSON in printable ASCII: nothing else than strings can have anything else in it (RFC 8259, section 7).
+fn in_ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len() + 32);
+    for c in json.chars() {
+        if c.is_ascii() && c != char::from(DELETE) {
+            escaped.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // To a string.
+                let _ = write!(escaped, "\\u{unit:04x}");
             }
-            rest = chars.as_str();
         }
-        writer.write_all(rest.as_bytes())
     }
+    escaped
 }
 
 /// Text that cannot end a line or steer a terminal, whatever is in it.
@@ -134,4 +138,19 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
         false => c.escape_unicode().to_string(),
     };
     text.chars().map(escape).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_the_same_in_ascii() {
+        let odd = "a \u{85}\u{9b}2J \u{202e} \u{7f} Zoë 😀 \\ \" \n";
+        let json = serde_json::json!({ odd: [odd, 1.5] }).to_string();
+        let escaped = in_ascii(&json);
+        assert!(escaped.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{escaped}");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(read(&escaped), read(&json));
+    }
 }
