@@ -57,12 +57,11 @@ struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut clients = self.clients.lock();
-        if let Some(count) = clients.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                clients.remove(&self.client);
-            }
-        }
+        let left = clients.get(&self.client).map_or(0, |count| count.saturating_sub(1));
+        match left {
+            0 => clients.remove(&self.client),
+            _ => clients.insert(self.client, left),
+        };
     }
 }
 
