@@ -2,9 +2,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::config::Jwt;
-use crate::config::KeySource;
 use crate::config::units::Secret;
+use crate::config::{Jwt, KeySource};
 use crate::plugin::auth::jwt::{Verifier, Wanted};
 use crate::refusal::Refusal;
 
