@@ -56,16 +56,28 @@ fn text(name: &X509Name<'_>) -> String {
         let pairs = part.iter().map(|pair| {
             let kind = oid2abbrev(pair.attr_type(), oid_registry())
                 .map_or_else(|_| pair.attr_type().to_id_string(), str::to_owned);
-            // What is no text is written as its encoding.
-            let value = match pair.as_str() {
-                Ok(value) => escaped(value),
-                Err(_) => format!("#{}", hex(pair.attr_value().data)),
-            };
+            let (tag, data) = (pair.attr_value().tag().0, pair.attr_value().data);
+            // What is no text is written by its tag and its bytes.
+            let value = string(tag, data).map_or_else(|| format!("#{tag:02x}{}", hex(data)), |value| escaped(&value));
             format!("{kind}={value}")
         });
         pairs.collect::<Vec<_>>().join(" + ")
     });
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The text of a string of this tag (X.680, section 8.4).
+fn string(tag: u32, data: &[u8]) -> Option<String> {
+    match tag {
+        // UTF8String, and those that are taken for it: Numeric, Printable, T61, Videotex, IA5, Graphic, Visible, General.
+        12 | 18..=22 | 25..=27 => String::from_utf8(data.to_vec()).ok(),
+        // BMPString.
+        30 if data.len().is_multiple_of(2) => {
+            let units: Vec<u16> = data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+            String::from_utf16(&units).ok()
+        }
+        _ => None,
+    }
 }
 
 fn escaped(value: &str) -> String {
@@ -110,6 +122,15 @@ mod tests {
         assert_eq!((found.dns.as_deref(), found.uri.as_deref()), (Some("billing.example"), Some(uri)));
         assert_eq!((found.email, found.fingerprint.len()), (None, 64));
         assert_eq!(ClientCertificate::of(&CertificateDer::from(vec![0; 9])), None);
+    }
+
+    #[test]
+    fn names_are_read_in_whatever_string_they_are_written() {
+        assert_eq!(string(30, &[0, b'Z', 0, b'o', 0, 0xeb]).as_deref(), Some("Zoë"));
+        assert_eq!((string(20, b"T61").as_deref(), string(26, b"Visible").as_deref()), (Some("T61"), Some("Visible")));
+        for (tag, data) in [(30, &b"odd"[..]), (30, &[0xd8, 0]), (12, b"\xff"), (4, b"octets")] {
+            assert_eq!(string(tag, data), None, "{tag} {data:?}");
+        }
     }
 
     #[test]
