@@ -81,11 +81,12 @@ fn write(fields: &mut HeaderMap, ctx: &RequestCtx) -> Result<(), MaxSizeReached>
     if let Some(user_id) = &ctx.notes.user_id {
         fields.try_insert(&X_USER_ID, user_id.clone())?;
     }
+    let own_host = ctx.member.as_ref().map(|member| &member.target.host);
     // HTTP/1.0 knows requests without Host; what is sent on is HTTP/1.1, which does not (RFC 9112, 3.2).
     if !fields.contains_key(header::HOST)
-        && let Some(host) = ctx.member.as_ref().and_then(|member| member.target.url.authority().parse().ok())
+        && let Some(host) = own_host
     {
-        fields.try_insert(header::HOST, host)?;
+        fields.try_insert(header::HOST, host.clone())?;
     }
     for (name, value) in &ctx.notes.upstream {
         fields.try_insert(name, value.clone())?;
@@ -95,9 +96,8 @@ fn write(fields: &mut HeaderMap, ctx: &RequestCtx) -> Result<(), MaxSizeReached>
     }
     headers::forward(fields, ctx.peer, ctx.link.as_ref().map_or("http", |link| link.entrance.scheme()))?;
     // That of the client has been told by then.
-    let target = || ctx.member.as_ref().map(|member| &member.target.url);
-    match ctx.route.as_ref().and_then(|route| route.host_header.of(target()?)) {
-        Some(host) => fields.try_insert(header::HOST, host).map(drop),
+    match ctx.route.as_ref().zip(own_host).and_then(|(route, own)| route.host_header.of(own)) {
+        Some(host) => fields.try_insert(header::HOST, host.clone()).map(drop),
         None => Ok(()),
     }
 }

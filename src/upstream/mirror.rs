@@ -105,7 +105,7 @@ impl Mirror {
         peers: Arc<Peers>,
     ) -> Self {
         Mirror {
-            host: host_header.of(&target.url),
+            host: host_header.of(&target.host).cloned(),
             target,
             share: config.share.as_f64(),
             limit: config.concurrency.get(),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -32,6 +33,8 @@ pub struct Target {
     pub id: u32,
     /// As the config spells it.
     pub url: TargetUrl,
+    /// Its `Host`: that of the URL.
+    pub host: HeaderValue,
     /// Its breaker. Where none is wanted, nobody asks or tells it anything, and it can still be held open by hand.
     pub circuit: Arc<Circuit>,
     /// Another config may ask it otherwise.
@@ -196,6 +199,8 @@ impl Target {
             latency: Latency::new(now),
             taken: Quantiles::new(now),
             record: Record::default(),
+            // A URL has a host, which is text.
+            host: url.authority().parse().unwrap_or(HeaderValue::from_static("")),
             in_flight: AtomicU32::new(0),
             is_watched: AtomicBool::new(false),
             left: AtomicU64::new(0),

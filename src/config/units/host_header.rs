@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use http::HeaderValue;
 
-use super::TargetUrl;
 use crate::routing::host;
 
 /// The `Host` that targets get, or `:authority` over HTTP/2.
@@ -25,15 +24,13 @@ impl HostHeader {
     pub fn is_clients(&self) -> bool {
         *self == HostHeader::Client
     }
-}
 
-impl HostHeader {
-    /// What a target at `url` gets in place of the client's; `None`: that.
-    pub fn of(&self, url: &TargetUrl) -> Option<HeaderValue> {
+    /// What a target, whose `own` is that of its URL, gets in place of the client's; `None`: that.
+    pub fn of<'h>(&'h self, own: &'h HeaderValue) -> Option<&'h HeaderValue> {
         match self {
             HostHeader::Client => None,
-            HostHeader::Target => url.authority().parse().ok(),
-            HostHeader::Name(name) => Some(name.clone()),
+            HostHeader::Target => Some(own),
+            HostHeader::Name(name) => Some(name),
         }
     }
 }
