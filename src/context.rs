@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use pingora_core::upstreams::peer::HttpPeer;
 use smallvec::SmallVec;
 
 use crate::clock;
@@ -52,6 +53,8 @@ pub struct RequestCtx {
     pub copy: Option<Copy>,
     /// Whether there has been a copy, or is to be none.
     pub mirrored: bool,
+    /// The peer of that attempt, where it has been made before Pingora asks for it.
+    pub chosen: Option<Box<HttpPeer>>,
     /// Targets that were tried, by id.
     pub tried: SmallVec<[u32; 4]>,
     /// The target of the last attempt.
@@ -94,6 +97,7 @@ impl RequestCtx {
             rewritten: None,
             notes: Notes::default(),
             attempt: None,
+            chosen: None,
             hash: 0,
             group: 0,
             copy: None,

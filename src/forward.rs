@@ -1,8 +1,10 @@
 //! The attempts of a request: which target each goes to (by `affinity`, maybe), what is sent (`request`, `fields`), what comes back
-//! (`response`), how each ends, once (`ending`), and whether the request goes out again (`retry`).
+//! (`response`), how each ends, once (`ending`), and whether the request goes out again (`retry`). `exchange` does all of that for
+//! simple requests, Pingora for the others.
 
 mod affinity;
 mod ending;
+mod exchange;
 mod fields;
 mod request;
 mod response;
@@ -32,6 +34,7 @@ use crate::upstream::target::{Member, Target};
 use crate::upstream::upgrade;
 
 pub use self::ending::{broke, connect_failed, finish};
+pub use self::exchange::exchange;
 pub use self::request::{begin, sending};
 pub use self::response::{answered, ended, receiving};
 
@@ -94,6 +97,9 @@ fn nobody_takes_it(why: Unavailable) -> Refusal {
 /// # Errors
 /// Its target has no address, and neither has any other.
 pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Result<Box<HttpPeer>> {
+    if let Some(peer) = ctx.chosen.take() {
+        return Ok(peer);
+    }
     let nobody = || Error::explain(ErrorType::InternalError, "no target is left to be tried");
     let route = ctx.route.clone().ok_or_else(nobody)?;
     loop {

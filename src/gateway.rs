@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, Result};
+use pingora_core::connectors::http::v1::Connector;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -27,6 +28,8 @@ use crate::{admission, clock, endpoint, forward, intake, observe, respond};
 pub struct Gateway {
     /// What all requests share.
     pub shared: Arc<Shared>,
+    /// Connections to targets that need no more than [`forward::exchange`]. Pingora has its own for all others.
+    pub connector: Connector,
 }
 
 impl Gateway {
@@ -35,6 +38,12 @@ impl Gateway {
         if self.shared.drain.is_begun() {
             session.set_keepalive(None);
         }
+    }
+
+    /// What comes from a target is going to be written.
+    fn dress(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+        self.send_away_if_draining(session);
+        respond::decorate(session, response, By::Upstream, ctx)
     }
 }
 
@@ -85,7 +94,10 @@ impl ProxyHttp for Gateway {
             respond::refuse(session, ctx, &refusal).await?;
             return Ok(false);
         }
-        Ok(true)
+        let dress =
+            |session: &mut Session, head: &mut ResponseHeader, ctx: &mut RequestCtx| self.dress(session, head, ctx);
+        let is_answered = forward::exchange(session, ctx, &self.connector, dress).await?;
+        Ok(!is_answered)
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
@@ -161,8 +173,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        self.send_away_if_draining(session);
-        respond::decorate(session, response, By::Upstream, ctx)
+        self.dress(session, response, ctx)
     }
 
     fn fail_to_connect(

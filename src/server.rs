@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerOptions, ServerApp};
+use pingora_core::connectors::ConnectorOptions;
+use pingora_core::connectors::http::v1::Connector;
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownWatch};
@@ -160,7 +162,8 @@ impl Ready {
         };
         let mut server = Server::new_with_opt_and_conf(None, conf);
         server.bootstrap();
-        let mut proxy = http_proxy(&server.configuration, Gateway { shared: self.shared.clone() });
+        let connector = Connector::new(Some(ConnectorOptions::from_server_conf(&server.configuration)));
+        let mut proxy = http_proxy(&server.configuration, Gateway { shared: self.shared.clone(), connector });
         let mut options = HttpServerOptions::default();
         // CONNECT is refused by us, in our own words.
         options.allow_connect_method_proxying = true;

@@ -17,6 +17,20 @@ const OPTIONS: [&[u8]; 2] = [b"keep-alive", b"close"];
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// What no request is sent on with (RFC 9110, section 7.6.1; RFC 7540, section 3.2.1).
+static OLD: [&HeaderName; 10] = [
+    &header::CONNECTION,
+    &KEEP_ALIVE,
+    &PROXY_CONNECTION,
+    &header::PROXY_AUTHENTICATE,
+    &header::PROXY_AUTHORIZATION,
+    &header::TE,
+    &header::TRAILER,
+    &header::TRANSFER_ENCODING,
+    &header::UPGRADE,
+    &HTTP2_SETTINGS,
+];
 
 /// Whether a head as it came has a field of this name.
 pub fn names(head: &[u8], name: &[u8]) -> bool {
@@ -88,6 +102,20 @@ pub fn strip(fields: &mut HeaderMap) {
         }
     }
     for name in found {
+        fields.remove(name);
+    }
+}
+
+/// Takes the fields out of a request, [checked](check) before, that are between the client and the gateway only, or between a proxy and
+/// either; whatever it asks for in place of HTTP is no longer asked for.
+pub fn strip_request(fields: &mut HeaderMap) {
+    // Nearly always there is none: comparing them to the few names that there are is less than to hash each of them.
+    if !fields.keys().any(|name| OLD.contains(&name)) {
+        return;
+    }
+    let doomed: SmallVec<[HeaderName; 4]> =
+        named(fields).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+    for name in doomed.iter().chain(OLD) {
         fields.remove(name);
     }
 }
@@ -168,6 +196,25 @@ mod tests {
         let mut names: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-length", "x-other"]);
+    }
+
+    #[test]
+    fn a_request_is_sent_on_without_what_is_between_two_ends_of_a_connection() {
+        let other = [("x-other", "2"), ("content-length", "0")];
+        for (fields, left) in [
+            (&[("connection", "close, X-Internal,, te"), ("x-internal", "1"), ("te", "trailers")][..], &other[..]),
+            (&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABk")], &other),
+            (&[("keep-alive", "timeout=5"), ("proxy-connection", "close"), ("trailer", "x")], &other),
+            (
+                &[("proxy-authorization", "Basic eDp5"), ("proxy-authenticate", "Basic"), ("x-one", "1")],
+                &[("x-one", "1"), other[0], other[1]],
+            ),
+            (&[], &other),
+        ] {
+            let mut sent = headers(&[fields, &other].concat());
+            strip_request(&mut sent);
+            assert_eq!(sent, headers(left), "{fields:?}");
+        }
     }
 
     #[test]

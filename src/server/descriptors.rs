@@ -3,9 +3,9 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Connections that are kept for the next request, whatever the limit is.
-const LEAST: u64 = 64;
+const LEAST: u64 = 32;
 /// More idle ones than this, over all targets, are not worth their memory.
-const MOST: u64 = 16_384;
+const MOST: u64 = 8_192;
 
 /// Lets the process have as many as it may have at all: shells and service managers begin with a low limit for programs that
 /// cannot go beyond 1,024, and trust that others ask for more. Gives how many that is.
@@ -21,10 +21,10 @@ pub fn raise() -> u64 {
     hard
 }
 
-/// How many connections to targets are kept while they wait for the next request, where there may be `descriptors`: a quarter,
-/// since clients need as many as they come with.
+/// How many connections to targets are kept of either kind (`forward::exchange` has its own) while they wait for the next request, where
+/// there may be `descriptors`: together a quarter, since clients need as many as they come with.
 pub fn kept(descriptors: u64) -> usize {
-    (descriptors / 4).clamp(LEAST, MOST) as usize
+    (descriptors / 8).clamp(LEAST, MOST) as usize
 }
 
 #[cfg(test)]
@@ -34,6 +34,6 @@ mod tests {
     #[test]
     fn a_quarter_is_for_targets_within_reason() {
         let limits = [0, 256, 1_024, 20_000, 1 << 20, u64::MAX];
-        assert_eq!(limits.map(kept), [64, 64, 256, 5_000, 16_384, 16_384]);
+        assert_eq!(limits.map(kept), [32, 32, 128, 2_500, 8_192, 8_192]);
     }
 }

@@ -1,5 +1,6 @@
 //! Targets of HTTP/2: what they are told, and what becomes of requests when they hang.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use http::{Response, Uri};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Gateway, Upstream, eventually, gateway};
+use crate::support::{Gateway, Reply, Upstream, eventually, gateway};
 
 type Answers = dyn Fn(usize, &Uri) -> bool + Send + Sync;
 
@@ -69,6 +70,22 @@ fn a_request_goes_on_to_the_next_target_after_its_time_for_one_try() {
         assert_eq!(gateway.get("/").status, 200);
     }
     assert_eq!(gateway.settled_stats()[0]["failed"], 1);
+}
+
+/// From a target that requests without a body go to by the short way, to one that they do not, and back.
+#[test]
+fn a_request_goes_on_to_a_target_of_another_protocol() {
+    let silent = Upstream::with(|_| Reply::Talk(Box::new(|stream| drop(stream.read(&mut [0; 1])))));
+    let plain = Upstream::start();
+    for targets in [[silent.url(), target(|_, _| true)], [target(|_, _| false), plain.url()]] {
+        let gateway = over(&[&targets[0], &targets[1]], "retry: { on: timeout, perTryTimeout: 200ms }, breaker: off");
+        for method in ["GET", "PUT", "GET", "DELETE"] {
+            assert_eq!(gateway.request(method, "/", &[]).status, 200, "{method}");
+        }
+        let stats = gateway.settled_stats();
+        let counts = |nth: usize| ["requests", "failed"].map(|name| stats[nth][name].as_u64().unwrap());
+        assert!(counts(0)[1] >= 1 && counts(1) == [4, 0], "{stats:?}");
+    }
 }
 
 /// All of its requests would hang.

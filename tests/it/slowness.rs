@@ -248,16 +248,20 @@ fn a_stale_connection_is_nobodys_fault_whatever_is_sent_on_it() {
         }
         drop(stream.read(&mut [0; 16]));
     });
-    for (method, repeatable) in [("PUT", true), ("POST", false)] {
+    // What comes before goes the same way: requests without a body have connections of their own.
+    for (method, repeatable, before) in [("GET", true, 0), ("PUT", true, 1), ("POST", false, 1), ("POST", false, 0)] {
         let gateway = over(&url, "breaker: { failures: 1 }");
-        for size in [2_000, 40_000] {
-            let ask = || {
-                assert_eq!(gateway.get("/").status, 200);
-                // The connection is kept once the request is over, a moment after its answer.
-                gateway.settled_stats();
+        for size in if before == 0 { [0, 0] } else { [2_000, 40_000] } {
+            let send = |method: &str, size: usize| {
                 let mut connection = gateway.connect();
                 connection.send(head(method, "/", &[("Content-Length", &size.to_string())])).send(vec![b'x'; size]);
                 connection.answer(false).status
+            };
+            let ask = || {
+                assert_eq!(send("PUT", before), 200);
+                // The connection is kept once the request is over, a moment after its answer.
+                gateway.settled_stats();
+                send(method, size)
             };
             // One that is looked at in that very moment, whether it is closed, is passed over and a new one made: on a busy
             // machine many times in a row.

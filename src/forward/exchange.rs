@@ -1,0 +1,195 @@
+//! The short way: a request without a body, to a target of HTTP/1.1.
+//!
+//! Pingora drives both directions of a request side by side, with a queue each way between them, since either side may have
+//! something to say at any time. Of a request that has no body nothing is left to be sent once its head is: the answer is waited
+//! for, and each piece of it is written before the next is read. What decides is asked in the order of Pingora's hooks
+//! ([`crate::gateway`]), and connections are read and written by Pingora; what is not so simple is left to it.
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderMap, Method, Request, StatusCode, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{Error, Result};
+use pingora_core::connectors::http::v1::Connector;
+use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::v1::client::HttpSession;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_proxy::Session;
+use tokio::task::unconstrained;
+
+use super::{answered, begin, broke, connect_failed, connected, next_peer, receiving, sending};
+use crate::clock;
+use crate::context::RequestCtx;
+use crate::downstream::hop_by_hop;
+
+/// Pieces of an answer that are written together, if so many are there at once: mostly its head and all of its body.
+const PIECES: usize = 4;
+
+/// What the gateway makes of the head of a target's answer before it is written.
+pub trait Dress: Fn(&mut Session, &mut ResponseHeader, &mut RequestCtx) -> Result<()> + Sync {}
+impl<F: Fn(&mut Session, &mut ResponseHeader, &mut RequestCtx) -> Result<()> + Sync> Dress for F {}
+
+/// Sends the request to its target, and to others if it may go out again, until one's answer has been written. `false`: the rest
+/// is not so simple, and what comes next is for Pingora.
+///
+/// # Errors
+/// Why the last attempt failed.
+pub async fn exchange(session: &mut Session, ctx: &mut RequestCtx, by: &Connector, dress: impl Dress) -> Result<bool> {
+    if !is_simple(session) {
+        return Ok(false);
+    }
+    loop {
+        // What has been done so far is nothing that the target has taken.
+        let peer = next_peer(session, ctx, clock::read())?;
+        if !speaks_http1(&peer) {
+            ctx.chosen = Some(peer);
+            return Ok(false);
+        }
+        match attempt(session, ctx, (by, &peer), &dress).await {
+            Ok(()) => return Ok(true),
+            Err(error) if error.retry() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether nothing follows the head of the request.
+fn is_simple(session: &mut Session) -> bool {
+    !session.req_header().headers.contains_key(header::UPGRADE) && session.is_body_empty()
+}
+
+/// Whether it is certain before there is a connection.
+fn speaks_http1(peer: &HttpPeer) -> bool {
+    !peer.is_tls() && peer.get_alpn().is_some_and(|alpn| alpn.get_max_http_version() == 1)
+}
+
+async fn attempt(
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    (connector, peer): (&Connector, &HttpPeer),
+    dress: &impl Dress,
+) -> Result<()> {
+    let (mut upstream, reused) = match connector.reused_http_session(peer).await {
+        Some(upstream) => (upstream, true),
+        // It needs much room, and seldom happens.
+        None => match Box::pin(connector.get_http_session(peer)).await {
+            Ok(found) => found,
+            Err(mut error) => {
+                error.as_up();
+                return Err(connect_failed(session, ctx, error, clock::now()).into_up());
+            }
+        },
+    };
+    connected(ctx, reused, clock::read);
+    // How long it may be silent is known to the connection of the client, which is listened to meanwhile.
+    upstream.write_timeout = peer.options.write_timeout;
+    match send_and_hand_on(session, ctx, &mut upstream, dress).await {
+        Ok(is_read) => {
+            if is_read {
+                connector.release_http_session(upstream, peer, peer.idle_timeout()).await;
+            }
+            Ok(())
+        }
+        Err(error) => Err(broke(session, ctx, error, reused, clock::now())),
+    }
+}
+
+/// Whether all of the answer has been read: the connection may be of use to others.
+async fn send_and_hand_on(
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    upstream: &mut HttpSession,
+    dress: &impl Dress,
+) -> Result<bool> {
+    let mut head = head_of(session.req_header())?;
+    begin(session, &mut head, ctx, clock::now())?;
+    upstream.write_request_header(Box::new(head)).await.map_err(|error| error.into_up())?;
+    sending(session, None, true, ctx, clock::now())?;
+    loop {
+        let piece = next_piece(session, upstream).await?;
+        let mut pieces = Vec::with_capacity(PIECES);
+        pieces.push(judge(piece, session, ctx, dress)?);
+        while pieces.len() < PIECES
+            && !pieces.last().is_some_and(HttpTask::is_end)
+            && let Some(piece) = unconstrained(upstream.read_response_task()).now_or_never()
+        {
+            pieces.push(match piece {
+                Ok(piece) => judge(piece, session, ctx, dress)?,
+                Err(error) => HttpTask::Failed(error.into_up()),
+            });
+        }
+        let is_read = pieces.last().is_some_and(HttpTask::is_end);
+        // What ends with its length is whole when so much is written.
+        if session.write_response_tasks(pieces).await? || is_read {
+            return Ok(is_read);
+        }
+    }
+}
+
+/// What is sent on of a request, before anything is added to it. Names are written as Pingora knows them, not as the client spelled
+/// them: they mean the same (RFC 9110, section 5.1), and nothing is looked up or copied for it.
+fn head_of(request: &RequestHeader) -> Result<RequestHeader> {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.method = request.method.clone();
+    parts.uri = request.uri.clone();
+    parts.headers = request.headers.clone();
+    // Whatever the client speaks.
+    parts.version = Version::HTTP_11;
+    hop_by_hop::strip_request(&mut parts.headers);
+    let mut head = RequestHeader::from(parts);
+    if !request.raw_path_is_utf8() {
+        head.set_raw_path(request.raw_path())?;
+    }
+    Ok(head)
+}
+
+/// What the target says next. Meanwhile it is listened for that the client leaves, or that it has all taken too long.
+async fn next_piece(session: &mut Session, upstream: &mut HttpSession) -> Result<HttpTask> {
+    tokio::select! {
+        // Whoever is first to be asked is heard however much the other has to say.
+        biased;
+        said = session.downstream_session.read_body_or_idle(true) => Err(no_more_was_due(said)),
+        piece = upstream.read_response_task() => piece.map_err(|error| error.into_up()),
+    }
+}
+
+/// Of a request whose end has been read only that can be read that there is no more.
+fn no_more_was_due(said: Result<Option<Bytes>>) -> Box<Error> {
+    let error = said.err().unwrap_or_else(|| Error::new(pingora::ErrorType::ConnectionClosed));
+    error.into_down()
+}
+
+/// Has a piece of an answer looked at by whoever decides about it, as it goes by.
+fn judge(piece: HttpTask, session: &mut Session, ctx: &mut RequestCtx, dress: &impl Dress) -> Result<HttpTask> {
+    let now = clock::now();
+    match piece {
+        HttpTask::Header(mut head, end) => {
+            answered(session, &mut head, ctx, now)?;
+            if !end {
+                frame(&session.req_header().method, &mut head)?;
+            }
+            dress(session, &mut head, ctx)?;
+            Ok(HttpTask::Header(head, end))
+        }
+        HttpTask::Body(data, end) => {
+            receiving(session, ctx, end, now);
+            Ok(HttpTask::Body(data, end))
+        }
+        other => Ok(other),
+    }
+}
+
+/// An answer whose end is that of its connection is sent on in chunks, so that that to the client can stay.
+fn frame(method: &Method, head: &mut ResponseHeader) -> Result<()> {
+    let has_none = *method == Method::HEAD
+        || head.status.is_informational()
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let says = |fields: &HeaderMap| {
+        fields.contains_key(header::CONTENT_LENGTH) || fields.contains_key(header::TRANSFER_ENCODING)
+    };
+    if !has_none && !says(&head.headers) {
+        head.set_version(Version::HTTP_11);
+        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    }
+    Ok(())
+}
