@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator
 
+import machine
 import peers
 import proofs
 import stage
@@ -42,6 +43,8 @@ class Feature:
     # Where its requests are counted in Redis.
     counter: str = ""
     viewer: bool = False
+    # Bytes that each request has, in its body.
+    body: int = 0
     # Routes beside the one that is asked for.
     others: int = 0
 
@@ -71,6 +74,7 @@ def all_of_them() -> list[Feature]:
     traces = "tracing: { endpoint: 'http://127.0.0.1:@UPSTREAM_PORT_1@/v1/traces', sample: %s }"
     return [
         Feature(ALONE),
+        Feature("a body of 1,000 bytes", body=1_000),
         Feature("breakers", breaker=True),
         Feature("log line", [LOGGED]),
         Feature("log line, JSON", ["accessLog: { file: access.log, format: json }"]),
@@ -133,6 +137,9 @@ def prove(feature: Feature, settings: dict[str, str], run: Path) -> int:
         answer = proofs.get(connection, "/users", bearer)
         expect(answer == (200, peers.BODY), f"GET /users was answered {answer}")
     seen = json.loads(proofs.get(connection, "/users/seen", bearer)[1])
+    with machine.asking(int(settings["GATEWAY_PORT"]), "/users/seen", bearer, feature.body) as ask:
+        arrived = json.loads(ask())["length"]
+        expect(arrived == (str(feature.body) if feature.body else ""), f"a request arrived with a length of {arrived!r}")
     expect(seen["userId"] == (peers.USER if bearer else ""), f"a request arrived of the user {seen['userId']}")
     if bearer:
         for wrong in (None, bearer[:-8] + "AAAAAAAA"):
@@ -142,7 +149,7 @@ def prove(feature: Feature, settings: dict[str, str], run: Path) -> int:
         where = "redis" if "redis" in "".join(feature.lines) else "memory"
         expect(limits[0]["store"] == where, f"limits are kept in {limits[0]['store']}, not in {where}")
     connection.close()
-    return proofs.LOOKS + 1
+    return proofs.LOOKS + 2
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
-//! The short way: a request without a body, to a target of HTTP/1.1.
+//! The short way: a request that has come whole, to a target of HTTP/1.1.
 //!
 //! Pingora drives both directions of a request side by side, with a queue each way between them, since either side may have
-//! something to say at any time. Of a request that has no body nothing is left to be sent once its head is: the answer is waited
-//! for, and each piece of it is written before the next is read. What decides is asked in the order of Pingora's hooks
+//! something to say at any time. Of a request that has no body, or one that came with its head, nothing is left to be waited for
+//! but the answer, of which each piece is written before the next is read. What decides is asked in the order of Pingora's hooks
 //! ([`crate::gateway`]), and connections are read and written by Pingora; what is not so simple is left to it.
 
 use bytes::Bytes;
@@ -25,6 +25,10 @@ use crate::downstream::hop_by_hop;
 /// Pieces of an answer that are written together, if so many are there at once: mostly its head and all of its body.
 const PIECES: usize = 4;
 
+/// No more is added to so much of an answer before it is written. And a longer body of a request takes its time, or is more than the
+/// system takes of it at once.
+const SHORT: usize = 16 * 1_024;
+
 /// What the gateway makes of the head of a target's answer before it is written.
 pub trait Dress: Fn(&mut Session, &mut ResponseHeader, &mut RequestCtx) -> Result<()> + Sync {}
 impl<F: Fn(&mut Session, &mut ResponseHeader, &mut RequestCtx) -> Result<()> + Sync> Dress for F {}
@@ -35,9 +39,11 @@ impl<F: Fn(&mut Session, &mut ResponseHeader, &mut RequestCtx) -> Result<()> + S
 /// # Errors
 /// Why the last attempt failed.
 pub async fn exchange(session: &mut Session, ctx: &mut RequestCtx, by: &Connector, dress: impl Dress) -> Result<bool> {
-    if !is_simple(session) {
-        return Ok(false);
-    }
+    let body = match whole_body(session).await {
+        Ok(Some(body)) => body,
+        Ok(None) => return Ok(false),
+        Err(error) => return Err(broke(session, ctx, error.into_down(), false, clock::now())),
+    };
     loop {
         // What has been done so far is nothing that the target has taken.
         let peer = next_peer(session, ctx, clock::read())?;
@@ -45,7 +51,7 @@ pub async fn exchange(session: &mut Session, ctx: &mut RequestCtx, by: &Connecto
             ctx.chosen = Some(peer);
             return Ok(false);
         }
-        match attempt(session, ctx, (by, &peer), &dress).await {
+        match attempt(session, ctx, (&body, by, &peer), &dress).await {
             Ok(()) => return Ok(true),
             Err(error) if error.retry() => {}
             Err(error) => return Err(error),
@@ -53,9 +59,30 @@ pub async fn exchange(session: &mut Session, ctx: &mut RequestCtx, by: &Connecto
     }
 }
 
-/// Whether nothing follows the head of the request.
-fn is_simple(session: &mut Session) -> bool {
-    !session.req_header().headers.contains_key(header::UPGRADE) && session.is_body_empty()
+/// The body of the request, if nothing more is to come from the client. Else what has been read of it is kept for Pingora.
+///
+/// # Errors
+/// The client is gone.
+async fn whole_body(session: &mut Session) -> Result<Option<Bytes>> {
+    if session.req_header().headers.contains_key(header::UPGRADE) {
+        return Ok(None);
+    }
+    if session.is_body_empty() {
+        return Ok(Some(Bytes::new()));
+    }
+    let length = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_none_or(|length| length > SHORT) {
+        return Ok(None);
+    }
+    session.as_mut().enable_retry_buffering();
+    while !session.is_body_done() {
+        match unconstrained(session.read_request_body()).now_or_never() {
+            Some(read) => drop(read?),
+            None => return Ok(None),
+        }
+    }
+    Ok(session.as_ref().get_retry_buffer())
 }
 
 /// Whether it is certain before there is a connection.
@@ -66,7 +93,7 @@ fn speaks_http1(peer: &HttpPeer) -> bool {
 async fn attempt(
     session: &mut Session,
     ctx: &mut RequestCtx,
-    (connector, peer): (&Connector, &HttpPeer),
+    (body, connector, peer): (&Bytes, &Connector, &HttpPeer),
     dress: &impl Dress,
 ) -> Result<()> {
     let (mut upstream, reused) = match connector.reused_http_session(peer).await {
@@ -83,9 +110,9 @@ async fn attempt(
     connected(ctx, reused, clock::read);
     // How long it may be silent is known to the connection of the client, which is listened to meanwhile.
     upstream.write_timeout = peer.options.write_timeout;
-    match send_and_hand_on(session, ctx, &mut upstream, dress).await {
-        Ok(is_read) => {
-            if is_read {
+    match send_and_hand_on(session, ctx, (body, &mut upstream), dress).await {
+        Ok(is_reusable) => {
+            if is_reusable {
                 connector.release_http_session(upstream, peer, peer.idle_timeout()).await;
             }
             Ok(())
@@ -94,35 +121,46 @@ async fn attempt(
     }
 }
 
-/// Whether all of the answer has been read: the connection may be of use to others.
+/// Whether all of the request has been sent and all of the answer been read: the connection may be of use to others.
 async fn send_and_hand_on(
     session: &mut Session,
     ctx: &mut RequestCtx,
-    upstream: &mut HttpSession,
+    (body, upstream): (&Bytes, &mut HttpSession),
     dress: &impl Dress,
 ) -> Result<bool> {
     let mut head = head_of(session.req_header())?;
     begin(session, &mut head, ctx, clock::now())?;
     upstream.write_request_header(Box::new(head)).await.map_err(|error| error.into_up())?;
-    sending(session, None, true, ctx, clock::now())?;
+    sending(session, Some(body).filter(|body| !body.is_empty()), true, ctx, clock::now())?;
+    // Who takes no more of it may have answered.
+    let mut unsent = send_body(body, upstream).await.err();
+    let is_sent = unsent.is_none();
     loop {
-        let piece = next_piece(session, upstream).await?;
+        let piece = next_piece(session, upstream, &mut unsent).await?;
         let mut pieces = Vec::with_capacity(PIECES);
         pieces.push(judge(piece, session, ctx, dress)?);
         while pieces.len() < PIECES
+            && pieces.iter().map(length).sum::<usize>() < SHORT
             && !pieces.last().is_some_and(HttpTask::is_end)
             && let Some(piece) = unconstrained(upstream.read_response_task()).now_or_never()
         {
             pieces.push(match piece {
                 Ok(piece) => judge(piece, session, ctx, dress)?,
-                Err(error) => HttpTask::Failed(error.into_up()),
+                Err(error) => HttpTask::Failed(unsent.take().unwrap_or(error).into_up()),
             });
         }
         let is_read = pieces.last().is_some_and(HttpTask::is_end);
         // What ends with its length is whole when so much is written.
         if session.write_response_tasks(pieces).await? || is_read {
-            return Ok(is_read);
+            return Ok(is_read && is_sent);
         }
+    }
+}
+
+fn length(piece: &HttpTask) -> usize {
+    match piece {
+        HttpTask::Body(Some(data), _) => data.len(),
+        _ => 0,
     }
 }
 
@@ -143,13 +181,25 @@ fn head_of(request: &RequestHeader) -> Result<RequestHeader> {
     Ok(head)
 }
 
+async fn send_body(body: &Bytes, upstream: &mut HttpSession) -> Result<()> {
+    if !body.is_empty() {
+        upstream.write_body(body).await?;
+        upstream.finish_body().await?;
+    }
+    Ok(())
+}
+
 /// What the target says next. Meanwhile it is listened for that the client leaves, or that it has all taken too long.
-async fn next_piece(session: &mut Session, upstream: &mut HttpSession) -> Result<HttpTask> {
+async fn next_piece(
+    session: &mut Session,
+    upstream: &mut HttpSession,
+    unsent: &mut Option<Box<Error>>,
+) -> Result<HttpTask> {
     tokio::select! {
         // Whoever is first to be asked is heard however much the other has to say.
         biased;
         said = session.downstream_session.read_body_or_idle(true) => Err(no_more_was_due(said)),
-        piece = upstream.read_response_task() => piece.map_err(|error| error.into_up()),
+        piece = upstream.read_response_task() => piece.map_err(|error| unsent.take().unwrap_or(error).into_up()),
     }
 }
 

@@ -52,6 +52,40 @@ fn head_has_the_headers_and_no_body() {
     assert_eq!(connection.request("GET", "/users", &[]).text(), "hello\n");
 }
 
+/// Short bodies that have come with their heads go another way than those that are still to come, and what has come of one of them
+/// goes along. A target that breaks off is asked once, the next one gets all of it anew.
+#[test]
+fn a_body_arrives_whole_however_much_of_it_comes_with_its_head() {
+    let breaks = Upstream::with(|_| Reply::Reset(Vec::new()));
+    let takes = Upstream::with(|request| Reply::status(200, &request.body.len().to_string()));
+    let targets =
+        format!("targets: ['{}', '{}'], retry: {{ on: reset, methods: PUT, budget: 100% }}", breaks.url(), takes.url());
+    let gateway = gateway(format!("routes: [{{ path: /, {targets}, breaker: off }}]\n"));
+    let mut connection = gateway.connect();
+    for size in [0, 1, 2_000, 16_384, 16_385, 60_000] {
+        for first in [0, 1, size / 2, size] {
+            let body: Vec<u8> = (0..size).map(|nth| nth as u8).collect();
+            let head = format!("PUT /{size}/{first} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n");
+            let (with, after) = body.split_at(first.min(size));
+            connection.send([head.as_bytes(), with].concat());
+            if !after.is_empty() {
+                std::thread::sleep(Duration::from_millis(20));
+                connection.send(after);
+            }
+            assert_eq!(connection.answer(false).text(), size.to_string(), "{first} of {size}");
+            let received = takes.received();
+            let last = received.last().unwrap();
+            assert_eq!(
+                (last.path(), last.header("content-length")),
+                (&*format!("/{size}/{first}"), Some(&*size.to_string()))
+            );
+            assert!(last.body == body, "{first} of {size}");
+        }
+    }
+    assert_eq!(takes.received().len(), 24);
+    assert!(breaks.received().len() >= 8, "{}", breaks.received().len());
+}
+
 #[test]
 fn bodies_of_many_megabytes_stream_in_both_directions() {
     const SIZE: usize = 64 * 1024 * 1024;
