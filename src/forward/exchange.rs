@@ -19,6 +19,7 @@ use tokio::task::unconstrained;
 
 use super::{answered, begin, broke, connect_failed, connected, next_peer, receiving, sending};
 use crate::clock;
+use crate::config::units::Scheme;
 use crate::context::RequestCtx;
 use crate::downstream::hop_by_hop;
 
@@ -39,6 +40,9 @@ impl<F: Fn(&mut Session, &mut ResponseHeader, &mut RequestCtx) -> Result<()> + S
 /// # Errors
 /// Why the last attempt failed.
 pub async fn exchange(session: &mut Session, ctx: &mut RequestCtx, by: &Connector, dress: impl Dress) -> Result<bool> {
+    if !is_plain(ctx) {
+        return Ok(false);
+    }
     let body = match whole_body(session).await {
         Ok(Some(body)) => body,
         Ok(None) => return Ok(false),
@@ -47,7 +51,7 @@ pub async fn exchange(session: &mut Session, ctx: &mut RequestCtx, by: &Connecto
     loop {
         // What has been done so far is nothing that the target has taken.
         let peer = next_peer(session, ctx, clock::read())?;
-        if !speaks_http1(&peer) {
+        if !is_plain(ctx) {
             ctx.chosen = Some(peer);
             return Ok(false);
         }
@@ -85,9 +89,9 @@ async fn whole_body(session: &mut Session) -> Result<Option<Bytes>> {
     Ok(session.as_ref().get_retry_buffer())
 }
 
-/// Whether it is certain before there is a connection.
-fn speaks_http1(peer: &HttpPeer) -> bool {
-    !peer.is_tls() && peer.get_alpn().is_some_and(|alpn| alpn.get_max_http_version() == 1)
+/// Whether the target of the attempt speaks HTTP/1.1, without TLS, in which that would be found out first.
+fn is_plain(ctx: &RequestCtx) -> bool {
+    ctx.attempt.as_ref().is_some_and(|attempt| attempt.member().target.url.scheme == Scheme::Http)
 }
 
 async fn attempt(

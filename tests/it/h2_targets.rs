@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Response, Uri};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::client::head;
 use crate::support::{Gateway, Reply, Upstream, eventually, gateway};
 
 type Answers = dyn Fn(usize, &Uri) -> bool + Send + Sync;
@@ -78,14 +79,21 @@ fn a_request_goes_on_to_a_target_of_another_protocol() {
     let silent = Upstream::with(|_| Reply::Talk(Box::new(|stream| drop(stream.read(&mut [0; 1])))));
     let plain = Upstream::start();
     for targets in [[silent.url(), target(|_, _| true)], [target(|_, _| false), plain.url()]] {
-        let gateway = over(&[&targets[0], &targets[1]], "retry: { on: timeout, perTryTimeout: 200ms }, breaker: off");
-        for method in ["GET", "PUT", "GET", "DELETE"] {
-            assert_eq!(gateway.request(method, "/", &[]).status, 200, "{method}");
+        let retry = "retry: { on: timeout, perTryTimeout: 200ms, methods: [GET, PUT], budget: 100% }, breaker: off";
+        let gateway = over(&[&targets[0], &targets[1]], retry);
+        for size in [0, 100, 0, 30_000, 0, 100, 0, 30_000] {
+            let method = if size == 0 { "GET" } else { "PUT" };
+            let head = head(method, "/", &[("Content-Length", &size.to_string())]);
+            let answer = gateway.connect().send([head.into_bytes(), vec![b'x'; size]].concat()).answer(false);
+            assert_eq!(answer.status, 200, "{method} of {size}");
         }
         let stats = gateway.settled_stats();
         let counts = |nth: usize| ["requests", "failed"].map(|name| stats[nth][name].as_u64().unwrap());
-        assert!(counts(0)[1] >= 1 && counts(1) == [4, 0], "{stats:?}");
+        assert!(counts(0)[1] >= 2 && counts(1) == [8, 0], "{stats:?}");
     }
+    let mut lengths: Vec<usize> = plain.received().iter().map(|request| request.body.len()).collect();
+    lengths.sort_unstable();
+    assert_eq!(lengths, [0, 0, 0, 0, 100, 100, 30_000, 30_000]);
 }
 
 /// All of its requests would hang.
