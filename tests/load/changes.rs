@@ -81,10 +81,10 @@ fn a_hundred_reloads_fail_no_request_and_take_no_memory() {
         gateway.operate("POST", "/reload", &[]);
         thread::sleep(Duration::from_millis(50));
         if nth == RELOADS / 5 {
-            early = gateway.memory_kib("VmRSS:");
+            early = gateway.memory_kib("RssAnon:");
         }
     }
-    let late = gateway.memory_kib("VmRSS:");
+    let late = gateway.memory_kib("RssAnon:");
     eventually("the last config to run", || {
         (gateway.stats()[0]["configGeneration"] == RELOADS as u64 + 1).then_some(())
     });
