@@ -20,7 +20,6 @@ use crate::context::{InFlight, RequestCtx};
 use crate::downstream::link::Link;
 use crate::failure::Failure;
 use crate::plugin::compression;
-use crate::respond::By;
 use crate::shared::Shared;
 use crate::{admission, clock, endpoint, forward, intake, observe, respond};
 
@@ -30,21 +29,6 @@ pub struct Gateway {
     pub shared: Arc<Shared>,
     /// Connections to targets that need no more than [`forward::exchange`]. Pingora has its own for all others.
     pub connector: Connector,
-}
-
-impl Gateway {
-    /// While the process drains, clients connect anew for their next request, to whoever is there then.
-    fn send_away_if_draining(&self, session: &mut Session) {
-        if self.shared.drain.is_begun() {
-            session.set_keepalive(None);
-        }
-    }
-
-    /// What comes from a target is going to be written.
-    fn dress(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
-        self.send_away_if_draining(session);
-        respond::decorate(session, response, By::Upstream, ctx)
-    }
 }
 
 #[async_trait]
@@ -69,7 +53,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
-        self.send_away_if_draining(session);
+        respond::send_away_if_draining(session, &self.shared.drain);
         intake::identify(session, ctx);
         if let Err(refusal) = intake::clean(session, ctx) {
             respond::refuse(session, ctx, &refusal).await?;
@@ -94,10 +78,7 @@ impl ProxyHttp for Gateway {
             respond::refuse(session, ctx, &refusal).await?;
             return Ok(false);
         }
-        let dress =
-            |session: &mut Session, head: &mut ResponseHeader, ctx: &mut RequestCtx| self.dress(session, head, ctx);
-        let is_answered = forward::exchange(session, ctx, &self.connector, dress).await?;
-        Ok(!is_answered)
+        Ok(!forward::exchange(session, ctx, &self.connector, &self.shared.drain).await?)
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
@@ -173,7 +154,7 @@ impl ProxyHttp for Gateway {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        self.dress(session, response, ctx)
+        respond::pass_on(session, response, ctx, &self.shared.drain)
     }
 
     fn fail_to_connect(

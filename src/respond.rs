@@ -5,6 +5,7 @@
 
 mod grpc;
 mod route;
+mod target;
 
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +25,7 @@ use crate::refusal::{Refusal, Verdict};
 
 pub use self::grpc::is_spoken as is_grpc;
 pub use self::route::in_place_of_target;
+pub use self::target::{pass_on, send_away_if_draining};
 
 static X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 
@@ -176,7 +178,7 @@ async fn hear_out(session: &mut Session) {
 
 /// Who gives an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+enum By {
     /// The gateway.
     Gateway,
     /// The route, in place of an upstream.
@@ -189,7 +191,7 @@ pub enum By {
 ///
 /// # Errors
 /// Should the header map refuse a field, which it does at tens of thousands.
-pub fn decorate(session: &Session, response: &mut ResponseHeader, by: By, ctx: &RequestCtx) -> Result<()> {
+fn decorate(session: &Session, response: &mut ResponseHeader, by: By, ctx: &RequestCtx) -> Result<()> {
     let is_last = !response.status.is_informational();
     let answers = ctx.route.as_ref().and_then(|route| route.answers.as_ref()).filter(|_| is_last);
     let added = answer::edit(response, |fields| {

@@ -18,8 +18,10 @@ const OPTIONS: [&[u8]; 2] = [b"keep-alive", b"close"];
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// Those of old that answers have.
+static OF_ANSWERS: [&HeaderName; 3] = [&header::CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION];
 /// What no request is sent on with (RFC 9110, section 7.6.1; RFC 7540, section 3.2.1).
-static OLD: [&HeaderName; 10] = [
+static OF_REQUESTS: [&HeaderName; 10] = [
     &header::CONNECTION,
     &KEEP_ALIVE,
     &PROXY_CONNECTION,
@@ -87,35 +89,31 @@ pub fn check(headers: &HeaderMap) -> Result<(), Refusal> {
 /// `Connection` names and the hop-by-hop fields of old.
 pub fn strip(fields: &mut HeaderMap) {
     const OWN: [HeaderName; 3] = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_TYPE];
+    take_out(fields, &OF_ANSWERS, &OWN);
+}
+
+/// Takes the fields out of a request, [checked](check) before, that are between the client and the gateway only, or between a proxy and
+/// either; whatever it asks for in place of HTTP is no longer asked for. How long its body is has to be said anew if `Connection` names that.
+pub fn strip_request(fields: &mut HeaderMap) {
+    take_out(fields, &OF_REQUESTS, &[]);
+}
+
+/// Takes out those of `old`, and what `Connection` names but is not `own`.
+fn take_out(fields: &mut HeaderMap, old: &'static [&HeaderName], own: &[HeaderName]) {
     // Comparing these to the few names that there are is less than to hash each of them.
-    let old = [&header::CONNECTION, &KEEP_ALIVE, &PROXY_CONNECTION];
     let found: SmallVec<[&HeaderName; 3]> =
-        old.into_iter().filter(|name| fields.keys().any(|there| there == *name)).collect();
+        old.iter().copied().filter(|name| fields.keys().any(|there| there == *name)).collect();
     if found.contains(&&header::CONNECTION) {
         let doomed: Vec<HeaderName> = named(fields)
             .filter(|name| !OPTIONS.iter().any(|option| name.eq_ignore_ascii_case(option)))
             .filter_map(|name| HeaderName::from_bytes(name).ok())
-            .filter(|name| !OWN.contains(name))
+            .filter(|name| !own.contains(name))
             .collect();
         for name in doomed {
             fields.remove(name);
         }
     }
     for name in found {
-        fields.remove(name);
-    }
-}
-
-/// Takes the fields out of a request, [checked](check) before, that are between the client and the gateway only, or between a proxy and
-/// either; whatever it asks for in place of HTTP is no longer asked for.
-pub fn strip_request(fields: &mut HeaderMap) {
-    // Nearly always there is none: comparing them to the few names that there are is less than to hash each of them.
-    if !fields.keys().any(|name| OLD.contains(&name)) {
-        return;
-    }
-    let doomed: SmallVec<[HeaderName; 4]> =
-        named(fields).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
-    for name in doomed.iter().chain(OLD) {
         fields.remove(name);
     }
 }

@@ -67,9 +67,11 @@ fn a_body_arrives_whole_however_much_of_it_comes_with_its_head() {
             let body: Vec<u8> = (0..size).map(|nth| nth as u8).collect();
             let head = format!("PUT /{size}/{first} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n");
             let (with, after) = body.split_at(first.min(size));
+            gateway.settled_stats();
             connection.send([head.as_bytes(), with].concat());
             if !after.is_empty() {
-                std::thread::sleep(Duration::from_millis(20));
+                let is_begun = || gateway.stats().iter().any(|row| row["inFlight"] == 1);
+                eventually("a target to be chosen", || is_begun().then_some(()));
                 connection.send(after);
             }
             assert_eq!(connection.answer(false).text(), size.to_string(), "{first} of {size}");
@@ -84,6 +86,53 @@ fn a_body_arrives_whole_however_much_of_it_comes_with_its_head() {
     }
     assert_eq!(takes.received().len(), 24);
     assert!(breaks.received().len() >= 8, "{}", breaks.received().len());
+}
+
+/// Whoever names the length of a body as a matter of its own connection still has sent that body.
+#[test]
+fn a_body_is_sent_on_whatever_its_client_says_of_its_length() {
+    let upstream = Upstream::start();
+    let gateway = open(&upstream);
+    for size in [5, 20_000] {
+        let fields = format!("Host: x\r\nContent-Length: {size}\r\nConnection: Content-Length, X-Hop\r\nX-Hop: 1\r\n");
+        let head = format!("POST /users HTTP/1.1\r\n{fields}\r\n");
+        let answer = gateway.connect().send([head.into_bytes(), vec![b'x'; size]].concat()).answer(false);
+        assert_eq!(answer.status, 200, "{size}");
+        let received = upstream.received().pop().unwrap();
+        assert_eq!((received.body.len(), received.header("x-hop")), (size, None), "{received:?}");
+    }
+}
+
+/// It answers whoever connects and closes: what is sent then breaks the connection, and the answer is there all the same.
+#[test]
+fn an_answer_that_was_there_before_the_request_is_handed_on() {
+    const TOO_MUCH: &[u8] = b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\nno";
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().try_for_each(|stream| stream?.write_all(TOO_MUCH)));
+    let gateway = gateway(format!("routes: [{{ path: /, target: '{target}', breaker: off }}]\n"));
+    for size in [100, 16_000] {
+        for nth in 0..50 {
+            let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n");
+            let answer = gateway.connect().send([head.into_bytes(), vec![b'x'; size]].concat()).answer(false);
+            assert_eq!((answer.status, answer.text()), (413, "no"), "{nth} of {size}");
+        }
+    }
+}
+
+/// Neither what has come with the head nor what has not makes the target good or bad.
+#[test]
+fn a_client_that_leaves_within_a_short_body_says_nothing_of_its_target() {
+    let upstream = Upstream::start();
+    let gateway = open(&upstream);
+    for _ in 0..20 {
+        let mut connection = gateway.connect();
+        connection.send("POST /users HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf of it");
+    }
+    eventually("all of them to have come", || (gateway.stats()[0]["requests"] == 20).then_some(()));
+    let row = &gateway.settled_stats()[0];
+    let ended = ["succeeded", "failed", "neutral"].map(|name| row[name].as_u64());
+    assert_eq!(ended, [Some(0), Some(0), Some(20)], "{row}");
 }
 
 #[test]
