@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use pingora_core::upstreams::peer::HttpPeer;
 use smallvec::SmallVec;
 
 use crate::clock;
@@ -19,6 +18,7 @@ use crate::trace::Trace;
 use crate::trail::Trail;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::mirror::Copy;
+use crate::upstream::peer::Hop;
 use crate::upstream::target::Member;
 
 /// One request.
@@ -53,8 +53,8 @@ pub struct RequestCtx {
     pub copy: Option<Copy>,
     /// Whether there has been a copy, or is to be none.
     pub mirrored: bool,
-    /// The peer of that attempt, where it has been made before Pingora asks for it.
-    pub chosen: Option<Box<HttpPeer>>,
+    /// Where that goes, if this has been chosen before Pingora asks for it.
+    pub chosen: Option<Hop>,
     /// Targets that were tried, by id.
     pub tried: SmallVec<[u32; 4]>,
     /// The target of the last attempt.

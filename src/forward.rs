@@ -27,10 +27,11 @@ use crate::refusal::{Away, Refusal};
 use crate::respond;
 use crate::snapshot::Route;
 use crate::upstream::attempt::Attempt;
+use crate::upstream::peer::Hop;
 use crate::upstream::pool::{Unavailable, Wish};
 use crate::upstream::record::Cause;
 use crate::upstream::retry::Trouble;
-use crate::upstream::target::{Member, Target};
+use crate::upstream::target::Member;
 use crate::upstream::upgrade;
 
 pub use self::ending::{broke, connect_failed, finish};
@@ -97,19 +98,42 @@ fn nobody_takes_it(why: Unavailable) -> Refusal {
 /// # Errors
 /// Its target has no address, and neither has any other.
 pub fn next_peer(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Result<Box<HttpPeer>> {
-    if let Some(peer) = ctx.chosen.take() {
-        return Ok(peer);
+    let mut hop = match ctx.chosen.take() {
+        Some(hop) => hop,
+        None => next_hop(session, ctx, now)?,
+    };
+    let (Some(route), Some(attempt)) = (&ctx.route, &ctx.attempt) else { return Err(nobody()) };
+    let target = &attempt.member().target;
+    // A tunnel has no end of its own.
+    let is_tunnel = wants_tunnel(session);
+    hop.left = hop.left.filter(|_| !is_tunnel);
+    let mut peer = Box::new(route.peers.at(&target.url, &hop));
+    if target.url.scheme != Scheme::Http {
+        peer.group_key = peer.group_key.wrapping_add(target.connections());
     }
-    let nobody = || Error::explain(ErrorType::InternalError, "no target is left to be tried");
+    if is_tunnel {
+        upgrade::prepare(&mut peer);
+    }
+    Ok(peer)
+}
+
+fn nobody() -> Box<Error> {
+    Error::explain(ErrorType::InternalError, "no target is left to be tried")
+}
+
+/// Where the attempt that has been chosen goes.
+///
+/// # Errors
+/// As [`next_peer`].
+fn next_hop(session: &Session, ctx: &mut RequestCtx, now: Instant) -> Result<Hop> {
     let route = ctx.route.clone().ok_or_else(nobody)?;
     loop {
         let mut attempt = ctx.attempt.take().ok_or_else(nobody)?;
         ctx.member = Some(attempt.member().clone());
         match attempt.next_address() {
             Ok(address) => {
-                let target = attempt.member().target.clone();
                 ctx.attempt = Some(attempt);
-                return Ok(Box::new(peer(session, ctx, &route, (&target, address), now)));
+                return Ok(hop(session, ctx, (&route, address), now));
             }
             Err(why) => {
                 ctx.failure = Some(Failure::Connect);
@@ -127,13 +151,7 @@ pub fn connected(ctx: &mut RequestCtx, reused: bool, clock: fn() -> Instant) {
     }
 }
 
-fn peer(
-    session: &Session,
-    ctx: &mut RequestCtx,
-    route: &Route,
-    (target, address): (&Target, SocketAddr),
-    now: Instant,
-) -> HttpPeer {
+fn hop(session: &Session, ctx: &mut RequestCtx, (route, address): (&Route, SocketAddr), now: Instant) -> Hop {
     ctx.tries += 1;
     let end = route.timeouts.total.map(|total| ctx.started + total);
     if let Some(link) = &ctx.link {
@@ -143,17 +161,7 @@ fn peer(
     }
     let left = end.map(|end| end.saturating_duration_since(now));
     let per_try = retry::per_try_timeout(Trouble::Connect, session, ctx, now);
-    // A tunnel has no end of its own.
-    let is_tunnel = wants_tunnel(session);
-    let mut peer =
-        route.peers.at(&target.url, address, left.into_iter().chain(per_try).min(), left.filter(|_| !is_tunnel));
-    if target.url.scheme != Scheme::Http {
-        peer.group_key = peer.group_key.wrapping_add(target.connections());
-    }
-    if is_tunnel {
-        upgrade::prepare(&mut peer);
-    }
-    peer
+    Hop { address, within: left.into_iter().chain(per_try).min(), left }
 }
 
 /// An attempt at the next target that was not tried yet and admits it.

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, Result};
-use pingora_core::connectors::http::v1::Connector;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -21,6 +20,7 @@ use crate::downstream::link::Link;
 use crate::failure::Failure;
 use crate::plugin::compression;
 use crate::shared::Shared;
+use crate::upstream::keepalive::Keepalive;
 use crate::{admission, clock, endpoint, forward, intake, observe, respond};
 
 /// The gateway as a Pingora proxy.
@@ -28,7 +28,7 @@ pub struct Gateway {
     /// What all requests share.
     pub shared: Arc<Shared>,
     /// Connections to targets that need no more than [`forward::exchange`]. Pingora has its own for all others.
-    pub connector: Connector,
+    pub keepalive: Arc<Keepalive>,
 }
 
 #[async_trait]
@@ -78,7 +78,7 @@ impl ProxyHttp for Gateway {
             respond::refuse(session, ctx, &refusal).await?;
             return Ok(false);
         }
-        Ok(!forward::exchange(session, ctx, &self.connector, &self.shared.drain).await?)
+        Ok(!forward::exchange(session, ctx, &self.keepalive, &self.shared.drain).await?)
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerOptions, ServerApp};
-use pingora_core::connectors::ConnectorOptions;
-use pingora_core::connectors::http::v1::Connector;
 use pingora_core::listeners::{L4BufferSettings, ListenerConfig};
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{ListenFds, RunArgs, Server, ShutdownWatch};
@@ -37,6 +35,7 @@ use crate::reload::{Origin, Reloader};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
 use crate::upstream::discovery::Lookout;
+use crate::upstream::keepalive::Keepalive;
 
 /// Pingora's own end, which comes never: ours comes before.
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -149,11 +148,13 @@ impl Ready {
         let shared_out = listening.map(Listening::share).collect::<Result<Vec<_>, _>>()?;
         let door = shutdown::listen(self.signals, self.shared.clone(), Estate::offer(shared_out))?;
         let doors = Doors::new(self.sockets.iter().map(|(socket, door)| (socket.address, *door)));
+        let kept = descriptors::kept(descriptors::raise());
         let conf = ServerConf {
             threads: self.config.threads,
             // Of one thread nobody can steal, and tokio's runtime for one is cheaper.
             work_stealing: self.config.threads > 1,
-            upstream_keepalive_pool_size: descriptors::kept(descriptors::raise()),
+            // It is told for one thread.
+            upstream_keepalive_pool_size: kept.div_ceil(self.config.threads.max(1)),
             // What ends the attempts of a request is `forward`, not this number.
             max_retries: usize::MAX,
             grace_period_seconds: Some(NEVER.as_secs()),
@@ -162,8 +163,9 @@ impl Ready {
         };
         let mut server = Server::new_with_opt_and_conf(None, conf);
         server.bootstrap();
-        let connector = Connector::new(Some(ConnectorOptions::from_server_conf(&server.configuration)));
-        let mut proxy = http_proxy(&server.configuration, Gateway { shared: self.shared.clone(), connector });
+        let keepalive = Arc::new(Keepalive::new(kept));
+        let gateway = Gateway { shared: self.shared.clone(), keepalive: keepalive.clone() };
+        let mut proxy = http_proxy(&server.configuration, gateway);
         let mut options = HttpServerOptions::default();
         // CONNECT is refused by us, in our own words.
         options.allow_connect_method_proxying = true;
@@ -171,8 +173,13 @@ impl Ready {
         let connections = Connections { proxy: Arc::new(proxy), shared: self.shared.clone(), doors };
         let sockets = self.sockets.into_iter().map(|(socket, _)| socket).collect();
         let settled = Arc::<Notify>::default();
-        let tasks =
-            Tasks { shared: self.shared.clone(), config: self.config, start: self.start, settled: settled.clone() };
+        let tasks = Tasks {
+            shared: self.shared.clone(),
+            keepalive,
+            config: self.config,
+            start: self.start,
+            settled: settled.clone(),
+        };
         server.add_service(Front::new("gateway", connections, sockets, Before::Tasks(Box::new(tasks))));
         if let Some((socket, admin)) = self.admin {
             let mut front = Front::new("admin", admin, vec![socket], Before::Settled(settled));
@@ -264,6 +271,7 @@ impl<A: ServerApp + Send + Sync + 'static> Service for Front<A> {
 /// would cost every call two wake-ups.
 struct Tasks {
     shared: Arc<Shared>,
+    keepalive: Arc<Keepalive>,
     config: Config,
     start: Start,
     settled: Arc<Notify>,
@@ -284,6 +292,7 @@ impl Tasks {
             std::process::exit(1);
         }
         // From here on requests are served, and whoever connects waits for a moment at most.
+        tokio::spawn(self.keepalive.tend());
         tokio::spawn(Reloader::new(self.shared, lookout, self.config, origin).run());
         self.settled.notify_one();
     }

@@ -7,23 +7,25 @@
 
 mod answer;
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Version, header};
 use pingora::Result;
 use pingora::http::RequestHeader;
-use pingora_core::connectors::http::v1::Connector;
 use pingora_core::protocols::http::v1::client::HttpSession;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_proxy::Session;
 use tokio::task::unconstrained;
 
-use super::{begin, broke, connect_failed, connected, next_peer, sending};
+use super::{begin, broke, connect_failed, connected, next_hop, nobody, sending};
 use crate::clock;
 use crate::config::units::Scheme;
 use crate::context::RequestCtx;
 use crate::downstream::hop_by_hop;
 use crate::drain::Drain;
+use crate::upstream::keepalive::Keepalive;
+use crate::upstream::peer::Hop;
 
 /// A longer body takes its time, or is more than the system takes of it at once.
 const SHORT: usize = 16 * 1_024;
@@ -33,7 +35,7 @@ const SHORT: usize = 16 * 1_024;
 ///
 /// # Errors
 /// Why the last attempt failed.
-pub async fn exchange(session: &mut Session, ctx: &mut RequestCtx, by: &Connector, drain: &Drain) -> Result<bool> {
+pub async fn exchange(session: &mut Session, ctx: &mut RequestCtx, by: &Keepalive, drain: &Drain) -> Result<bool> {
     if !is_plain(ctx) {
         return Ok(false);
     }
@@ -44,12 +46,13 @@ pub async fn exchange(session: &mut Session, ctx: &mut RequestCtx, by: &Connecto
     };
     loop {
         // What has been done so far is nothing that the target has taken.
-        let peer = next_peer(session, ctx, clock::read())?;
+        let now = clock::read();
+        let hop = next_hop(session, ctx, now)?;
         if !is_plain(ctx) {
-            ctx.chosen = Some(peer);
+            ctx.chosen = Some(hop);
             return Ok(false);
         }
-        match attempt(session, ctx, (&body, by, &peer), drain).await {
+        match attempt(session, ctx, (&body, by, hop, now), drain).await {
             Ok(()) => return Ok(true),
             Err(error) if error.retry() => {}
             Err(error) => return Err(error),
@@ -91,14 +94,16 @@ fn is_plain(ctx: &RequestCtx) -> bool {
 async fn attempt(
     session: &mut Session,
     ctx: &mut RequestCtx,
-    (body, connector, peer): (&Bytes, &Connector, &HttpPeer),
+    (body, keepalive, hop, now): (&Bytes, &Keepalive, Hop, Instant),
     drain: &Drain,
 ) -> Result<()> {
-    let (mut upstream, reused) = match connector.reused_http_session(peer).await {
+    let (Some(route), Some(to)) = (ctx.route.clone(), &ctx.attempt) else { return Err(nobody()) };
+    let (target, kind) = (to.member().target.clone(), route.peers.kind(&hop));
+    let (mut upstream, reused) = match keepalive.reuse(&target.idle, kind, now) {
         Some(upstream) => (upstream, true),
         // It needs much room, and seldom happens.
-        None => match Box::pin(connector.get_http_session(peer)).await {
-            Ok(found) => found,
+        None => match Box::pin(async { keepalive.connect(&route.peers.at(&target.url, &hop)).await }).await {
+            Ok(upstream) => (upstream, false),
             Err(mut error) => {
                 error.as_up();
                 return Err(connect_failed(session, ctx, error, clock::now()).into_up());
@@ -107,11 +112,11 @@ async fn attempt(
     };
     connected(ctx, reused, clock::read);
     // How long it may be silent is known to the connection of the client, which is listened to meanwhile.
-    upstream.write_timeout = peer.options.write_timeout;
+    upstream.write_timeout = Some(route.peers.write_timeout(&hop));
     match send_and_hand_on(session, ctx, (body, &mut upstream), drain).await {
         Ok(is_reusable) => {
             if is_reusable {
-                connector.release_http_session(upstream, peer, peer.idle_timeout()).await;
+                keepalive.release(upstream, &target.idle, kind, route.peers.idle(), clock::now()).await;
             }
             Ok(())
         }

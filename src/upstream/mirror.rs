@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::head;
-use super::peer::Peers;
+use super::peer::{Hop, Peers};
 use super::target::Target;
 use crate::config::units::HostHeader;
 use crate::config::{self, Timeouts};
@@ -145,7 +145,7 @@ impl Mirror {
         let unknown = |why: String| Error::explain(ErrorType::ConnectNoRoute, why);
         let mut last = None;
         for address in self.target.addresses.turns().map_err(unknown)? {
-            let mut peer = self.peers.at(&self.target.url, address, None, None);
+            let mut peer = self.peers.at(&self.target.url, &Hop::to(address));
             peer.options.alpn = ALPN::H1;
             match CONNECTOR.get_http_session(&peer).await {
                 Ok((session, _)) => return Ok((session, peer)),

@@ -11,6 +11,8 @@ pub mod ewma;
 pub mod hash;
 pub mod head;
 pub mod health;
+pub mod idle;
+pub mod keepalive;
 pub mod mirror;
 pub mod peer;
 pub mod pool;

@@ -14,11 +14,30 @@ use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpSocket;
 
+use super::idle::Kind;
 use crate::config::units::{Scheme, TargetUrl};
 use crate::config::{Timeouts, UpstreamTls};
 
 /// Pingora's own time-outs, which see each read and write alone, come so much later than what they stand behind.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// Where a request is sent next, and what time there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop {
+    /// Of the target.
+    pub address: SocketAddr,
+    /// There has to be a connection within this, if in less than connections may take anyway.
+    pub within: Option<Duration>,
+    /// What remains of the whole request's time, if it has an end.
+    pub left: Option<Duration>,
+}
+
+impl Hop {
+    /// One that may take what time it needs.
+    pub fn to(address: SocketAddr) -> Self {
+        Hop { address, within: None, left: None }
+    }
+}
 
 type Tune = dyn Fn(&TcpSocket) -> Result<()> + Send + Sync;
 
@@ -82,27 +101,34 @@ impl Peers {
         Peers { timeouts, tls: Tls::new(tls), group: group.finish(), tune: Arc::new(tune) }
     }
 
-    /// The peer of a target at one of its addresses, to which there has to be a connection `within`; `left` is what
-    /// remains of the whole request's time.
-    pub fn at(
-        &self,
-        url: &TargetUrl,
-        address: SocketAddr,
-        within: Option<Duration>,
-        left: Option<Duration>,
-    ) -> HttpPeer {
-        let at_most = |span: Duration, most: Option<Duration>| Some(most.map_or(span, |most| span.min(most)));
-        let mut peer = self.speaking(url, address);
-        peer.options.connection_timeout = at_most(self.timeouts.connect, within);
-        peer.options.total_connection_timeout = at_most(self.timeouts.connect, within);
+    /// Which connections will do for a hop to a target of `http`.
+    pub fn kind(&self, hop: &Hop) -> Kind {
+        Kind { address: hop.address, group: self.group }
+    }
+
+    /// How long a connection is kept while nobody uses it.
+    pub fn idle(&self) -> Duration {
+        self.timeouts.idle
+    }
+
+    /// How long one write may take. While a target does not take what it is sent, the client is not listened to. The kernel ends
+    /// that by closing the connection; this stands in where it cannot.
+    pub fn write_timeout(&self, hop: &Hop) -> Duration {
+        at_most(unheard(&self.timeouts) + MARGIN, hop.left)
+    }
+
+    /// The peer of a target at one of its addresses.
+    pub fn at(&self, url: &TargetUrl, hop: &Hop) -> HttpPeer {
+        let mut peer = self.speaking(url, hop.address);
+        let connect = Some(at_most(self.timeouts.connect, hop.within));
+        peer.options.connection_timeout = connect;
+        peer.options.total_connection_timeout = connect;
         // What ends waiting for an answer is `downstream::patience`; this is a safety net, for when the target does not
         // take the request and the client is not listened to.
         let silence = self.timeouts.first_byte.max(self.timeouts.read);
-        peer.options.read_timeout = at_most(silence, left).map(|silence| silence + MARGIN);
-        // While a target does not take what it is sent, the client is not listened to. The kernel ends that by
-        // closing the connection; this stands in where it cannot.
-        peer.options.write_timeout = at_most(unheard(&self.timeouts) + MARGIN, left);
-        peer.options.idle_timeout = Some(self.timeouts.idle);
+        peer.options.read_timeout = Some(at_most(silence, hop.left) + MARGIN);
+        peer.options.write_timeout = Some(self.write_timeout(hop));
+        peer.options.idle_timeout = Some(self.idle());
         peer.options.upstream_tcp_sock_tweak_hook = Some(self.tune.clone());
         peer
     }
@@ -129,6 +155,10 @@ impl Peers {
         }
         peer
     }
+}
+
+fn at_most(span: Duration, most: Option<Duration>) -> Duration {
+    most.map_or(span, |most| span.min(most))
 }
 
 /// How long a target may leave what it is sent without taking it: its turn to answer comes later.

@@ -15,6 +15,7 @@ use super::concurrency::{Bounds, Concurrency};
 use super::criteria::Criteria;
 use super::ewma::Latency;
 use super::health::Checks;
+use super::keepalive::Idle;
 use super::quantiles::Quantiles;
 use super::record::Record;
 use super::registry::Blueprint;
@@ -41,6 +42,8 @@ pub struct Target {
     checks: ArcSwapOption<Checks>,
     /// Where it is.
     pub addresses: Addresses,
+    /// Connections to it that wait.
+    pub idle: Arc<Idle>,
     /// How long it takes to answer, as a mean.
     pub latency: Latency,
     /// And in the last minute.
@@ -196,6 +199,7 @@ impl Target {
             circuit,
             checks: ArcSwapOption::new(blueprint.check.map(|plan| Arc::new(Checks::new(plan, &url, now)))),
             addresses: Addresses::unknown(format!("\"{}\" has not been resolved yet", url.host)),
+            idle: Arc::default(),
             latency: Latency::new(now),
             taken: Quantiles::new(now),
             record: Record::default(),

@@ -35,6 +35,7 @@ mod hostile_h2;
 mod http2;
 mod ip_rules;
 mod issuers;
+mod keepalive;
 mod keys;
 mod kubernetes;
 mod limits;

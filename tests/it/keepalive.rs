@@ -1,0 +1,158 @@
+//! Connections to targets that wait for the next request: who gets them, and when they are closed.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread::{scope, sleep, spawn};
+use std::time::Duration;
+
+use crate::support::{Gateway, aegis, eventually, gateway, over};
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const OTHER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother";
+
+/// A target, and how many connections it has had.
+struct Target {
+    url: String,
+    made: Arc<AtomicUsize>,
+    /// Those that the gateway has not closed.
+    open: Arc<AtomicUsize>,
+}
+
+impl Target {
+    /// One that does so with each request, all of which comes at once.
+    fn start(reply: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + Clone + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let target = Target { url, made: Arc::default(), open: Arc::default() };
+        let (made, open) = (target.made.clone(), target.open.clone());
+        spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                made.fetch_add(1, Ordering::SeqCst);
+                open.fetch_add(1, Ordering::SeqCst);
+                let (reply, open) = (reply.clone(), open.clone());
+                spawn(move || {
+                    while stream.read(&mut [0; 4_096]).is_ok_and(|n| n > 0) && reply(&mut stream).is_ok() {}
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        target
+    }
+
+    fn made(&self) -> usize {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+}
+
+fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(OK)
+}
+
+#[test]
+fn a_connection_that_its_target_closes_is_closed() {
+    let target = Target::start(|stream| {
+        stream.write_all(OK)?;
+        stream.shutdown(Shutdown::Write)
+    });
+    let gateway = over(std::slice::from_ref(&target.url), "");
+    assert_eq!(gateway.get("/").status, 200);
+    eventually("the gateway to close it, too", || (target.made() == 1 && target.open() == 0).then_some(()));
+}
+
+/// It would be the answer to somebody else's request.
+#[test]
+fn what_a_target_says_that_nobody_has_asked_goes_to_nobody() {
+    let target = Target::start(|stream| {
+        stream.write_all(OK)?;
+        // By then the first has gone its way.
+        sleep(Duration::from_millis(50));
+        stream.write_all(OTHER)
+    });
+    let gateway = over(std::slice::from_ref(&target.url), "");
+    for number in 1..=3 {
+        assert_eq!(gateway.get("/").text(), "ok");
+        eventually("the connection to be closed", || (target.made() == number && target.open() == 0).then_some(()));
+    }
+}
+
+#[test]
+fn those_of_a_target_that_is_not_in_the_config_any_more_are_closed() {
+    let (old, new) = (Target::start(answer), Target::start(answer));
+    let to = |target: &Target| format!("routes: [{{ path: /, target: '{}' }}]\n", target.url);
+    let gateway = gateway(to(&old));
+    assert_eq!(gateway.get("/").status, 200);
+    assert!(old.open() > 0);
+    gateway.configure(to(&new));
+    eventually("the new target to be asked", || {
+        assert_eq!(gateway.get("/").status, 200);
+        (new.made() > 0).then_some(())
+    });
+    eventually("the old one to be left alone", || (old.open() == 0).then_some(()));
+    assert!(new.open() > 0);
+}
+
+/// Node.js keeps them for five seconds and says so; without, a POST would now and then be lost in the very moment they end.
+#[test]
+fn no_request_is_sent_on_a_connection_that_its_target_is_about_to_close() {
+    for (says, made) in [("max=100", 1), ("timeout=1", 2)] {
+        let answer = format!("HTTP/1.1 200 OK\r\nkeep-alive: {says}\r\ncontent-length: 2\r\n\r\nok");
+        let target = Target::start(move |stream| stream.write_all(answer.as_bytes()));
+        let gateway = over(std::slice::from_ref(&target.url), "");
+        assert_eq!(gateway.get("/").status, 200);
+        // The connection is kept once the request is over, a moment after its answer.
+        gateway.settled_stats();
+        sleep(Duration::from_millis(700));
+        assert_eq!(gateway.request("POST", "/", &[]).status, 200);
+        assert_eq!(target.made(), made, "{says}");
+    }
+}
+
+/// Where there may be 256 files, 32 are kept of those that go the short way.
+#[test]
+fn so_many_are_kept_and_the_oldest_make_place_for_those_that_are_in_use() {
+    const MANY: usize = 60;
+    let all = Arc::new(Barrier::new(MANY));
+    let crowded = {
+        let all = all.clone();
+        Target::start(move |stream| {
+            all.wait();
+            answer(stream)
+        })
+    };
+    let other = Target::start(answer);
+    let config =
+        format!("routes: [{{ path: /a, target: '{}' }}, {{ path: /b, target: '{}' }}]\n", crowded.url, other.url);
+    let gateway = with_files(256, &config);
+    scope(|scope| {
+        (0..MANY).for_each(|_| drop(scope.spawn(|| assert_eq!(gateway.get("/a").status, 200))));
+    });
+    eventually("those that are too many to be closed", || (crowded.open() <= 32).then_some(()));
+    assert_eq!(crowded.made(), MANY);
+    assert!(crowded.open() > 16, "{}", crowded.open());
+    eventually("a place for another target", || {
+        let before = other.made();
+        assert_eq!(gateway.get("/b").status, 200);
+        (other.made() == before).then_some(())
+    });
+}
+
+fn with_files(most: u32, config: &str) -> Gateway {
+    let plain = aegis(&["run", "-c", "aegis.yaml"]);
+    let directory = plain.get_current_dir().unwrap();
+    fs::write(directory.join("aegis.yaml"), format!("listen: 127.0.0.1:0\n{config}")).unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={most}:{most}")).arg(plain.get_program()).args(plain.get_args());
+    for (name, _) in plain.get_envs() {
+        command.env_remove(name);
+    }
+    command.current_dir(directory);
+    Gateway::spawn(command)
+}
