@@ -1,75 +1,90 @@
-"""A gateway timed beside another: a second of the one, a second of the other, in turn, so that what slows the machine down slows both."""
+"""A gateway timed beside another: a tenth of a second of the one, a tenth of the other, in turn, so that what slows the machine down slows both."""
 
+import contextlib
 import statistics
+import time
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Iterable
 
 import machine
-from machine import Load
+from machine import Load, Loading
+
+Figures = dict[str, float]
+# Machines that others use, too, change their speed for seconds; within this they seldom do, and thousands of requests are answered in it.
+TURN_SECONDS = 0.1
+# How often `timed` begins a load.
+LOADS = 2
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A gateway that runs, and how it is loaded for so many seconds."""
+    """A gateway that runs, and how a load for so many seconds begins."""
 
     pid: int
-    load: Callable[[int], Load]
+    loading: Callable[[int], Loading]
+
+    def load(self, seconds: int) -> Load:
+        """So many seconds in one go."""
+        return self.loading(seconds).done()
 
 
-@dataclass(frozen=True)
-class Run:
-    """What some seconds of load took of a gateway's core."""
-
-    load: Load
-    # Seconds of processor: the gateway's, those of them that the kernel worked for it, and everybody's.
-    spent: float
-    kernel: float
-    busy: float
-
-    @property
-    def cost(self) -> float:
-        """Microseconds for a request."""
-        return self.spent / self.load.requests * 1e6
-
-
-def watched(gateway: Loaded, seconds: int = 1) -> Run:
-    """So many seconds of load."""
+def alone(gateway: Loaded, seconds: int) -> tuple[Figures, int]:
+    """The gateway's figures over so many seconds in one go, and how many requests it answered in them."""
     before = machine.cpu(gateway.pid), machine.busy_seconds(machine.GATEWAY_CORE)
     load = gateway.load(seconds)
     after = machine.cpu(gateway.pid), machine.busy_seconds(machine.GATEWAY_CORE)
-    return Run(load, sum(after[0]) - sum(before[0]), after[0].kernel - before[0].kernel, after[1] - before[1])
-
-
-def alone(gateway: Loaded, seconds: int) -> tuple[dict[str, float], int]:
-    """The gateway's figures over so many seconds in one go, and how many requests it answered in them."""
-    return summed(gateway, [watched(gateway, seconds)], seconds)
-
-
-def timed(gateway: Loaded, reference: Loaded, seconds: int) -> tuple[dict[str, float], int]:
-    """The gateway's figures over so many seconds, and how many requests it answered in them. `beside` and `over`: how many times, and how many
-    microseconds more than, what it took the reference in the second next to it, as medians; which of them goes first changes from pair to pair."""
-    pairs: list[tuple[Run, Run]] = []
-    for number in range(seconds):
-        order = (reference, gateway) if number % 2 else (gateway, reference)
-        runs = [watched(each) for each in order]
-        pairs.append((runs[order.index(gateway)], runs[order.index(reference)]))
-    figures, requests = summed(gateway, [ours for ours, _ in pairs], seconds)
-    return figures | {
-        "beside": statistics.median(ours.cost / other.cost for ours, other in pairs),
-        "over": statistics.median(ours.cost - other.cost for ours, other in pairs),
-    }, requests
-
-
-def summed(gateway: Loaded, runs: list[Run], seconds: int) -> tuple[dict[str, float], int]:
-    """What the runs say of a gateway together, and how many requests it answered."""
-    requests = sum(each.load.requests for each in runs)
-    middle = lambda of: statistics.median(map(of, runs))
+    spent = sum(after[0]) - sum(before[0])
     return {
-        "CPU µs/request": sum(each.spent for each in runs) / requests * 1e6,
-        "kernel µs/request": sum(each.kernel for each in runs) / requests * 1e6,
-        "requests/s": middle(lambda each: each.load.rate),
-        "p50 ms": middle(lambda each: each.load.p50_ms),
-        "p99 ms": middle(lambda each: each.load.p99_ms),
-        "others": max(0.0, sum(each.busy - each.spent for each in runs) / seconds),
+        "CPU µs/request": spent / load.requests * 1e6,
+        "kernel µs/request": (after[0].kernel - before[0].kernel) / load.requests * 1e6,
+        "requests/s": load.rate,
+        "p50 ms": load.p50_ms,
+        "p99 ms": load.p99_ms,
+        "others": max(0.0, (after[1] - before[1] - spent) / seconds),
         "peak MiB": machine.peak_mib(gateway.pid),
-    }, requests
+    }, load.requests
+
+
+def timed(gateway: Loaded, reference: Loaded, seconds: int) -> tuple[Figures, int]:
+    """The same, and over as many seconds in turn with the reference how many times its microseconds a request took (`beside`), and how many those
+    were (`reference µs`)."""
+    figures, requests = alone(gateway, seconds)
+    (cost, load), (other, _) = in_turn((gateway, reference), seconds)
+    return figures | {"beside": cost / other, "reference µs": other}, requests + load.requests
+
+
+def in_turn(gateways: tuple[Loaded, Loaded], seconds: int) -> list[tuple[float, Load]]:
+    """What a request took each gateway over so many seconds, in microseconds, and what it was loaded with. While the load of the one has its turn,
+    that of the other is stopped."""
+    before = [machine.cpu_seconds(each.pid) for each in gateways]
+    with contextlib.ExitStack() as stack:
+        loadings = [stack.enter_context(each.loading(2 * seconds)) for each in gateways]
+        for loading in loadings:
+            loading.pause()
+        while not all(loading.has_ended() for loading in loadings):
+            for loading in loadings:
+                loading.go_on()
+                time.sleep(TURN_SECONDS)
+                loading.pause()
+        loads = [loading.done() for loading in loadings]
+    spent = [machine.cpu_seconds(each.pid) - earlier for each, earlier in zip(gateways, before)]
+    return [(seconds / load.requests * 1e6, load) for seconds, load in zip(spent, loads)]
+
+
+def settled(rows: dict[str, list[Figures]]) -> dict[str, list[Figures]]:
+    """The rows with microseconds that follow from the ratios: by what the reference took in the middle, whatever the machine did meanwhile.
+    `over` is what a request takes more than it takes the reference."""
+    reference = middle((sample for row in rows.values() for sample in row), "reference µs")
+    return {name: [by_ratio(sample, reference) for sample in row] for name, row in rows.items()}
+
+
+def by_ratio(sample: Figures, reference: float) -> Figures:
+    """One of them."""
+    cost = sample["beside"] * reference
+    kernel = cost * sample["kernel µs/request"] / sample["CPU µs/request"]
+    return sample | {"CPU µs/request": cost, "kernel µs/request": kernel, "over": cost - reference}
+
+
+def middle(samples: Iterable[Figures], figure: str) -> float:
+    """The median of one figure."""
+    return statistics.median(sample[figure] for sample in samples)

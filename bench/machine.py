@@ -156,13 +156,51 @@ class Load(NamedTuple):
     p99_ms: float
 
 
-def load(
+class Loading:
+    """A load generator at work, on its core. What it says at its end is read by `read`; it is ended with the block that it is used in."""
+
+    def __init__(self, command: list[str], read: Callable[[str], Load], run: Path) -> None:
+        command = ["taskset", "-c", str(LOAD_CORE), *command]
+        self.name, self.read = command[3], read
+        self.process = subprocess.Popen(command, cwd=run, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def __enter__(self) -> "Loading":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self) -> None:
+        """Lets it do nothing for a while; its time goes on."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """And then go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def has_ended(self) -> bool:
+        """Whether it has."""
+        return self.process.poll() is not None
+
+    def done(self) -> Load:
+        """What it has done, when it has ended."""
+        said, _ = self.process.communicate()
+        expect(self.process.returncode == 0, f"{self.name}: {said[-500:]}")
+        return self.read(said)
+
+
+def loading(
     url: str, options: list[str], seconds: int, connections: int, run: Path, refused: bool = False, arguments: Sequence[str] = ()
-) -> Load:
-    """Runs wrk in the folder `run`, with arguments for its script. Any answer but 2xx, and any connection that breaks, makes the run invalid; where
+) -> Loading:
+    """Starts wrk in the folder `run`, with arguments for its script. Any answer but 2xx, and any connection that breaks, makes the run invalid; where
     all are to be refused, any answer of 2xx does."""
-    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    report = subprocess.run([*command, *options, url, *(("--", *arguments) if arguments else ())], capture_output=True, text=True, check=True, cwd=run).stdout
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *options, url, *(("--", *arguments) if arguments else ())]
+    return Loading(command, lambda report: read_wrk(report, refused), run)
+
+
+def read_wrk(report: str, refused: bool) -> Load:
+    """What wrk says."""
     requests = int(found(r"(\d+) requests in", report))
     failures = re.findall(r"Non-2xx.*|Socket errors.*", report)
     if refused:

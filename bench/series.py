@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import resource
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator
@@ -55,7 +54,7 @@ class Series:
     points: list[Point]
     aim: float | None = None
     # Whether the first step stays up and is timed in turn with every other.
-    beside_first: bool = False
+    beside_first: bool = True
 
 
 def all_of_them(aegis: Path, settings: dict[str, str]) -> list[Series]:
@@ -74,18 +73,18 @@ def all_of_them(aegis: Path, settings: dict[str, str]) -> list[Series]:
         Series("routes", [
             Point(f"{n:,}", ours("/r/0"), config(settings, [route(f"/r/{each}", three) for each in range(n)]), wrk=["-s", "spread.lua"], script=[str(n), "/r/%d"])
             for n in (1, 10, 100, 1_000, 10_000)
-        ], 0.05, beside_first=True),
+        ], 0.05),
         Series("routes, of nginx", [
             theirs(n, "/r/0", [f"/r/{each}" for each in range(n)], [], ["-s", "spread.lua"], [str(n), "/r/%d"]) for n in (1, 10_000)
-        ], beside_first=True),
+        ]),
         Series("targets of a route", [
             Point(f"{n:,}", ours(), config(settings, [route("/", [f"http://{each}" for each in many(n)])])) for n in (3, 10, 100, 1_000)
-        ], 0.05, beside_first=True),
-        Series("targets of a route, of nginx", [theirs(n, "/plain", ["/"], many(n)) for n in (3, 1_000)], beside_first=True),
+        ], 0.05),
+        Series("targets of a route, of nginx", [theirs(n, "/plain", ["/"], many(n)) for n in (3, 1_000)]),
         *(Series(f"clients with a limit in {where}", [
             Point(f"{n:,}", ours(env=env), config(settings, [route("/", three, LIMIT)]), wrk=["-s", "spread.lua"], script=[str(n), "/plain", "X-Forwarded-For", "%a"], fill=n)
             for n in (1, 1_000, 100_000, 1_000_000)
-        ], aim, beside_first=True) for where, env, aim in (("memory", {}, 0.20), ("Redis", shared, None))),
+        ], aim) for where, env, aim in (("memory", {}, 0.20), ("Redis", shared, None))),
         Series("bytes of an answer", [
             Point(f"{who}, {size:,}", Peer(peer.name, peer.command, path=f"/body/{size}", env=peer.env), text, body=size) for size in SIZES for who, peer, text in both
         ]),
@@ -103,7 +102,7 @@ def all_of_them(aegis: Path, settings: dict[str, str]) -> list[Series]:
         ]),
         Series("threads, on two cores that the load has to share", [
             Point(f"{n}", ours(), config(settings, [route("/", three)], n), both_cores=True) for n in (1, 2)
-        ]),
+        ], beside_first=False),
     ]
 
 
@@ -171,14 +170,18 @@ def prove(point: Point, settings: dict[str, str]) -> int:
     return proofs.LOOKS
 
 
-def load(point: Point, settings: dict[str, str], run: Path, seconds: int) -> machine.Load:
+def loading(point: Point, settings: dict[str, str], run: Path, seconds: int) -> machine.Loading:
     """By wrk or by h2load."""
     port = settings[point.port]
     url = f"{'https' if point.port == 'TLS_PORT' else 'http'}://127.0.0.1:{port}{point.peer.path}"
     if point.h2load is None:
-        return machine.load(url, point.wrk, seconds, point.connections, run, arguments=point.script)
-    command = ["taskset", "-c", str(machine.LOAD_CORE), "h2load", "-t1", f"-c{point.connections}", "-D", str(seconds), *point.h2load, url]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return machine.loading(url, point.wrk, seconds, point.connections, run, arguments=point.script)
+    command = ["h2load", "-t1", f"-c{point.connections}", "-D", str(seconds), *point.h2load, url]
+    return machine.Loading(command, read_h2load, run)
+
+
+def read_h2load(said: str) -> machine.Load:
+    """What h2load says."""
     failed = machine.found(r"(\d+) failed", said)
     good, rate = machine.found(r"status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx", said), machine.found(r"([\d.]+) req/s", said)
     expect(failed == "0" and good, f"h2load: {said[-500:]}")
