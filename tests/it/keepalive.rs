@@ -5,11 +5,12 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
-use std::thread::{scope, sleep, spawn};
-use std::time::Duration;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread::{scope, spawn};
 
-use crate::support::{Gateway, aegis, eventually, gateway, over};
+use crate::support::client::head;
+use crate::support::{Gateway, Reply, Upstream, aegis, eventually, gateway, over};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const OTHER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother";
@@ -70,15 +71,19 @@ fn a_connection_that_its_target_closes_is_closed() {
 /// It would be the answer to somebody else's request.
 #[test]
 fn what_a_target_says_that_nobody_has_asked_goes_to_nobody() {
-    let target = Target::start(|stream| {
+    let (now, waits) = channel();
+    let waits = Arc::new(Mutex::new(waits));
+    let target = Target::start(move |stream| {
         stream.write_all(OK)?;
-        // By then the first has gone its way.
-        sleep(Duration::from_millis(50));
+        waits.lock().unwrap().recv().map_err(std::io::Error::other)?;
         stream.write_all(OTHER)
     });
     let gateway = over(std::slice::from_ref(&target.url), "");
     for number in 1..=3 {
         assert_eq!(gateway.get("/").text(), "ok");
+        // The connection is kept once the request is over, a moment after its answer.
+        gateway.settled_stats();
+        now.send(()).unwrap();
         eventually("the connection to be closed", || (target.made() == number && target.open() == 0).then_some(()));
     }
 }
@@ -102,17 +107,20 @@ fn those_of_a_target_that_is_not_in_the_config_any_more_are_closed() {
 /// Node.js keeps them for five seconds and says so; without, a POST would now and then be lost in the very moment they end.
 #[test]
 fn no_request_is_sent_on_a_connection_that_its_target_is_about_to_close() {
-    for (says, made) in [("max=100", 1), ("timeout=1", 2)] {
+    let [patient, hasty] = ["max=100", "timeout=1"].map(|says| {
         let answer = format!("HTTP/1.1 200 OK\r\nkeep-alive: {says}\r\ncontent-length: 2\r\n\r\nok");
-        let target = Target::start(move |stream| stream.write_all(answer.as_bytes()));
-        let gateway = over(std::slice::from_ref(&target.url), "");
-        assert_eq!(gateway.get("/").status, 200);
-        // The connection is kept once the request is over, a moment after its answer.
-        gateway.settled_stats();
-        sleep(Duration::from_millis(700));
-        assert_eq!(gateway.request("POST", "/", &[]).status, 200);
-        assert_eq!(target.made(), made, "{says}");
-    }
+        Target::start(move |stream| stream.write_all(answer.as_bytes()))
+    });
+    let routes = [("/patient", &patient), ("/hasty", &hasty)];
+    let routes = routes.map(|(path, target)| format!("{{ path: {path}, target: '{}' }}", target.url));
+    let gateway = gateway(format!("routes: [{}]\n", routes.join(", ")));
+    let ask = || ["/patient", "/hasty"].map(|path| gateway.request("POST", path, &[]).status);
+    assert_eq!(ask(), [200; 2]);
+    // Neither closes anything by itself.
+    eventually("the gateway to leave it", || (hasty.open() == 0).then_some(()));
+    assert_eq!(patient.open(), 1);
+    assert_eq!(ask(), [200; 2]);
+    assert_eq!((patient.made(), hasty.made()), (1, 2));
 }
 
 /// Where there may be 256 files, 32 are kept of those that go the short way.
@@ -142,6 +150,28 @@ fn so_many_are_kept_and_the_oldest_make_place_for_those_that_are_in_use() {
         assert_eq!(gateway.get("/b").status, 200);
         (other.made() == before).then_some(())
     });
+}
+
+/// What Pingora sends has its own pool, whose size was that for each thread.
+#[test]
+fn as_many_are_kept_of_what_does_not_go_the_short_way_however_many_threads_there_are() {
+    const MANY: usize = 60;
+    let all = Arc::new(Barrier::new(MANY));
+    let upstream = Upstream::with(move |_| {
+        all.wait();
+        Reply::ok()
+    });
+    let gateway = with_files(256, &format!("threads: 4\nroutes: [{{ path: /, target: '{}' }}]\n", upstream.url()));
+    let upload = [head("POST", "/", &[("Content-Length", "20000")]).into_bytes(), vec![b'x'; 20_000]].concat();
+    for _ in 0..2 {
+        scope(|scope| {
+            let send = || assert_eq!(gateway.connect().send(&upload).answer(false).status, 200);
+            (0..MANY).for_each(|_| drop(scope.spawn(send)));
+        });
+        gateway.settled_stats();
+    }
+    let reused = 2 * MANY - upstream.connections();
+    assert!((16..=32).contains(&reused), "{reused}");
 }
 
 fn with_files(most: u32, config: &str) -> Gateway {
