@@ -68,7 +68,7 @@ def in_turn(gateways: tuple[Loaded, Loaded], seconds: int) -> list[tuple[float, 
                 loading.pause()
         loads = [loading.done() for loading in loadings]
     spent = [machine.cpu_seconds(each.pid) - earlier for each, earlier in zip(gateways, before)]
-    return [(seconds / load.requests * 1e6, load) for seconds, load in zip(spent, loads)]
+    return [(each / load.requests * 1e6, load) for each, load in zip(spent, loads)]
 
 
 def settled(rows: dict[str, list[Figures]]) -> dict[str, list[Figures]]:

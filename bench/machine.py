@@ -185,7 +185,8 @@ class Loading:
 
     def done(self) -> Load:
         """What it has done, when it has ended."""
-        said, _ = self.process.communicate()
+        with self:
+            said, _ = self.process.communicate()
         expect(self.process.returncode == 0, f"{self.name}: {said[-500:]}")
         return self.read(said)
 
