@@ -146,7 +146,8 @@ impl Ready {
         let listening =
             self.sockets.iter().map(|(socket, _)| socket).chain(self.admin.iter().map(|(socket, _)| socket));
         let shared_out = listening.map(Listening::share).collect::<Result<Vec<_>, _>>()?;
-        let door = shutdown::listen(self.signals, self.shared.clone(), Estate::offer(shared_out))?;
+        let estate = Arc::new(Estate::new(shared_out));
+        let door = shutdown::listen(self.signals, self.shared.clone(), estate.clone())?;
         let doors = Doors::new(self.sockets.iter().map(|(socket, door)| (socket.address, *door)));
         let kept = descriptors::kept(descriptors::raise());
         let conf = ServerConf {
@@ -178,6 +179,7 @@ impl Ready {
             keepalive,
             config: self.config,
             start: self.start,
+            estate,
             settled: settled.clone(),
         };
         server.add_service(Front::new("gateway", connections, sockets, Before::Tasks(Box::new(tasks))));
@@ -274,22 +276,28 @@ struct Tasks {
     keepalive: Arc<Keepalive>,
     config: Config,
     start: Start,
+    estate: Arc<Estate>,
     settled: Arc<Notify>,
 }
 
 impl Tasks {
     /// Begins all of them, and waits until most is there that requests need.
     async fn start(self) {
+        let Start { origin, inheritance } = self.start;
+        let inheritance = inheritance.filter(Inheritance::is_from_somebody);
+        if inheritance.is_none() {
+            self.estate.clone().offer();
+        }
         let lookout = Arc::new(Lookout::new(&self.config.resolve));
         self.shared.snapshot.load_full().settle_in(&lookout).await;
-        let Start { origin, inheritance } = self.start;
         // Told to end already, it takes nobody's place.
-        if let Some(inheritance) = inheritance.filter(|_| !self.shared.drain.is_begun())
-            && let Ok(Err(error)) = tokio::task::spawn_blocking(move || inheritance.relieve()).await
-        {
-            log::error!("this process ends: {error}");
-            diagnostics::close();
-            std::process::exit(1);
+        if let Some(inheritance) = inheritance.filter(|_| !self.shared.drain.is_begun()) {
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || inheritance.relieve()).await {
+                log::error!("this process ends: {error}");
+                diagnostics::close();
+                std::process::exit(1);
+            }
+            self.estate.offer();
         }
         // From here on requests are served, and whoever connects waits for a moment at most.
         tokio::spawn(self.keepalive.tend());

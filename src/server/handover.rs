@@ -151,17 +151,17 @@ pub struct Estate {
 }
 
 impl Estate {
-    /// Lets processes of this user ask for `sockets`, on a thread that waits for them.
-    pub fn offer(sockets: Vec<TcpListener>) -> Arc<Self> {
-        let estate = Arc::new(Estate {
-            sockets: Mutex::new(sockets),
-            is_claimed: AtomicBool::new(false),
-            relieved: Notify::new(),
-        });
-        if let Err(error) = estate.clone().wait() {
+    /// Nobody can ask for them yet.
+    pub fn new(sockets: Vec<TcpListener>) -> Self {
+        Estate { sockets: Mutex::new(sockets), is_claimed: AtomicBool::new(false), relieved: Notify::new() }
+    }
+
+    /// Lets processes of this user ask for the sockets, on a thread that waits for them. Whoever has inherited them has none to give
+    /// before the place is its own.
+    pub fn offer(self: Arc<Self>) {
+        if let Err(error) = self.wait() {
             log::warn!("this process cannot be upgraded, it can be ended and started: {error}");
         }
-        estate
     }
 
     fn wait(self: Arc<Self>) -> io::Result<()> {
@@ -203,6 +203,8 @@ impl Estate {
                 say(ENDED);
                 return;
             }
+            // It has found whom it looked for, and was gone before it heard of us.
+            Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return,
             Some(Err(error)) => return log::error!("no sockets can be handed over: {error}"),
             Some(Ok(())) => {}
         }

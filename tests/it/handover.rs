@@ -225,6 +225,12 @@ fn there_is_one_upgrade_at_a_time() {
     let old = gateway_at(nobody(), NOWHERE);
     let mut first = upgrade_to(&old, old.address, &settling(&silent)).stderr(Stdio::null()).spawn().unwrap();
     let _asking = asked(&silent);
+    // It is not ready as long as this takes.
+    send_signal(&first.id().to_string(), libc::SIGSTOP);
+    // Asked before the old one, it gave what was not its own yet: it ended, and the old process and the second served side by side.
+    let askable = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let can_ask = |process: u32| askable.contains(&format!("@aegis-gateway/{process}/"));
+    assert_eq!((can_ask(old.id()), can_ask(first.id())), (true, false), "{askable}");
     let mut second = upgrade(&old).stderr(Stdio::piped()).spawn().unwrap();
     // Were it to take over after all, it would not end by itself.
     eventually("the second one to give up", || second.try_wait().unwrap().map(drop));
