@@ -78,9 +78,11 @@ async fn whole_body(session: &mut Session) -> Result<Option<Bytes>> {
     }
     session.as_mut().enable_retry_buffering();
     while !session.is_body_done() {
-        match unconstrained(session.read_request_body()).now_or_never() {
-            Some(read) => drop(read?),
-            None => return Ok(None),
+        let read = unconstrained(session.read_request_body()).now_or_never().transpose()?;
+        // Where nothing more comes of what is not done, trailers do (RFC 9113, section 8.1).
+        let is_more = read.is_some_and(|data| data.is_some());
+        if !is_more && !session.is_body_done() {
+            return Ok(None);
         }
     }
     Ok(session.as_ref().get_retry_buffer())

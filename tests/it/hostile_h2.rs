@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::support::{Gateway, Received, Upstream, gateway};
+use crate::support::{Gateway, Received, Upstream, eventually, gateway};
 
 type Fields<'f> = Vec<(&'f [u8], &'f [u8])>;
 
@@ -31,14 +31,19 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags, 0, 0, 0, 1], payload].concat()
 }
 
-/// A request with this head, and a body if there is one.
-fn request(fields: &Fields<'_>, body: Option<&[u8]>) -> Vec<u8> {
+fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0x10);
         literal(&mut block, name);
         literal(&mut block, value);
     }
+    block
+}
+
+/// A request with this head, and a body if there is one.
+fn request(fields: &Fields<'_>, body: Option<&[u8]>) -> Vec<u8> {
+    let block = block(fields);
     let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     let mut bytes = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat();
     bytes.extend(frame(1, if body.is_some() { 4 } else { 5 }, &block));
@@ -234,4 +239,35 @@ fn what_may_pass_arrives_in_one_form() {
         assert!(is_plain(&received[at]), "{:?}", received[at]);
         assert_eq!(received[at].header("transfer_encoding").or(received[at].header("content_length")), None);
     }
+}
+
+/// Where the length said what was to come, it was read for ever: each read said at once that there was no more, and none that all had come.
+#[test]
+fn a_body_that_trailers_end_arrives_and_keeps_nobody_waiting() {
+    let upstream = Upstream::start();
+    let routes = format!("routes: [{{ path: /, target: {} }}]\n", upstream.url());
+    let gateway = gateway(format!("threads: 1\nh2c: true\n{routes}"));
+    for (at, (length, body)) in
+        [(Some(&b"5"[..]), &b"hello"[..]), (Some(b"00"), b""), (Some(b"0"), b""), (None, b"hello"), (None, b"")]
+            .into_iter()
+            .enumerate()
+    {
+        let mut fields = with(b":method", Some(b"POST"));
+        fields.extend(length.map(|length| (&b"content-length"[..], length)));
+        let head = request(&fields, Some(body));
+        // Neither the head nor the body is the last of it.
+        let data = frame(0, 1, body);
+        let mut bytes = head.strip_suffix(&data[..]).unwrap().to_vec();
+        if !body.is_empty() {
+            bytes.extend(frame(0, 0, body));
+        }
+        bytes.extend(frame(1, 5, &block(&[(b"x-sum", b"1")])));
+        exchange(&gateway, &bytes);
+        assert_eq!(gateway.get("/gateway/livez").status, 200, "{length:?}");
+        let received = eventually("the request", || upstream.received().get(at).cloned());
+        assert_eq!(received.body, body, "{length:?}");
+        assert!(is_plain(&received), "{received:?}");
+    }
+    let stats = gateway.settled_stats();
+    assert_eq!(stats[0]["failed"], 0, "{stats:?}");
 }
