@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
+use pingora_core::protocols::http::ServerSession as HttpSession;
 use pingora_core::protocols::http::authority::{RawTargetAuthority, raw_target_authority};
 use pingora_proxy::Session;
 
@@ -57,6 +58,9 @@ pub fn clean(session: &mut Session, ctx: &RequestCtx) -> Result<(), Refusal> {
     if session.req_header().headers.contains_key(header::TRANSFER_ENCODING) {
         comes_in_chunks(session, ctx)?;
     }
+    if session.req_header().version == Version::HTTP_10 {
+        comes_of_old(session);
+    }
     clean_head(session.req_header_mut(), ctx)
 }
 
@@ -98,6 +102,14 @@ fn comes_in_chunks(session: &Session, ctx: &RequestCtx) -> Result<(), Refusal> {
         link.set_chunked();
     }
     Ok(())
+}
+
+/// Clients of HTTP/1.0 know of no interim answers, and what they expect is not heeded (RFC 9110, sections 10.1.1 and 15.2).
+fn comes_of_old(session: &mut Session) {
+    session.req_header_mut().remove_header(&header::EXPECT);
+    if let HttpSession::H1(http1) = session.as_downstream_mut() {
+        http1.set_ignore_info_resp(true);
+    }
 }
 
 /// The request is over: what the client is still sending of it will not be read.

@@ -92,6 +92,13 @@ pub fn strip(fields: &mut HeaderMap) {
     take_out(fields, &OF_ANSWERS, &OWN);
 }
 
+/// The same of an interim answer, and what it says of a length: it has no body (RFC 9110, section 15.2).
+pub fn strip_interim(fields: &mut HeaderMap) {
+    strip(fields);
+    fields.remove(header::CONTENT_LENGTH);
+    fields.remove(header::TRANSFER_ENCODING);
+}
+
 /// Takes the fields out of a request, [checked](check) before, that are between the client and the gateway only, or between a proxy and
 /// either; whatever it asks for in place of HTTP is no longer asked for. How long its body is has to be said anew if `Connection` names that.
 pub fn strip_request(fields: &mut HeaderMap) {

@@ -32,6 +32,7 @@ pub fn answered(
         return Err(Error::explain(ErrorType::InvalidHTTPHeader, "the upstream switched protocols unasked").into_up());
     }
     if response.status.is_informational() && !switching {
+        answer::edit(response, hop_by_hop::strip_interim);
         return Ok(());
     }
     let status = response.status.as_u16();

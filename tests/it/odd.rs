@@ -1,7 +1,7 @@
 //! Requests that no two servers would read alike, and what is no request at all.
 
 use crate::support::gateway::open;
-use crate::support::{Upstream, gateway};
+use crate::support::{Reply, Upstream, gateway};
 
 #[test]
 fn the_path_that_is_matched_is_the_path_that_is_forwarded() {
@@ -88,6 +88,59 @@ fn a_request_of_http_1_0_without_a_host_gets_one() {
         (received.line.as_str(), received.header("host")),
         ("GET /users HTTP/1.1", Some(&*upstream.address.to_string()))
     );
+}
+
+/// It was sent chunks, which it takes for the body, on a connection that stayed.
+#[test]
+fn a_client_of_http_1_0_is_answered_in_what_it_knows() {
+    let hint = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let upstream = Upstream::with(move |request| match request.path() {
+        "/users/chunks" => Reply::Bytes(
+            format!("{hint}HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n")
+                .into(),
+        ),
+        "/users/close" => Reply::Close(b"HTTP/1.0 200 OK\r\n\r\nok".to_vec()),
+        _ => Reply::Bytes(b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()),
+    });
+    let gateway = open(&upstream);
+    let long = "x".repeat(20_000);
+    for (path, keep) in [("chunks", "close"), ("close", "close"), ("length", "keep-alive")] {
+        for body in ["", &long] {
+            let (mut connection, length) = (gateway.connect(), body.len());
+            let fields = format!("Connection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n");
+            connection.send(format!("POST /users/{path} HTTP/1.0\r\n{fields}{body}"));
+            if keep == "keep-alive" {
+                // Its end shows that of the first.
+                connection.send("GET /users/close HTTP/1.0\r\n\r\n");
+            }
+            let bytes = String::from_utf8(connection.rest()).unwrap();
+            let (head, rest) = bytes.split_once("\r\n\r\n").unwrap();
+            let head = head.to_lowercase();
+            assert!(head.starts_with("http/1.1 200") && head.contains(&format!("connection: {keep}")), "{bytes}");
+            assert!(!head.contains("transfer-encoding"), "{bytes}");
+            assert!(if keep == "close" { rest == "ok" } else { rest.starts_with("okHTTP/1.1 200") }, "{bytes}");
+        }
+    }
+    assert!(upstream.received().iter().all(|received| received.header("expect").is_none()));
+}
+
+/// What there is of a length in them would be somebody's idea of where the next answer begins.
+#[test]
+fn an_interim_answer_says_nothing_of_its_connection_or_of_a_length() {
+    let hints = "connection: close, x-own\r\nx-own: 1\r\ncontent-length: 10\r\nkeep-alive: 5\r\nlink: </a>\r\n\r\n";
+    let answer = format!("HTTP/1.1 103 Early Hints\r\n{hints}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    let upstream = Upstream::with(move |_| Reply::Bytes(answer.clone().into()));
+    let gateway = open(&upstream);
+    for body in ["", &"x".repeat(20_000)] {
+        let mut connection = gateway.connect();
+        connection.send(format!("POST /users HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        let hint = connection.next_answer(true);
+        let of_itself = ["connection", "x-own", "content-length", "transfer-encoding", "keep-alive"];
+        assert_eq!((hint.status, hint.header("link")), (103, Some("</a>")));
+        assert!(of_itself.iter().all(|name| hint.header(name).is_none()), "{hint:?}");
+        let answer = connection.answer(false);
+        assert_eq!((answer.status, answer.text()), (200, "ok"));
+    }
 }
 
 #[test]

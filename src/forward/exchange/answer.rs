@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::{Error, Result};
 use pingora_core::protocols::http::HttpTask;
@@ -111,7 +111,6 @@ fn frame(method: &Method, head: &mut ResponseHeader) -> Result<()> {
         fields.contains_key(header::CONTENT_LENGTH) || fields.contains_key(header::TRANSFER_ENCODING)
     };
     if !has_none && !says(&head.headers) {
-        head.set_version(Version::HTTP_11);
         head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
     }
     Ok(())
