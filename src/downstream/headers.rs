@@ -1,5 +1,6 @@
 //! Header fields that only the gateway may set: taken from what the client sent, and written anew.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -30,11 +31,16 @@ const SHADOWED: [&str; 9] = [
     "x-request-id",
 ];
 
+/// A name in lower case as CGI-like servers read it, to whom `x_user_id` and `x-user-id` are one.
+pub fn plain(name: &str) -> Cow<'_, str> {
+    if name.contains('_') { name.replace('_', "-").into() } else { name.into() }
+}
+
 /// The names that are taken away from clients.
 #[derive(Clone, Debug)]
 pub struct Reserved {
-    /// Identity: `x-user-id` and the headers that claims are mapped to.
-    identity: Vec<HeaderName>,
+    /// Identity: `x-user-id` and the headers that claims are mapped to, each [`plain`].
+    identity: Vec<String>,
     /// Fields by which the config decides, or which it changes: nobody may say them in another spelling.
     decisive: Vec<HeaderName>,
 }
@@ -42,24 +48,23 @@ pub struct Reserved {
 impl Reserved {
     /// `x-user-id` and `mapped`, and other spellings of `decisive` fields.
     pub fn new(mapped: impl IntoIterator<Item = HeaderName>, decisive: Vec<HeaderName>) -> Self {
-        Reserved { identity: std::iter::once(X_USER_ID.clone()).chain(mapped).collect(), decisive }
+        let identity = std::iter::once(X_USER_ID.clone()).chain(mapped);
+        Reserved { identity: identity.map(|name| plain(name.as_str()).into_owned()).collect(), decisive }
     }
 
     /// Takes out what the client may not say: who the user is and, unless a trusted proxy says it, where
-    /// the request comes from. Names with underscores for hyphens go as well, since CGI-like servers read
-    /// `x_user_id` and `x-user-id` as one.
+    /// the request comes from. Names with underscores for hyphens go as well.
     pub fn strip(&self, request: &mut RequestHeader, from_trusted: bool) {
         let mut doomed: Vec<HeaderName> = Vec::new();
         for name in request.headers.keys() {
-            let text = name.as_str();
-            let gone = if text.contains('_') {
-                let plain = text.replace('_', "-");
-                self.is_identity(&plain)
-                    || is_forwarding(&plain)
-                    || SHADOWED.contains(&plain.as_str())
-                    || self.is_misspelled(text, &plain)
-            } else {
-                self.is_identity(text) || !from_trusted && is_forwarding(text)
+            let gone = match plain(name.as_str()) {
+                Cow::Owned(plain) => {
+                    self.is_identity(&plain)
+                        || is_forwarding(&plain)
+                        || SHADOWED.contains(&plain.as_str())
+                        || self.is_misspelled(name.as_str(), &plain)
+                }
+                Cow::Borrowed(name) => self.is_identity(name) || !from_trusted && is_forwarding(name),
             };
             if gone {
                 doomed.push(name.clone());
@@ -73,11 +78,11 @@ impl Reserved {
     /// Whether a name with underscores, which is `plain` without, is none that the config means, and like one.
     fn is_misspelled(&self, name: &str, plain: &str) -> bool {
         let is_meant = self.decisive.iter().any(|decisive| decisive.as_str() == name);
-        !is_meant && self.decisive.iter().any(|decisive| decisive.as_str().replace('_', "-") == plain)
+        !is_meant && self.decisive.iter().any(|decisive| self::plain(decisive.as_str()) == plain)
     }
 
-    fn is_identity(&self, name: &str) -> bool {
-        self.identity.iter().any(|reserved| reserved.as_str() == name)
+    fn is_identity(&self, plain: &str) -> bool {
+        self.identity.iter().any(|reserved| reserved == plain)
     }
 }
 
@@ -207,6 +212,15 @@ mod tests {
         let mut sent = request(SENT);
         reserved.strip(&mut sent, false);
         assert_eq!(names(&sent), ["accept", "x_custom"]);
+    }
+
+    /// A client could say `x_org` where that is how the config writes it, and `x-org` beside it.
+    #[test]
+    fn identity_that_the_config_writes_with_underscores_is_taken_from_clients_as_well() {
+        let reserved = Reserved::new([HeaderName::from_static("x_org_id")], Vec::new());
+        let mut sent = request(&[("x_org_id", "a"), ("x-org-id", "a"), ("X_Org-Id", "a"), ("x_org", "stays")]);
+        reserved.strip(&mut sent, true);
+        assert_eq!(names(&sent), ["x_org"]);
     }
 
     #[test]

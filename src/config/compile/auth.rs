@@ -10,6 +10,7 @@ use super::{Compiler, at_route};
 use crate::config::file::{self, Credential};
 use crate::config::located::Located;
 use crate::config::model::{Auth, Jwt, Route, Tls};
+use crate::downstream::headers::{is_forwarding, plain};
 
 impl Compiler<'_> {
     /// What tells users, and the headers that say who they are, whether or not any route asks for that.
@@ -96,7 +97,7 @@ impl Compiler<'_> {
 
     /// A header without a meaning of its own, for `what`.
     pub(super) fn header_for(&mut self, path: &str, what: &str, header: &Located<String>) -> Option<HeaderName> {
-        const TAKEN: [&str; 14] = [
+        const TAKEN: [&str; 13] = [
             "authorization",
             "connection",
             "content-length",
@@ -110,10 +111,9 @@ impl Compiler<'_> {
             "upgrade",
             "x-request-id",
             "x-user-id",
-            "x-forwarded-for",
         ];
         match HeaderName::try_from(header.value.as_str()) {
-            Ok(name) if !TAKEN.contains(&name.as_str()) && !name.as_str().starts_with("x-forwarded-") => Some(name),
+            Ok(name) if !TAKEN.contains(&&*plain(name.as_str())) && !is_forwarding(&plain(name.as_str())) => Some(name),
             Ok(name) => {
                 self.error(
                     header.at,

@@ -10,7 +10,7 @@ use crate::config::file::{self, Policies, Switch};
 use crate::config::located::Located;
 use crate::config::model::{HeaderEdits, HeaderRules};
 use crate::config::units::FieldName;
-use crate::downstream::headers::{X_USER_ID, is_forwarding};
+use crate::downstream::headers::{X_USER_ID, is_forwarding, plain};
 use crate::plugin::rate_limit::key::is_credential;
 
 /// Which way a message goes.
@@ -100,7 +100,7 @@ impl Compiler<'_> {
         routes: &[Located<file::Route>],
         defaults: &Policies,
     ) {
-        let identity: HashSet<&str> = identity.iter().map(HeaderName::as_str).collect();
+        let identity: HashSet<_> = identity.iter().map(|name| plain(name.as_str())).collect();
         let rules = |plugins: &file::Plugins| match &plugins.headers {
             Some(Switch::On(rules)) => Some(rules.request.clone()),
             _ => None,
@@ -109,8 +109,9 @@ impl Compiler<'_> {
         let inherited = rules(&defaults.plugins).map(|rules| ("defaults.".to_owned(), rules));
         for (place, edits) in own.chain(inherited) {
             for (key, name, at) in edits.names() {
-                let plain = name.to_ascii_lowercase().replace('_', "-");
-                if plain != X_USER_ID.as_str() && identity.contains(plain.as_str()) {
+                let name = name.to_ascii_lowercase();
+                let plain = plain(&name);
+                if plain != X_USER_ID.as_str() && identity.contains(&plain) {
                     let path = format!("{place}plugins.headers.request.{key}");
                     let why = "says who the user is, which targets believe";
                     self.error(at.at, path, format!("the header {plain} {why}; leave it out"));

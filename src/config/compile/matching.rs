@@ -10,7 +10,7 @@ use super::{Compiler, at_route};
 use crate::config::file;
 use crate::config::located::{Located, OneOrMany};
 use crate::config::model::Route;
-use crate::downstream::headers::X_USER_ID;
+use crate::downstream::headers::{X_USER_ID, plain};
 use crate::routing::fields::FieldMatch;
 use crate::routing::matcher::{Matcher, Shadow, shadows};
 use crate::routing::methods::Methods;
@@ -112,10 +112,10 @@ impl Compiler<'_> {
         routes: &[Route],
         identity: &[HeaderName],
     ) {
-        let identity: HashSet<&HeaderName> = identity.iter().collect();
+        let identity: HashSet<_> = identity.iter().chain([&X_USER_ID]).map(|name| plain(name.as_str())).collect();
         for (written, route) in written.iter().zip(routes) {
             for field in &route.matcher.fields {
-                if field.name == X_USER_ID || identity.contains(&field.name) {
+                if identity.contains(&plain(field.name.as_str())) {
                     let mut own = written.match_headers.iter().flat_map(|block| &block.value);
                     let own = own.find(|(name, _)| name.eq_ignore_ascii_case(field.name.as_str()));
                     let at = own.map_or(written.at, |(_, test)| test.at);
