@@ -6,7 +6,7 @@
 //! window` must not be more than 2^52, which the config sees to, so that Lua, whose numbers are doubles,
 //! comes to the same results.
 
-use super::{Core, Quota};
+use super::{Core, Quota, STEP_BACK};
 
 /// The bucket of one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub struct TokenBucket {
 
 impl Core for TokenBucket {
     fn at(self, quota: &Quota, now: u64) -> Self {
+        // Nothing would drain until the clock is where it was.
+        if self.at.saturating_sub(now) > STEP_BACK {
+            return TokenBucket { at: now, level: 0 };
+        }
         let drained = now.saturating_sub(self.at).saturating_mul(quota.max.get().into());
         // It may have been deeper before the config changed.
         TokenBucket { at: self.at.max(now), level: self.level.saturating_sub(drained).min(2 * depth(quota)) }
@@ -58,6 +62,9 @@ algorithms.tokenBucket = {
   read = function(rule, value)
     local at, level = string.match(value, '^b (%d+) (%d+)$')
     at, level = tonumber(at) or now, tonumber(level) or 0
+    if at - now > STEP_BACK then
+      at, level = now, 0
+    end
     level = math.max(level - math.max(now - at, 0) * rule.max, 0)
     return {at = math.max(at, now), level = math.min(level, 2 * rule.burst * rule.window)}
   end,
