@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 
 use super::criteria::Criteria;
 use super::target::Target;
-use crate::breaker::Policy;
 use crate::breaker::circuit::Circuit;
+use crate::breaker::{Phase, Policy};
 use crate::config::HealthCheck;
 use crate::config::units::TargetUrl;
 
@@ -78,6 +78,11 @@ impl Known {
         self.is_told = false;
     }
 
+    /// Whether no request asks its circuit.
+    fn is_unguarded(&self) -> bool {
+        self.blueprint.as_ref().is_some_and(|made_by| made_by.policy.is_none())
+    }
+
     fn of(target: &Arc<Target>, blueprint: Option<Blueprint>) -> Self {
         let (target, circuit) = (Arc::downgrade(target), target.circuit.clone());
         Known { target, blueprint, is_told: false, circuit, gone: None }
@@ -116,7 +121,8 @@ impl Registry {
         if let Some(target) = known.get(url.as_str()).and_then(|known| known.target.upgrade()) {
             return target;
         }
-        let circuit = Arc::new(Circuit::new(Policy::standard(), now));
+        let circuit = known.get(url.as_str()).map(|known| known.circuit.clone());
+        let circuit = circuit.unwrap_or_else(|| Arc::new(Circuit::new(Policy::standard(), now)));
         let target = Arc::new(Target::around(circuit, url.clone(), unguarded.clone(), now));
         known.insert(url.as_str().to_owned(), Known::of(&target, None));
         target
@@ -147,9 +153,15 @@ impl Registry {
     }
 
     /// Notes who is gone by `now`, and forgets who has been for long. What somebody holds is remembered until he lets
-    /// go, unless there are too many.
+    /// go, unless there are too many. A circuit that nobody asks any more is closed, whoever opened it last.
     pub fn sweep(&self, now: Instant) {
         let mut known = self.known.lock();
+        for circuit in known.values().filter(|known| known.is_unguarded()).map(|known| &known.circuit) {
+            let view = circuit.view(now);
+            if view.phase != Phase::Closed && !view.held {
+                circuit.reset(now);
+            }
+        }
         known.retain(|_, known| {
             let is_used = Arc::strong_count(&known.circuit) > 1;
             known.gone = (!is_used).then(|| known.gone.unwrap_or(now));
@@ -167,7 +179,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::breaker::{Hold, Outcome, Phase};
+    use crate::breaker::{Hold, Outcome};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -206,6 +218,44 @@ mod tests {
         assert_eq!(back_after(602 * SECOND, None), Phase::Closed);
         assert_eq!(back_after(86_400 * SECOND, Some(Hold::Open)), Phase::Open);
         assert_eq!(back_after(602 * SECOND, Some(Hold::Closed)), Phase::Closed);
+    }
+
+    /// A drained target of which copies were to go to was sent requests again.
+    #[test]
+    fn copies_to_who_is_gone_find_the_circuit_that_it_had() {
+        let (registry, now) = (Registry::default(), Instant::now());
+        let (target, _) = registry.target(&url("a"), &blueprint(), now);
+        target.circuit.hold(Hold::Open, now);
+        drop(target);
+        drop(registry.shadow(&url("a"), &Blueprint { policy: None, ..blueprint() }, now));
+        let (back, _) = registry.target(&url("a"), &blueprint(), now);
+        assert!(back.view(now).held);
+    }
+
+    /// It was said to be half open for ever: nobody would send the probe.
+    #[test]
+    fn a_circuit_that_nobody_asks_any_more_closes() {
+        let (registry, now) = (Registry::default(), Instant::now());
+        let (target, _) = registry.target(&url("a"), &blueprint(), now);
+        let fail = |target: &Target| {
+            for _ in 0..3 {
+                let permit = target.circuit.admit(now).expect("closed");
+                target.circuit.settle(permit, Outcome::Failure, now);
+            }
+        };
+        fail(&target);
+        drop(target);
+        let unguarded = Blueprint { generation: 2, policy: None, ..blueprint() };
+        let (target, _) = registry.target(&url("a"), &unguarded, now);
+        registry.sweep(now);
+        assert_eq!(target.view(now).phase, Phase::Closed);
+        // A request of the config before, which still asks.
+        fail(&target);
+        registry.sweep(now);
+        assert_eq!(target.view(now).phase, Phase::Closed);
+        target.circuit.hold(Hold::Open, now);
+        registry.sweep(now);
+        assert_eq!(target.view(now).phase, Phase::Open);
     }
 
     #[test]
