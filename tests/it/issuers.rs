@@ -3,14 +3,16 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
 use crate::support::issuer::{Issuer, Key, jwks};
-use crate::support::{Certificates, Gateway, Reply, Response, Upstream, eventually, gateway, nobody};
+use crate::support::{Certificates, Gateway, Reply, Response, Upstream, eventually, gateway, nobody, now};
 
 /// A gateway that takes tokens as `jwt` says, with variables in its environment.
 fn start(upstream: &Upstream, jwt: &str, env: &[(&str, &str)]) -> Gateway {
@@ -54,6 +56,29 @@ fn keys_are_there_when_the_first_request_comes_and_new_ones_are_asked_for_once_i
     issuer.says("/keys", &jwks(&[&new, &newer]));
     get(&gateway, &newer).is_problem(401, "token_invalid");
     assert_eq!((get(&gateway, &new).status, issuer.asked()), (200, 2));
+}
+
+/// It passed as it would have when its issuer was asked.
+#[test]
+fn a_token_that_ends_while_its_issuer_is_asked_is_none() {
+    let (upstream, new) = (Upstream::start(), Key::p256("new"));
+    let (first, second) = (jwks(&[&Key::p256("old")]), jwks(&[&new]));
+    let asked = AtomicUsize::new(0);
+    let issuer = Upstream::with(move |_| {
+        let keys = match asked.fetch_add(1, Ordering::AcqRel) {
+            0 => &first,
+            _ => {
+                thread::sleep(Duration::from_millis(2_500));
+                &second
+            }
+        };
+        Reply::Close(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{keys}", keys.len()).into_bytes())
+    });
+    let gateway = start(&upstream, &at(&issuer.url()), &[]);
+    let ends = json!({ "sub": "u", "exp": now() + 2 });
+    gateway.request("GET", "/", &[("Authorization", &new.bearer(&ends))]).is_problem(401, "token_expired");
+    assert_eq!(get(&gateway, &new).status, 200);
+    assert_eq!(issuer.received().len(), 2);
 }
 
 /// They were refused until the keys were fetched for another reason, up to a day later.

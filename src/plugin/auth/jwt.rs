@@ -171,8 +171,8 @@ impl Verifier {
         })
     }
 
-    /// Who `token` says the user is, if it is good at `wall`. Its issuer may have to be asked for newer keys, which
-    /// depends on `now`.
+    /// Who `token` says the user is, if it is good at `wall`, which is `now` by the clock of the wall; or later, by as long as its issuer
+    /// had to be asked for newer keys.
     ///
     /// # Errors
     /// Why it is not.
@@ -182,7 +182,7 @@ impl Verifier {
         for _ in 0..MOST_ANSWERS {
             match found {
                 Err(Denied::Unless(remote, generation, _)) if remote.doubt(generation, now).await => {
-                    found = self.check(token, wall);
+                    found = self.check(token, wall + now.elapsed());
                 }
                 _ => break,
             }
