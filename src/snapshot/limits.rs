@@ -98,7 +98,8 @@ fn rule(limit: &RateLimit, route: &str, label: Arc<str>, alone: bool, ids: &mut 
         Scope::Shared(name) => format!("shared={name}").into(),
     };
     let name = match limit.scope {
-        Scope::Route if !alone => format!("{route}:{label}").into(),
+        // No path has such a sign in it: no route is called like another one's limit.
+        Scope::Route if !alone => format!("{route}#{label}").into(),
         _ => scope.clone(),
     };
     let leased_bucket = limit.sync == LimitSync::Leased && limit.algorithm == LimitAlgorithm::TokenBucket;

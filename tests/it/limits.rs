@@ -237,3 +237,18 @@ fn routes_are_limited_apart_and_auth_comes_first() {
     assert_eq!(gateway.get_as("u", "/a").status, 429);
     assert_eq!(gateway.get("/b").status, 200);
 }
+
+/// They shared one counter: requests of one used up what the other's were allowed.
+#[test]
+fn a_limit_of_a_list_and_a_route_that_is_called_like_it_count_apart() {
+    let upstream = Upstream::start();
+    let gateway = gateway(format!(
+        concat!(
+            "routes:\n",
+            "  - {{ path: /a, targets: {0}, plugins: {{ rateLimit: [{{ max: 1, window: 1h }}, {{ max: 9, window: 2h }}] }} }}\n",
+            "  - {{ path: '/a:3600s', targets: {0}, plugins: {{ rateLimit: {{ max: 1, window: 1h }} }} }}\n",
+        ),
+        upstream.url()
+    ));
+    assert_eq!(["/a", "/a:3600s", "/a", "/a:3600s"].map(|path| gateway.get(path).status), [200, 200, 429, 429]);
+}

@@ -271,7 +271,7 @@ fn keys_in_redis_are_readable_and_safe() {
     assert_eq!(
         keys,
         [
-            "aegis:rl:{127.0.0.1}:/list:3600s",
+            "aegis:rl:{127.0.0.1}:/list#3600s",
             "aegis:rl:{127.0.0.1}:shared=all",
             "aegis:rl:{header.x-api-key=~F52FBD32B2B3B86FF88EF6C490628285}:/key",
             "aegis:rl:{header.x-plan=gold%7D%3A/other}:/plan",

@@ -20,7 +20,7 @@ use crate::plugin::Request;
 /// One limit.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// What its counters are called in keys: `/users`, `/users:60s`, `shared=NAME`.
+    /// What its counters are called in keys: `/users`, `/users#60s`, `shared=NAME`.
     pub name: Arc<str>,
     /// What it is called among the limits of its route: `default`, `60s`.
     pub label: Arc<str>,
