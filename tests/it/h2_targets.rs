@@ -111,7 +111,10 @@ fn a_check_whose_connection_hangs_takes_another_one_the_next_time() {
     let url = target(|number, _| number != 1);
     let gateway = over(&[&url], "healthCheck: { interval: 50ms, timeout: 200ms, unhealthyAfter: 1, healthyAfter: 1 }");
     // All of them, and those that were bad.
-    let checks = || ["checks", "failed"].map(|name| gateway.stats()[0]["health"][name].as_u64().unwrap_or_default());
+    let checks = || {
+        let stats = gateway.stats();
+        ["checks", "failed"].map(|name| stats[0]["health"][name].as_u64().unwrap_or_default())
+    };
     let before = eventually("a bad check", || Some(checks()).filter(|[_, failed]| *failed > 0));
     let good = |[checks, failed]: [u64; 2]| checks - failed;
     eventually("good ones after it", || (good(checks()) >= good(before) + 3).then_some(()));
