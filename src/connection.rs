@@ -156,6 +156,9 @@ impl Connections {
             // Whole seconds is what Pingora takes.
             let idle = limits.idle_timeout.as_secs_f64().ceil() as u64;
             let mut session = ServerSession::new_http1(guarded);
+            // How long a client may be silent is known to the reader, of heads, and to the link, of bodies and tunnels. Pingora's minute
+            // would end what may take longer.
+            session.set_read_timeout(None);
             match settings.take() {
                 Some(settings) => {
                     settings.apply_to_session(&mut session);

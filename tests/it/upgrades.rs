@@ -1,9 +1,11 @@
 //! Requests to speak another protocol.
 
 use std::io::{Read, Write};
+use std::thread;
+use std::time::Duration;
 
 use crate::support::gateway::open;
-use crate::support::{Reply, Upstream};
+use crate::support::{Reply, Upstream, gateway};
 
 /// A server that switches to a protocol in which it says back whatever it hears.
 fn echo() -> Upstream {
@@ -99,4 +101,24 @@ fn switching_protocols_unasked_is_a_bad_answer() {
     });
     let gateway = open(&upstream);
     gateway.get("/users").is_problem(502, "upstream_bad_answer");
+}
+
+/// Pingora's sessions end after a minute in which the client says nothing, whatever the config says.
+#[test]
+fn who_may_be_silent_for_longer_than_a_minute_is_not_cut_off_after_one() {
+    const LONG: Duration = Duration::from_secs(62);
+    let upstream = echo();
+    let other = Upstream::start();
+    let (a, b) = (upstream.url(), other.url());
+    let gateway = gateway(format!(
+        "limits: {{ minRate: off }}\ndefaults: {{ timeouts: {{ read: 5m }} }}\nroutes: [{{ path: /users/ws, target: {a} }}, {{ path: /, target: {b} }}]\n"
+    ));
+    let (mut tunnel, mut upload) = (gateway.connect(), gateway.connect());
+    tunnel.send(crate::support::client::head("GET", "/users/ws", &UPGRADE));
+    assert_eq!(tunnel.next_answer(false).status, 101);
+    upload.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello");
+    thread::sleep(LONG);
+    assert_eq!(tunnel.send(FRAME).take(11), FRAME);
+    assert_eq!(upload.send("world").answer(false).status, 200);
+    assert_eq!(other.only().body, b"helloworld");
 }
