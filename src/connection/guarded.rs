@@ -114,10 +114,6 @@ impl Guarded {
         Poll::Ready(())
     }
 
-    fn inner(self: Pin<&mut Self>) -> Pin<&mut Stream> {
-        Pin::new(&mut self.get_mut().stream)
-    }
-
     /// The answer to what is no request, and its log line.
     fn bad_request(&self) -> Vec<u8> {
         let id = request_id::fresh();
@@ -154,16 +150,20 @@ impl AsyncWrite for Guarded {
         if self.link.is_taken() {
             return self.send_some(cx, |stream, cx| stream.poll_write(cx, bytes));
         }
-        if self.answer.is_none() {
-            self.answer = Some((self.bad_request(), 0));
-        }
-        let Guarded { stream, answer, .. } = &mut *self;
-        if let Some((answer, written)) = answer {
-            while *written < answer.len() {
-                *written += ready!(Pin::new(&mut *stream).poll_write(cx, &answer[*written..]))?;
+        let (answer, mut written) = self.answer.take().unwrap_or_else(|| (self.bad_request(), 0));
+        let sent = loop {
+            if written == answer.len() {
+                break Poll::Ready(Ok(bytes.len()));
             }
-        }
-        Poll::Ready(Ok(bytes.len()))
+            match self.send(cx, |stream, cx| stream.poll_write(cx, &answer[written..])) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(more)) => written += more,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.answer = Some((answer, written));
+        sent
     }
 
     fn poll_write_vectored(
@@ -186,8 +186,9 @@ impl AsyncWrite for Guarded {
         self.send(cx, Stream::poll_flush)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // By TLS there is something to be said.
+        self.send(cx, Stream::poll_shutdown)
     }
 }
 
@@ -292,5 +293,39 @@ impl GetSocketDigest for Guarded {
 impl Peek for Guarded {
     async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         self.stream.try_peek(buffer).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::config;
+    use crate::observe::access_log::AccessLog;
+    use crate::plugin::rate_limit::Store;
+    use crate::snapshot::Snapshot;
+
+    fn shared() -> Arc<Shared> {
+        let path = std::env::temp_dir().join(format!("aegis-guarded-{}.yaml", std::process::id()));
+        std::fs::write(&path, "routes: [{ path: /, target: http://127.0.0.1:1 }]\n").expect("written");
+        let config = config::load_noting(&path, &mut Default::default(), None).expect("a valid config").config;
+        std::fs::remove_file(path).expect("removed");
+        let snapshot = Snapshot::new(&config, Arc::new(Store::new(None, Instant::now())), Instant::now());
+        Arc::new(Shared::new(snapshot, AccessLog::open(&config.access_log).expect("a log")))
+    }
+
+    /// It was kept for as long as its client liked.
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_take_what_is_said_to_no_request_is_left() {
+        let (mut client, stream) = duplex(100);
+        let mut guarded =
+            Guarded::new(Box::new(stream), Arc::default(), shared(), IpAddr::from(std::net::Ipv4Addr::LOCALHOST));
+        let begun = tokio::time::Instant::now();
+        let error = guarded.write_all(b"an answer of Pingora's").await.expect_err("nobody reads");
+        assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
+        let mut said = [0; 100];
+        client.read_exact(&mut said).await.expect("the beginning");
+        assert!(said.starts_with(b"HTTP/1.1 400 "), "{said:?}");
     }
 }
