@@ -182,10 +182,12 @@ pub fn sending(session: &Session, data: Option<&Bytes>, end: bool, ctx: &mut Req
         attempt.sent(now);
     }
     let (Some(link), Some(route)) = (&ctx.link, &ctx.route) else { return Ok(()) };
+    if end && !session.was_upgraded() {
+        link.set_whole(true);
+    }
     let mut patience = link.patience();
     match patience.is_with_client() {
         true if end => {
-            link.set_whole(true);
             let per_try = retry::per_try_timeout(Trouble::Timeout, session, ctx, now);
             let span = per_try.map_or(route.timeouts.first_byte, |per_try| per_try.min(route.timeouts.first_byte));
             patience.with_target(span, route.timeouts.read, now);

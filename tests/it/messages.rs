@@ -1,7 +1,8 @@
 //! HTTP/1.1 as it really comes: bodies of any size in both directions, requests sent ahead, answers that
 //! come early, late, in pieces or not at all.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::support::gateway::open;
@@ -326,4 +327,51 @@ fn slow_bytes_arrive_as_they_come() {
         }
     };
     assert_eq!(text, b"1");
+}
+
+/// A server that says the first half of its answer as soon as it has a head, and the rest with the end of the body.
+fn says_half() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let lines = reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+                let head: Vec<String> = lines.collect();
+                let chunked = head.iter().any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
+                let _ = (&stream).write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
+                if chunked {
+                    reader.lines().map_while(Result::ok).take_while(|line| line != "0").for_each(drop);
+                } else if head[0].starts_with("POST") {
+                    reader.read_exact(&mut [0; 20_000]).unwrap();
+                }
+                let _ = (&stream).write_all(b"5\r\nworld\r\n0\r\n\r\n");
+            });
+        }
+    });
+    url
+}
+
+/// What followed was taken for the client's leaving, and the answer was cut off.
+#[test]
+fn what_is_sent_ahead_while_an_early_answer_comes_does_not_cut_it_off() {
+    let gateway = gateway(format!("routes: [{{ path: /, target: {} }}]\n", says_half()));
+    let (begun, rest) = ("x".repeat(10_000), "x".repeat(10_000));
+    for (framing, begun, rest) in
+        [("Transfer-Encoding: chunked", "5\r\nabcde\r\n", "0\r\n\r\n"), ("Content-Length: 20000", &*begun, &*rest)]
+    {
+        for ahead in ["GET /b HTTP/1.1\r\nHost: x\r\n\r\n", "G", ""] {
+            let mut connection = gateway.connect();
+            connection.send(format!("POST /a HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n{begun}"));
+            let mut half = Vec::new();
+            while !half.ends_with(b"hello\r\n") {
+                half.extend(connection.take(1));
+            }
+            assert!(half.starts_with(b"HTTP/1.1 200 ") && String::from_utf8_lossy(&half).contains("Connection: close"));
+            connection.send(format!("{rest}{ahead}"));
+            assert_eq!(connection.take(15), b"5\r\nworld\r\n0\r\n\r\n", "{framing}, {ahead}");
+            assert!(connection.is_closed());
+        }
+    }
 }
