@@ -41,6 +41,9 @@ const FREE_RESETS: u32 = 100;
 /// What has been broken off may go on for a moment, or while somebody is asked about it: so many requests more than a client may
 /// have under way.
 const BROKEN_UNDER_WAY: u32 = 100;
+/// Requests that are refused because there are too many: a client takes a hundred to be allowed until it has heard how many are
+/// (RFC 9113, section 6.5.2, recommends no fewer).
+const MAX_REFUSED: usize = 100;
 /// Requests of one connection that are no requests, after which it is closed.
 const MAX_MALFORMED: u32 = 32;
 
@@ -137,7 +140,8 @@ fn options(limits: &Limits) -> H2Options {
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_reset_streams(MAX_RESETS)
         .max_pending_accept_reset_streams(MAX_RESETS)
-        .max_local_error_reset_streams(Some(MAX_RESETS));
+        // Those that are refused count as well, for as long as the connection lasts.
+        .max_local_error_reset_streams(Some(MAX_RESETS + MAX_REFUSED));
     options
 }
 

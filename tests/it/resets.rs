@@ -205,3 +205,38 @@ fn who_goes_on_asking_after_the_last_request_is_cut_off() {
     let lasted = begun.elapsed();
     assert!(lasted > Duration::from_secs(4) && lasted < Duration::from_secs(10), "{lasted:?}");
 }
+
+/// At the 33rd the connection ended, with those that had been taken.
+#[test]
+fn a_client_that_has_not_heard_yet_how_much_it_may_ask_for_is_no_abuser() {
+    let upstream = Upstream::start();
+    let routes = format!("routes: [{{ path: /, target: {} }}]\n", upstream.url());
+    let gateway = gateway(format!("h2c: true\nlimits: {{ maxStreams: 16 }}\n{routes}"));
+    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    let head = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat();
+    stream.write_all(&(0..100).fold(head, |head, n| [head, get(2 * n + 1)].concat())).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 16_384]);
+    let (answered, refused) = loop {
+        let read = stream.read(&mut chunk).unwrap();
+        bytes.extend_from_slice(&chunk[..read]);
+        let counts = (count(&bytes, HEADERS), count(&bytes, 3));
+        assert_eq!(goaway(&bytes), None, "{counts:?}");
+        assert!(read > 0, "{counts:?}");
+        if counts.0 + counts.1 == 100 {
+            break counts;
+        }
+    };
+    assert!(answered >= 16 && refused > 32, "{answered} {refused}");
+}
+
+fn count(mut frames: &[u8], kind: u8) -> usize {
+    let mut found = 0;
+    while let Some((head, rest)) = frames.split_at_checked(9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let Some((_, rest)) = rest.split_at_checked(length) else { break };
+        found += usize::from(head[3] == kind);
+        frames = rest;
+    }
+    found
+}
