@@ -26,6 +26,9 @@ use self::meeting::Process;
 /// A word of the other side comes by then.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Before it is tried again to hear who asks.
+const BREATH: Duration = Duration::from_millis(100);
+
 /// The old one's: its sockets come with it.
 const SOCKETS: &[u8] = b"sockets";
 /// They are the new one's as well.
@@ -180,7 +183,12 @@ impl Estate {
     }
 
     fn answer(self: &Arc<Self>, listener: &UnixListener) {
-        for stream in listener.incoming().flatten() {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else {
+                // Where there are no descriptors left, there are none at once.
+                thread::sleep(BREATH);
+                continue;
+            };
             // Whoever it is, it is not kept waiting by another one.
             if meeting::peer(&stream).is_some() {
                 let estate = self.clone();

@@ -1,9 +1,12 @@
 //! A new process takes the place of the one that runs, and nobody is turned away.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::support::gateway::send_signal;
 use crate::support::{Gateway, Reply, SECRET, Upstream, aegis, eventually, nobody};
@@ -310,4 +313,31 @@ fn a_relieved_process_is_ready_and_ends_requests_when_it_is_told_to_end() {
     old.signal(libc::SIGTERM);
     assert_eq!(under_way.answer(false).status, 200, "the request under way was cut");
     assert_eq!(old.wait().code(), Some(0));
+}
+
+/// It asked without a pause.
+#[test]
+fn who_cannot_be_heard_for_want_of_descriptors_costs_nothing() {
+    let _alone = alone();
+    let gateway = gateway_at(nobody(), NOWHERE);
+    let tasks = format!("/proc/{}/task", gateway.id());
+    let stats = || std::fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().path().join("stat"));
+    let stat = || stats().find_map(|stat| std::fs::read_to_string(stat).ok().filter(|it| it.contains("(handover)")));
+    // User and system time, in hundredths of a second (proc(5)).
+    let ticks = || -> u64 {
+        let stat = stat().unwrap();
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    };
+    let none = Rlimit { current: Some(0), maximum: Some(1_024) };
+    prlimit(Pid::from_raw(gateway.id() as i32), Resource::Nofile, none).unwrap();
+    let table = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let (_, name) = table.split_once(&format!("@aegis-gateway/{}/", gateway.id())).unwrap();
+    let name = format!("aegis-gateway/{}/{}", gateway.id(), name.lines().next().unwrap());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+    // What waits in the call has its descriptor already.
+    let _asking: Vec<_> = (0..2).map(|_| std::os::unix::net::UnixStream::connect_addr(&address).unwrap()).collect();
+    let before = ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(ticks() - before < 20, "{} hundredths of a second", ticks() - before);
 }
