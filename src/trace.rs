@@ -60,11 +60,13 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Of a request that comes from `parent`, whose word on recording is taken if it is `trusted`. Else `share` decides, by the
-    /// id of the trace, so that all who have the same share decide alike.
+    /// Of a request that comes from `parent`, whose word on recording is taken if it is `trusted`. Else `share` decides: of a trace that
+    /// begins here by its id, so that all who have the same share decide alike; of any other by lot, since its id is what a stranger likes.
     pub fn new(parent: Option<Parent>, trusted: bool, share: Ratio, rng: &mut Rng) -> Self {
         let id = parent.map_or_else(|| u128::from(rng.word()) << 64 | u128::from(rng.word()), |parent| parent.trace);
-        let drawn = (id as u64 >> 1) as f64 / (1_u64 << 63) as f64;
+        let lot = if parent.is_some() { rng.word() } else { id as u64 };
+        // As many bits as there are numbers for between 0 and 1, which is not one of them.
+        let drawn = (lot >> 11) as f64 / (1_u64 << 53) as f64;
         let is_sampled = match parent {
             Some(parent) if trusted => parent.is_sampled,
             _ => drawn < share.as_f64(),
@@ -143,6 +145,20 @@ mod tests {
                 .to_str()
                 .is_ok_and(|text| text.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && text.ends_with("-01"))
         );
+    }
+
+    /// A stranger could have all of its requests recorded, or none.
+    #[test]
+    fn ids_of_strangers_decide_nothing() {
+        let mut rng = Rng::seeded(3);
+        for id in ["00000000000000010000000000000000", "0000000000000001ffffffffffffffff"] {
+            let from = parent(&[&GOOD.replace("4bf92f3577b34da6a3ce929d0e0e4736", id)]);
+            let mut count = |percent| {
+                (0..1_000).filter(|_| Trace::new(from, false, Ratio::percent(percent), &mut rng).is_sampled).count()
+            };
+            assert_eq!((count(0), count(100)), (0, 1_000), "{id}");
+            assert!((130..270).contains(&count(20)), "{id}");
+        }
     }
 
     #[test]
