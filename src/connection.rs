@@ -78,7 +78,7 @@ impl Connections {
             (snapshot.limits, snapshot.h2c, snapshot.tls.clone())
         };
         let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.to_canonical());
         let Some(place) = self.shared.crowd.enter(peer, &limits) else {
             return crowd::is_full(peer, Instant::now());
         };

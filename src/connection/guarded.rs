@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use http::Method;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -31,6 +32,7 @@ use crate::downstream::link::Link;
 use crate::downstream::request_id;
 use crate::observe::access_log::entry::Entry;
 use crate::observe::recent::Recent;
+use crate::observe::tally::Ended;
 use crate::respond;
 use crate::shared::Shared;
 
@@ -114,7 +116,7 @@ impl Guarded {
         Poll::Ready(())
     }
 
-    /// The answer to what is no request, and its log line.
+    /// The answer to what is no request, which is counted and has its log line.
     fn bad_request(&self) -> Vec<u8> {
         let id = request_id::fresh();
         let id = id.to_str().unwrap_or("-");
@@ -136,6 +138,15 @@ impl Guarded {
             attempts: 0,
             code: Some(failure.code()),
             reason: failure.code(),
+        });
+        // It has none that anybody could tell.
+        let method = Method::from_bytes(b"-").unwrap_or_default();
+        self.shared.unrouted.ended(&Ended {
+            method: &method,
+            status: failure.status(),
+            code: Some(failure.code()),
+            elapsed: Duration::ZERO,
+            within: Duration::ZERO,
         });
         let snapshot = self.shared.snapshot.load();
         if let Some(recents) = &snapshot.recent {

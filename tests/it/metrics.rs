@@ -154,3 +154,11 @@ fn the_documentation_names_every_metric_and_no_other() {
     told.sort_unstable();
     assert_eq!(shown, told);
 }
+
+/// They were in the log and in no count.
+#[test]
+fn what_is_no_request_is_counted() {
+    let gateway = gateway(format!("{ADMIN}routes: [{{ path: /, target: 'http://127.0.0.1:1' }}]\n"));
+    assert_eq!(gateway.raw("nonsense\r\n\r\n").status, 400);
+    await_sample(&gateway, "aegis_http_requests_total{route=\"none\",method=\"OTHER\",status=\"400\"}", 1.0);
+}
