@@ -176,6 +176,11 @@ impl Reloader {
                 },
             };
             let report = self.report(cause).await;
+            if cause == Cause::Signal && report.outcome == Outcome::Rejected {
+                // Whoever sends it may have put the log away, whatever the config says by now.
+                let shared = self.shared.clone();
+                let _ = spawn_blocking(move || shared.access_log.reopen()).await;
+            }
             // A file may have been touched and no more, or be as bad as it was when it was tried the last time.
             if cause != Cause::File || report.is_news_after(&self.shared.reloads.last()) {
                 report.log();

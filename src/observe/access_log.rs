@@ -62,7 +62,16 @@ impl AccessLog {
         self.spool.switch(output);
     }
 
-    /// Lines that there was no room for.
+    /// Opens the file anew: one that was renamed, to be put away, is left.
+    pub fn reopen(&self) {
+        let settings = self.settings.load();
+        match Output::open(&settings) {
+            Ok(Output(output)) => self.spool.switch(output),
+            Err(error) => log::error!("the access log {} cannot be opened again: {error}", settings.file),
+        }
+    }
+
+    /// Lines that there was no room for, or that could not be written.
     pub fn lost(&self) -> u64 {
         self.spool.lost()
     }

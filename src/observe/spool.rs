@@ -76,7 +76,7 @@ impl Spool {
         self.0.changed.notify_all();
     }
 
-    /// Lines that there was no room for.
+    /// Lines that there was no room for, or that the output did not take.
     pub fn lost(&self) -> u64 {
         self.0.state.lock().lost
     }
@@ -114,7 +114,7 @@ impl Queue {
     /// The writer's loop.
     fn drain(&self, mut output: Output, tell: Tell) {
         let mut lines = Vec::new();
-        let mut failing = false;
+        let (mut failing, mut is_torn) = (false, false);
         loop {
             let (dropped, closed) = {
                 let mut state = self.state.lock();
@@ -129,9 +129,18 @@ impl Queue {
                 std::mem::swap(&mut lines, &mut state.buffer);
                 (std::mem::take(&mut state.dropped), state.closed)
             };
-            let told = (dropped > 0).then(|| tell(&Trouble::Dropped(dropped))).flatten();
-            lines.extend_from_slice(told.unwrap_or_default().as_bytes());
-            let written = output.write_all(&lines).and_then(|()| output.flush());
+            if is_torn && !lines.is_empty() {
+                // What was broken off is a line of its own.
+                lines.insert(0, b'\n');
+            }
+            let told = (dropped > 0).then(|| tell(&Trouble::Dropped(dropped))).flatten().unwrap_or_default();
+            lines.extend_from_slice(told.as_bytes());
+            let (taken, written) = write(&mut *output, &lines);
+            let (before, rest) = lines.split_at(taken);
+            is_torn = before.last().map_or(is_torn, |last| *last != b'\n');
+            if !rest.is_empty() {
+                self.lose(count_lines(rest).saturating_sub(count_lines(told.as_bytes())), dropped);
+            }
             let is_written = written.is_ok();
             let trouble = match written {
                 Err(error) if !failing => Some(Trouble::Failing(error)),
@@ -149,6 +158,31 @@ impl Queue {
             thread::sleep(GATHER);
         }
     }
+
+    /// So many lines are lost; and that others were `dropped` could not be told.
+    fn lose(&self, lines: u64, dropped: u64) {
+        let mut state = self.state.lock();
+        state.lost += lines;
+        state.dropped += lines + dropped;
+    }
+}
+
+/// How many bytes an output takes, and why it takes no more.
+fn write(output: &mut dyn Write, lines: &[u8]) -> (usize, io::Result<()>) {
+    let mut taken = 0;
+    while taken < lines.len() {
+        match output.write(&lines[taken..]) {
+            Ok(0) => return (taken, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => taken += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (taken, Err(error)),
+        }
+    }
+    (taken, output.flush())
+}
+
+fn count_lines(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 #[cfg(test)]
@@ -243,6 +277,42 @@ mod tests {
         let (_never, _written, spool) = stuck();
         spool.push(LINE);
         spool.close();
+    }
+
+    /// One that is full after so many bytes, until there is room again.
+    struct Full(Arc<Mutex<(usize, Vec<u8>)>>);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut state = self.0.lock();
+            let fits = bytes.len().min(state.0);
+            state.0 -= fits;
+            state.1.extend_from_slice(&bytes[..fits]);
+            if fits == 0 { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(fits) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// They were counted nowhere, and what came next was glued to half a line.
+    #[test]
+    fn lines_that_an_output_does_not_take_are_counted_and_break_no_others() {
+        let disk = Arc::new(Mutex::new((LINE.len() * 5 / 2, Vec::new())));
+        let spool = Spool::start("test", Box::new(Full(disk.clone())), tell).expect("a thread");
+        spool.push(&LINE.repeat(10));
+        while spool.lost() == 0 {
+            thread::yield_now();
+        }
+        assert_eq!(spool.lost(), 8);
+        disk.lock().0 = CAPACITY;
+        spool.push(LINE);
+        spool.close();
+        let written = disk.lock().1.clone();
+        let lines: Vec<&[u8]> = written.split_inclusive(|byte| *byte == b'\n').collect();
+        assert_eq!(lines.iter().filter(|line| **line == LINE).count(), 3, "{}", String::from_utf8_lossy(&written));
+        assert!(lines.contains(&&b"dropped\n"[..]), "{}", String::from_utf8_lossy(&written));
     }
 
     #[test]

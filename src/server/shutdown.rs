@@ -108,9 +108,16 @@ impl Ears {
             }
             self.terminate.recv().await;
         };
+        let reopens = async {
+            while self.hang_up.recv().await.is_some() {
+                shared.access_log.reopen();
+            }
+            std::future::pending().await
+        };
         tokio::select! {
             () = orderly => {}
             () = told_again => {}
+            () = reopens => {}
             _ = self.interrupt.recv() => {}
         }
         exit(&shared)

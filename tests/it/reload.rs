@@ -389,3 +389,30 @@ fn what_no_config_has_any_more_takes_no_memory() {
     assert!(then < first.max(30_000), "{first} KiB at first, {then} KiB afterwards");
     assert_eq!(gateway.get("/a").status, 200);
 }
+
+/// What followed was written to the file that was put away, and was lost with it.
+#[test]
+fn sighup_begins_the_log_anew_whatever_the_config_says_by_now_and_while_the_process_ends() {
+    let upstream = Upstream::start();
+    let log = "accessLog: { file: access.log }\nshutdown: { drain: 20s }\n";
+    let gateway = gateway(format!("{log}routes:\n{}", route("/a", &upstream, "")));
+    let file = gateway.directory.join("access.log");
+    let has = |text: &str| {
+        eventually("a line", || fs::read_to_string(&file).is_ok_and(|lines| lines.contains(text)).then_some(()))
+    };
+    gateway.get("/a/1");
+    has("/a/1");
+    gateway.configure("routes: [{ path: nowhere }]\n");
+    gateway.said("routes[0].path");
+    for (nth, signal) in [(2, None), (3, Some(libc::SIGTERM))] {
+        if let Some(signal) = signal {
+            gateway.signal(signal);
+            gateway.said("draining");
+        }
+        fs::rename(&file, gateway.directory.join("put.away")).unwrap();
+        gateway.signal(libc::SIGHUP);
+        eventually("a new file", || file.exists().then_some(()));
+        gateway.get(&format!("/a/{nth}"));
+        has(&format!("/a/{nth}"));
+    }
+}
