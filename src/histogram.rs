@@ -47,6 +47,13 @@ impl Seen {
         Seen { count: self.count.saturating_sub(before.count), sum: self.sum - before.sum, ..since }
     }
 
+    /// These and those of `other`.
+    pub fn and(&self, other: &Seen) -> Seen {
+        let mut both = *self;
+        both.within.iter_mut().zip(other.within).for_each(|(count, more)| *count += more);
+        Seen { count: self.count + other.count, sum: self.sum + other.sum, ..both }
+    }
+
     /// What so large a part of them took at the most, in seconds: as if those of a bucket were spread evenly in it. `None`
     /// without any.
     pub fn quantile(&self, part: f64) -> Option<f64> {

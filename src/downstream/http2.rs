@@ -6,18 +6,25 @@ use pingora::http::RequestHeader;
 use super::framing::Bounds;
 use crate::refusal::Refusal;
 
+/// Whether there is no more of a request than there may be; the reader sees to that where it comes by HTTP/1.1.
+///
+/// # Errors
+/// What there is too much of.
+pub fn is_within(request: &RequestHeader, bounds: &Bounds) -> Result<(), Refusal> {
+    match request {
+        _ if request.raw_path().len() > bounds.target => Err(Refusal::UriTooLong),
+        _ if request.headers.len() > bounds.fields => Err(Refusal::HeadersTooLarge),
+        _ => Ok(()),
+    }
+}
+
 /// `:authority` becomes `Host`, crumbs of cookies become one field again (8.2.3), and the target is what
 /// stands in `:path`.
 ///
 /// # Errors
 /// What cannot be said so, or is more than there may be.
 pub fn to_http1(request: &mut RequestHeader, bounds: &Bounds) -> Result<(), Refusal> {
-    if request.raw_path().len() > bounds.target {
-        return Err(Refusal::UriTooLong);
-    }
-    if request.headers.len() > bounds.fields {
-        return Err(Refusal::HeadersTooLarge);
-    }
+    is_within(request, bounds)?;
     const HOST: Refusal = Refusal::HostInvalid("The authority is not valid.");
     if let Some(authority) = request.uri.authority() {
         // Pingora has seen that `Host`, where there is one, is the same.

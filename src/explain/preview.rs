@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::routes::{self, SkippedRoute};
 use super::{PluginVerdict, RouteName, SkippedTarget, skipped, verdicts};
 use crate::context::{InFlight, RequestCtx};
+use crate::downstream::http2;
 use crate::refusal::Refusal;
 use crate::routing::answer::Answer;
 use crate::routing::table::Asked;
@@ -108,7 +109,8 @@ pub async fn preview(question: &Question, snapshot: Arc<Snapshot>, now: Instant)
     ctx.started = now;
     ctx.trail = Some(Box::default());
     intake::find_sender(question.ip.unwrap_or(Ipv4Addr::LOCALHOST.into()), &head.headers, &mut ctx);
-    let outcome = match intake::clean_head(&mut head, &ctx) {
+    let within = http2::is_within(&head, &snapshot.limits.head);
+    let outcome = match within.and_then(|()| intake::clean_head(&mut head, &ctx)) {
         Err(refusal) => Err(refusal),
         Ok(()) if endpoint::is_ours(head.uri.path()) => Ok(Outcome::Own),
         Ok(()) => decide(&head, &mut ctx, now).await,

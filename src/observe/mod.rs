@@ -140,6 +140,7 @@ fn reason(ctx: &RequestCtx) -> &'static str {
         (Some(code), _) => code,
         (None, None) => "gateway",
         (None, Some(route)) if route.answer.is_some() => "route",
+        (None, Some(_)) if ctx.tries == 0 => "gateway",
         (None, Some(_)) if ctx.tried.len() > 1 => "retried",
         (None, Some(_)) => "forwarded",
     }

@@ -1,5 +1,6 @@
 //! What became of the last requests, for whoever asks.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -117,8 +118,10 @@ impl Recents {
     /// Those that were called so, the last first. Clients choose the ids, and may choose one twice.
     pub fn named(&self, request_id: &str) -> Vec<Arc<Recent>> {
         let mut found = self.all.find(|request| &*request.request_id == request_id);
-        let earlier = self.troubled.find(|request| &*request.request_id == request_id);
-        found.extend(earlier.into_iter().filter(|one| self.all.lost(one)));
+        let mut earlier = self.troubled.find(|request| &*request.request_id == request_id);
+        let known: HashSet<*const Recent> = found.iter().map(Arc::as_ptr).collect();
+        earlier.retain(|one| !known.contains(&Arc::as_ptr(one)));
+        found.append(&mut earlier);
         found
     }
 
@@ -152,11 +155,6 @@ impl Ring {
         let (count, next) = (self.slots.len(), self.next.load(Ordering::Relaxed));
         let slots = (1..=count).map(|back| &self.slots[(next + count - back) % count]);
         slots.filter_map(|slot| slot.lock().as_ref().filter(|request| wanted(request)).cloned()).collect()
-    }
-
-    /// Whether there is no room for it any more.
-    fn lost(&self, request: &Arc<Recent>) -> bool {
-        self.find(|one| std::ptr::eq(one, &raw const **request)).is_empty()
     }
 }
 

@@ -61,6 +61,12 @@ fn a_preflight_is_answered_before_anybody_asks_for_a_token_or_counts() {
         }
     }
     assert!(gateway.log_line("[OPTIONS]").contains("/a → 204"));
+    let told = crate::support::gateway(format!(
+        "accessLog: {{ format: '{{path}} {{status}} {{reason}}' }}\nroutes: [{{ path: /, target: {}, plugins: {{ cors: {ONE} }} }}]\n",
+        upstream.url()
+    ));
+    preflight(&told, APP, &[]);
+    assert_eq!(told.log_line("/a 204"), "/a 204 gateway");
     // What is no preflight is a request.
     for headers in [&[("Origin", APP)][..], &[("Access-Control-Request-Method", "PUT")]] {
         gateway.request("OPTIONS", "/a", headers).is_problem(401, "token_missing");

@@ -305,3 +305,18 @@ fn the_command_tells_what_the_gateway_would_do_that_runs_or_one_that_starts() {
         assert!(text(&output.stderr).contains(part), "{output:?}");
     }
 }
+
+/// It was said to be forwarded.
+#[test]
+fn a_request_that_is_too_large_is_foreseen_as_well() {
+    let gateway =
+        gateway(format!("{ADMIN}limits: {{ maxUri: 1KiB }}\nroutes: [{{ path: /, target: 'http://127.0.0.1:1' }}]\n"));
+    let path = format!("/{}", "x".repeat(2_000));
+    let foreseen = outlook(&gateway, &path);
+    assert_eq!(
+        (&foreseen["outcome"]["status"], &foreseen["outcome"]["code"]),
+        (&json!(414), &json!("uri_too_long")),
+        "{foreseen}"
+    );
+    gateway.get(&path).is_problem(414, "uri_too_long");
+}

@@ -1,9 +1,11 @@
 //! Targets: what they were sent, how they answered, what their circuits say.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::breaker::Phase;
+use crate::histogram::Seen;
 use crate::observe::exposition::{Kind, Page};
 use crate::snapshot::Snapshot;
 use crate::upstream::target::Target;
@@ -12,11 +14,16 @@ pub(super) fn show(page: &mut Page, snapshot: &Snapshot, now: Instant) {
     let help = "From when a target has all of a request to the head of its answer, or to the time-out.";
     let mut family = page.family("aegis_upstream_request_duration_seconds", Kind::Histogram, help);
     for route in &snapshot.routes {
+        // One that several groups have found is one series.
+        let mut took: BTreeMap<Arc<str>, Seen> = BTreeMap::new();
         for group in &route.split.groups {
             for member in group.roster.pool().members() {
-                let labels = [("route", &*route.name), ("target", member.target.url.as_str())];
-                family.histogram(&labels, &member.took.seen());
+                let seen = took.entry(member.target.url.text().clone()).or_default();
+                *seen = seen.and(&member.took.seen());
             }
+        }
+        for (target, seen) in &took {
+            family.histogram(&[("route", &*route.name), ("target", target)], seen);
         }
     }
     let mut targets = snapshot.registry.all();
