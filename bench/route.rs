@@ -90,7 +90,8 @@ impl Row {
 
 fn matcher(kind: Kind, at: usize) -> Matcher {
     let plain = Matcher::path(format!("/service-{at}"));
-    let field = |name: &'static str| FieldMatch { name: HeaderName::from_static(name), test: Test::Exact("2".into()) };
+    let test = || Test::Exact("2".into());
+    let field = |name| FieldMatch { name: HeaderName::from_static(name), test: test(), is_hidden: false };
     match kind {
         Kind::Path | Kind::Nothing => plain,
         Kind::Deep => Matcher::path(format!("/api/v1/teams/service-{at}")),

@@ -52,6 +52,7 @@ use super::names::{Named, Way};
 use super::units::ListenAddress;
 use crate::contents::{MOST, ReadError};
 use crate::observe::access_log::privacy::Masks;
+use crate::plugin::ip_rules::as_ipv4;
 use crate::tls::certificate::Certificate;
 
 fn access_log(written: file::AccessLog) -> AccessLog {
@@ -202,11 +203,12 @@ impl Compiler<'_> {
     }
 
     fn trusted_proxies(&mut self, written: &[Located<file::Network>]) -> Vec<IpNet> {
-        for network in written.iter().filter(|network| network.0.prefix_len() == 0) {
+        for network in written.iter().filter(|network| as_ipv4(network.0).prefix_len() == 0) {
             let message = "everybody is trusted, so any client can choose the address that it is limited by; name your proxies' networks";
             self.warn(network.at, format!("trustedProxies[{}]", network.index), message);
         }
-        written.iter().map(|network| network.0).collect()
+        // Peers are of IPv4 where they come by a socket of both.
+        written.iter().map(|network| as_ipv4(network.0)).collect()
     }
 }
 

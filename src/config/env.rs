@@ -4,7 +4,7 @@
 //! holds stays one scalar and can never add a key or a list item. `$$` is a dollar sign.
 
 use super::error::Problem;
-use super::yaml::{Node, Value};
+use super::yaml::{Node, Value, is_null};
 
 /// Where variables come from: the process's environment, or a test's own.
 pub type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
@@ -12,8 +12,10 @@ pub type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
 /// Expands every scalar below `node` in place; what is wrong is added to `problems`.
 pub fn expand(node: &mut Node, path: &str, lookup: Lookup<'_>, problems: &mut Vec<Problem>) {
     match &mut node.value {
-        Value::Scalar { text, .. } if text.contains('$') => match expand_text(text, lookup) {
+        Value::Scalar { text, plain } if text.contains('$') => match expand_text(text, lookup) {
             Ok((expanded, shown)) => {
+                // A variable that is empty is an empty text: whoever writes `ipAllow: ${ALLOWED}` does not mean everybody.
+                *plain &= !is_null(&expanded);
                 node.is_filled = shown.is_some();
                 node.shown = shown.map(Into::into);
                 *text = expanded;
@@ -29,10 +31,11 @@ pub fn expand(node: &mut Node, path: &str, lookup: Lookup<'_>, problems: &mut Ve
             }
         }
         Value::Mapping(entries) => {
-            for entry in entries {
+            for entry in &mut *entries {
                 let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
                 expand(&mut entry.value, &path, lookup, problems);
             }
+            node.is_filled = entries.iter().any(|entry| entry.value.is_filled);
         }
         Value::Scalar { .. } | Value::Pruned => {}
     }
@@ -142,6 +145,16 @@ mod tests {
             let message = expand_text(text, &lookup).expect_err(text);
             assert!(message.contains(part), "{text}: {message}");
         }
+    }
+
+    /// It was nothing, as if it had not been written: with `ipAllow`, everybody was served.
+    #[test]
+    fn a_variable_that_is_empty_is_a_text() {
+        let mut problems = Vec::new();
+        let mut root = yaml::read("a: ${EMPTY}\n", &mut problems).expect("valid");
+        expand(&mut root, "", &lookup, &mut problems);
+        let Value::Mapping(entries) = &root.value else { panic!() };
+        assert!(problems.is_empty() && !entries[0].value.value.is_null());
     }
 
     #[test]

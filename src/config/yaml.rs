@@ -83,8 +83,10 @@ pub fn is_null(text: &str) -> bool {
 /// # Errors
 /// The text is no YAML, holds several documents, or passes the bounds: where and why.
 pub fn read(text: &str, problems: &mut Vec<Problem>) -> Result<Node, Problem> {
-    let mut builder = Builder { problems, anchors: HashMap::new(), stack: Vec::new(), root: None, nodes: 0 };
-    for item in Parser::new_from_str(&veil(text)) {
+    let veiled = veil(text);
+    let is_veiled = matches!(veiled, Cow::Owned(_));
+    let mut builder = Builder { problems, is_veiled, anchors: HashMap::new(), stack: Vec::new(), root: None, nodes: 0 };
+    for item in Parser::new_from_str(&veiled) {
         let (event, span) = item.map_err(|e| {
             let mark = e.marker();
             Problem::error(
@@ -192,6 +194,7 @@ impl Open {
 
 struct Builder<'p> {
     problems: &'p mut Vec<Problem>,
+    is_veiled: bool,
     anchors: HashMap<usize, Node>,
     stack: Vec<Open>,
     root: Option<Node>,
@@ -214,7 +217,8 @@ impl Builder<'_> {
                     self.problems.push(Problem::error(at, "", message));
                 }
                 let plain = style == ScalarStyle::Plain && !core_string;
-                self.scalar(unveil(&text), plain, anchor, at)
+                let text = if self.is_veiled { unveil(&text) } else { text.into_owned() };
+                self.scalar(text, plain, anchor, at)
             }
             Event::SequenceStart(anchor, _) => self.open(Value::Sequence(Vec::new()), anchor, at),
             Event::MappingStart(anchor, _) => self.open(Value::Mapping(Vec::new()), anchor, at),
@@ -227,6 +231,9 @@ impl Builder<'_> {
                     return Err(Problem::error(at, "", "an alias to an anchor that is not complete yet"));
                 };
                 node.at = at;
+                if self.stack.len() + depth(&node) > MAX_DEPTH {
+                    return Err(too_deep(at));
+                }
                 self.nodes += size(&node);
                 self.add(node, 0)
             }
@@ -236,7 +243,7 @@ impl Builder<'_> {
 
     fn open(&mut self, value: Value, anchor: usize, at: Position) -> Result<(), Problem> {
         if self.stack.len() == MAX_DEPTH {
-            return Err(Problem::error(at, "", format!("nested deeper than {MAX_DEPTH} levels")));
+            return Err(too_deep(at));
         }
         if let Some(Open { node: Node { value: Value::Mapping(_), .. }, key: None, .. }) = self.stack.last() {
             return Err(Problem::error(at, "", "a key must be a word, not a list or a mapping"));
@@ -293,6 +300,19 @@ impl Builder<'_> {
     }
 }
 
+fn too_deep(at: Position) -> Problem {
+    Problem::error(at, "", format!("nested deeper than {MAX_DEPTH} levels, aliases unfolded"))
+}
+
+/// How many lists and mappings are in one another.
+fn depth(node: &Node) -> usize {
+    match &node.value {
+        Value::Sequence(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Mapping(entries) => 1 + entries.iter().map(|entry| depth(&entry.value)).max().unwrap_or(0),
+        Value::Scalar { .. } | Value::Pruned => 0,
+    }
+}
+
 fn size(node: &Node) -> usize {
     match &node.value {
         Value::Sequence(items) => 1 + items.iter().map(size).sum::<usize>(),
@@ -346,6 +366,23 @@ mod tests {
             let problem = read(text, &mut Vec::new()).expect_err(text);
             assert!(problem.at.line >= 1, "{text}: {problem}");
         }
+    }
+
+    /// Each of these is as deep as may be, and is in the one after it.
+    #[test]
+    fn aliases_do_not_nest_deeper_than_brackets() {
+        let deep = |inside: &str| format!("{}{inside}{}", "[".repeat(40), "]".repeat(40));
+        let one = format!("a: &a {}\n", deep("x"));
+        assert!(read(&one, &mut Vec::new()).is_ok());
+        assert!(read(&format!("{one}b: [[*a]]\n"), &mut Vec::new()).is_ok());
+        let problem = read(&format!("{one}b: &b {}\n", deep("*a")), &mut Vec::new()).expect_err("too deep");
+        assert!(problem.message.contains("deeper than 64"), "{problem}");
+    }
+
+    #[test]
+    fn characters_of_nobody_stay_what_they_are() {
+        let root = tree("a: \"\\uE041\"\n");
+        assert_eq!(entry(&root, "a").value.value, Value::Scalar { text: "\u{E041}".into(), plain: false });
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct FieldMatch {
     pub name: HeaderName,
     /// And what is asked of its value.
     pub test: Test,
+    /// Whether that may be a secret, which nobody is shown.
+    pub is_hidden: bool,
 }
 
 /// What is asked of a value.
@@ -69,11 +71,13 @@ pub fn covers(wide: &[FieldMatch], narrow: &[FieldMatch]) -> bool {
     wide.iter().all(is_covered)
 }
 
-/// As part of a name: `x-tenant&x-version=2`. Different fields have different texts, in the same characters as queries.
+/// As part of a name: `x-tenant&x-version=2`. Different fields have different texts, in the same characters as queries, unless they are
+/// hidden.
 pub fn text(fields: &[FieldMatch]) -> String {
     let mut text = String::new();
-    for FieldMatch { name, test } in fields {
+    for FieldMatch { name, test, is_hidden } in fields {
         let (sign, value, end) = match test {
+            Test::Exact(_) | Test::Prefix(_) | Test::Regex(_) if *is_hidden => ("=", "", "***"),
             Test::Present => ("", "", ""),
             Test::Exact(value) => ("=", value.as_str(), ""),
             Test::Prefix(value) => ("=", value.as_str(), "*"),
@@ -113,7 +117,7 @@ mod tests {
     use super::*;
 
     fn field(name: &str, test: Test) -> FieldMatch {
-        FieldMatch { name: name.parse().expect("a name"), test }
+        FieldMatch { name: name.parse().expect("a name"), test, is_hidden: false }
     }
 
     fn headers(fields: &[(&str, &str)]) -> HeaderMap {

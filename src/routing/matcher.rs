@@ -93,7 +93,20 @@ impl Matcher {
 }
 
 fn as_block<S: Serializer>(fields: &[FieldMatch], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(fields.iter().map(|field| (field.name.as_str(), &field.test)))
+    serializer.collect_map(fields.iter().map(|field| (field.name.as_str(), Shown(field))))
+}
+
+struct Shown<'f>(&'f FieldMatch);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.test {
+            Test::Exact(_) | Test::Prefix(_) | Test::Regex(_) if self.0.is_hidden => {
+                serializer.serialize_str("********")
+            }
+            test => test.serialize(serializer),
+        }
+    }
 }
 
 /// A host of a route, or the whole of one that has none, for which others take all that it could take.
@@ -196,7 +209,8 @@ impl std::str::FromStr for Matcher {
                 },
                 None => (field, Test::Present),
             };
-            matcher.fields.push(FieldMatch { name: name.parse().map_err(|_| "no name")?, test });
+            let name = name.parse().map_err(|_| "no name")?;
+            matcher.fields.push(FieldMatch { name, test, is_hidden: false });
         }
         matcher.fields.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
         Ok(matcher)

@@ -11,15 +11,21 @@ use crate::config::file;
 use crate::config::located::{Located, OneOrMany};
 use crate::config::model::Route;
 use crate::downstream::headers::{X_USER_ID, plain};
-use crate::routing::fields::FieldMatch;
+use crate::plugin::rate_limit::key::is_credential;
+use crate::routing::fields::{FieldMatch, Test};
 use crate::routing::matcher::{Matcher, Shadow, shadows};
 use crate::routing::methods::Methods;
+use crate::routing::path::other_readings;
 
 impl Compiler<'_> {
     pub(super) fn matcher(&mut self, written: &Located<file::Route>) -> Matcher {
         let route = at_route(written);
         if written.path.as_str() == "/gateway" || written.path.as_str().starts_with("/gateway/") {
             let message = "/gateway is the gateway's own; choose another path";
+            self.error(written.path.at, format!("{route}.path"), message);
+        }
+        if !other_readings(written.path.as_str().trim_end_matches('/')).is_empty() {
+            let message = "a request of this path could be another one's to the server behind, and is refused; write it without ; and encoded slashes";
             self.error(written.path.at, format!("{route}.path"), message);
         }
         let methods = self.distinct(&written.methods, &format!("{route}.methods"), "method");
@@ -70,7 +76,12 @@ impl Compiler<'_> {
                 self.error(test.at, path, format!("{known} is there already; keep one"));
                 continue;
             }
-            fields.push(FieldMatch { name: known, test: test.value.0.clone() });
+            let is_hidden = test.value.0 != Test::Present && (test.is_filled || is_credential(known.as_str()));
+            if is_hidden && written.name.is_none() {
+                let message = "it may be a secret, and a route is called by what it takes, which anybody may read; write name beside path";
+                self.error(test.at, path, message);
+            }
+            fields.push(FieldMatch { name: known, test: test.value.0.clone(), is_hidden });
         }
         fields.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
         fields
