@@ -8,6 +8,7 @@ use pingora::http::RequestHeader;
 
 use crate::clock;
 use crate::context::RequestCtx;
+use crate::downstream::headers;
 use crate::plugin::{Request, cors};
 use crate::refusal::Refusal;
 use crate::routing::path;
@@ -89,9 +90,10 @@ async fn decide(header: &RequestHeader, ctx: &mut RequestCtx, mode: Mode) -> Res
 
 async fn ask_plugins(route: &Route, header: &RequestHeader, ctx: &mut RequestCtx, mode: Mode) -> Result<(), Refusal> {
     let entrance = ctx.link.as_ref().map(|link| link.entrance.clone());
+    let connection = entrance.as_ref().map_or("http", |entrance| entrance.scheme());
     let mut request = Request {
         id: &ctx.request_id,
-        scheme: entrance.as_ref().map_or("http", |entrance| entrance.scheme()),
+        scheme: headers::scheme(&header.headers, ctx.from_trusted, connection),
         method: &header.method,
         path: header.uri.path(),
         query: header.uri.query(),

@@ -78,7 +78,9 @@ pub async fn exchange(
     let host = url.host().ok_or("it has no host")?;
     let authority = url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
     request.insert_header(header::HOST, authority).map_err(said)?;
-    request.insert_header(header::USER_AGENT, USER_AGENT).map_err(said)?;
+    if !request.headers.contains_key(header::USER_AGENT) {
+        request.insert_header(header::USER_AGENT, USER_AGENT).map_err(said)?;
+    }
     if let Some(body) = &body {
         request.insert_header(header::CONTENT_LENGTH, body.len()).map_err(said)?;
     }

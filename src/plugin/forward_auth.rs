@@ -133,7 +133,8 @@ fn question(url: &Url, request: &Request<'_>) -> pingora::Result<RequestHeader> 
     if let Some(user_id) = &request.notes.user_id {
         question.insert_header(X_USER_ID.clone(), user_id.clone())?;
     }
-    if let Some(host) = request.headers.get(header::HOST) {
+    // What a trusted proxy says stands; from anybody else it has been taken.
+    if let Some(host) = request.headers.get(header::HOST).filter(|_| !fields.contains_key("x-forwarded-host")) {
         question.insert_header("x-forwarded-host", host.clone())?;
     }
     question.insert_header(X_REQUEST_ID.clone(), request.id.clone())?;

@@ -138,3 +138,20 @@ fn hints_that_come_before_what_the_service_says_are_passed_over() {
     assert_eq!(gateway.get("/").status, 200);
     assert_eq!(upstream.only().header("x-user-id"), Some("u1"));
 }
+
+/// It was told of the connection, and made links for that.
+#[test]
+fn what_a_trusted_proxy_says_of_a_request_is_what_the_service_hears() {
+    let (upstream, service) = (Upstream::start(), Upstream::start());
+    for (trusted, scheme, host) in [("127.0.0.1", "https", "outer.test"), ("10.0.0.0/8", "http", "inner.test")] {
+        let plugins = format!("plugins: {{ forwardAuth: {{ url: '{}/' }} }}", service.url());
+        let route = format!("routes: [{{ path: /, target: {}, {plugins} }}]", upstream.url());
+        let gateway = gateway(format!("trustedProxies: {trusted}\n{route}\n"));
+        let said = [("Host", "inner.test"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "outer.test")];
+        assert_eq!(gateway.request("GET", "/", &[&said[..], &[("User-Agent", "mine/1")]].concat()).status, 200);
+        let asked = service.received().pop().unwrap();
+        let field = |name: &str| asked.header(name).map(str::to_owned);
+        let told = ["x-forwarded-proto", "x-forwarded-host", "user-agent"].map(field);
+        assert_eq!(told, [Some(scheme.to_owned()), Some(host.to_owned()), Some("mine/1".to_owned())], "{asked:?}");
+    }
+}
