@@ -42,7 +42,7 @@ fn gateway(page: &mut Page, shared: &Shared) {
     page.one(
         "aegis_access_log_lost_lines_total",
         Kind::Counter,
-        "Lines of the access log that were dropped, since its file did not keep up.",
+        "Lines of the access log that were dropped, since its file did not keep up or could not be written.",
         shared.access_log.lost() as f64,
     );
     let last = shared.reloads.last();

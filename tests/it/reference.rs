@@ -24,7 +24,7 @@ and check a config that begins with
 Keys are written as they stand here; unknown ones are refused. A value that is no block and no list may have variables of the
 environment in it: `${NAME}`, `${NAME:-default}` where it is unset or empty, `${NAME:?message}` where it has to be set; `$$` is
 a dollar sign. Where *one or a list* may stand, a list of one may be written without brackets. A key with nothing after it is
-as good as none. `aegis check` says what of a config is wrong, and what would be right; `aegis check --print` shows it with all
+as good as none; a variable that is empty is an empty text, which is none of what may stand in most places. `aegis check` says what of a config is wrong, and what would be right; `aegis check --print` shows it with all
 defaults.
 
 ";
