@@ -5,11 +5,14 @@
 //! Repeated keys, tags and several documents in one file are refused; aliases are copied in place, within
 //! a bound, so that a few lines cannot unfold into gigabytes.
 
+mod veil;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
+use self::veil::{unveil, veil};
 use super::conceal::word;
 use super::error::{Position, Problem};
 
@@ -129,36 +132,6 @@ fn hint(info: &str) -> &'static str {
     ];
     let known = HINTS.iter().find(|(part, _)| info.contains(part));
     known.map_or("see that line and the one before it", |(_, hint)| hint)
-}
-
-/// Where the veiled characters go: the private use area of Unicode, one to one, so positions stay.
-const VEIL: u32 = 0xE000;
-
-/// Hides the characters that YAML gives a meaning to, inside `${…}`, from the parser.
-fn veil(text: &str) -> Cow<'_, str> {
-    let veiled = |c: char| (VEIL..VEIL + 128).contains(&(c as u32));
-    if !text.contains("${") || text.contains(veiled) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 64);
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        out.push_str(&rest[..=start]);
-        rest = &rest[start + 1..];
-        let length = rest.find(['}', '\n']).filter(|end| rest[*end..].starts_with('}')).map_or(0, |end| end + 1);
-        out.extend(rest[..length].chars().map(|c| match c {
-            c if c.is_ascii_punctuation() || c == ' ' => char::from_u32(VEIL + c as u32).unwrap_or(c),
-            c => c,
-        }));
-        rest = &rest[length..];
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
-}
-
-fn unveil(text: &str) -> String {
-    let lift = |c: char| (c as u32).checked_sub(VEIL).filter(|c| *c < 128).and_then(char::from_u32).unwrap_or(c);
-    text.chars().map(lift).collect()
 }
 
 fn position(span: Span) -> Position {
@@ -322,92 +295,4 @@ fn size(node: &Node) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tree(text: &str) -> Node {
-        let mut problems = Vec::new();
-        let node = read(text, &mut problems).expect("valid YAML");
-        assert_eq!(problems, []);
-        node
-    }
-
-    fn entry<'a>(node: &'a Node, key: &str) -> &'a Entry {
-        let Value::Mapping(entries) = &node.value else { panic!("no mapping: {node:?}") };
-        entries.iter().find(|entry| entry.key == key).expect("the key")
-    }
-
-    #[test]
-    fn keys_and_values_know_where_they_stand() {
-        let root = tree("routes:\n  - path: /users\n    targets: [ 'http://a:1' ]\n");
-        let routes = entry(&root, "routes");
-        assert_eq!(routes.key_at, Position { line: 1, column: 1 });
-        let Value::Sequence(items) = &routes.value.value else { panic!() };
-        let path = entry(&items[0], "path");
-        assert_eq!((path.key_at.line, path.key_at.column), (2, 5));
-        assert_eq!((path.value.at.line, path.value.at.column), (2, 11));
-        assert_eq!(path.value.value, Value::Scalar { text: "/users".into(), plain: true });
-        let Value::Sequence(targets) = &entry(&items[0], "targets").value.value else { panic!() };
-        assert_eq!(targets[0].value, Value::Scalar { text: "http://a:1".into(), plain: false });
-        assert_eq!((targets[0].at.line, targets[0].at.column), (3, 16));
-    }
-
-    #[test]
-    fn a_repeated_key_is_found_where_it_repeats() {
-        let mut problems = Vec::new();
-        read("a: 1\nb: 2\na: 3\n", &mut problems).expect("readable");
-        assert_eq!(problems.len(), 1);
-        assert_eq!(problems[0].at, Position { line: 3, column: 1 });
-    }
-
-    #[test]
-    fn broken_text_says_where() {
-        for text in ["a: [1, 2", "a: b: c: d", "a: 'half", "a: 1\n---\nb: 2\n", "? [a]\n: 1\n"] {
-            let problem = read(text, &mut Vec::new()).expect_err(text);
-            assert!(problem.at.line >= 1, "{text}: {problem}");
-        }
-    }
-
-    /// Each of these is as deep as may be, and is in the one after it.
-    #[test]
-    fn aliases_do_not_nest_deeper_than_brackets() {
-        let deep = |inside: &str| format!("{}{inside}{}", "[".repeat(40), "]".repeat(40));
-        let one = format!("a: &a {}\n", deep("x"));
-        assert!(read(&one, &mut Vec::new()).is_ok());
-        assert!(read(&format!("{one}b: [[*a]]\n"), &mut Vec::new()).is_ok());
-        let problem = read(&format!("{one}b: &b {}\n", deep("*a")), &mut Vec::new()).expect_err("too deep");
-        assert!(problem.message.contains("deeper than 64"), "{problem}");
-    }
-
-    #[test]
-    fn characters_of_nobody_stay_what_they_are() {
-        let root = tree("a: \"\\uE041\"\n");
-        assert_eq!(entry(&root, "a").value.value, Value::Scalar { text: "\u{E041}".into(), plain: false });
-    }
-
-    #[test]
-    fn a_variable_is_one_piece_wherever_it_stands() {
-        let root = tree("redis: { url: ${REDIS_URL:-}, secret: ${A:?say: so, or [not]} }\nb: x ${C} # ${D}\n");
-        let redis = &entry(&root, "redis").value;
-        let plain = |text: &str| Value::Scalar { text: text.into(), plain: true };
-        assert_eq!(entry(redis, "url").value.value, plain("${REDIS_URL:-}"));
-        assert_eq!(entry(redis, "secret").value.value, plain("${A:?say: so, or [not]}"));
-        assert_eq!(entry(redis, "secret").value.at, Position { line: 1, column: 39 });
-        assert_eq!(entry(&root, "b").value.value, plain("x ${C}"));
-    }
-
-    #[test]
-    fn aliases_are_copied_but_never_without_bound() {
-        let root = tree("x: &x [1, 2]\ny: *x\n");
-        assert_eq!(entry(&root, "x").value.value, entry(&root, "y").value.value);
-        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
-        for level in 1..10 {
-            let previous = vec![format!("*a{}", level - 1); 10].join(", ");
-            bomb += &format!("a{level}: &a{level} [{previous}]\n");
-        }
-        let problem = read(&bomb, &mut Vec::new()).expect_err("a bomb");
-        assert!(problem.message.contains("1000000"), "{problem}");
-        let deep = "[".repeat(100_000);
-        assert!(read(&deep, &mut Vec::new()).is_err());
-    }
-}
+mod tests;
