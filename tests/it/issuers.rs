@@ -63,20 +63,22 @@ fn keys_are_there_when_the_first_request_comes_and_new_ones_are_asked_for_once_i
 fn a_token_that_ends_while_its_issuer_is_asked_is_none() {
     let (upstream, new) = (Upstream::start(), Key::p256("new"));
     let (first, second) = (jwks(&[&Key::p256("old")]), jwks(&[&new]));
-    let asked = AtomicUsize::new(0);
+    let (asked, ends) = (AtomicUsize::new(0), now() + 2);
     let issuer = Upstream::with(move |_| {
         let keys = match asked.fetch_add(1, Ordering::AcqRel) {
             0 => &first,
             _ => {
-                thread::sleep(Duration::from_millis(2_500));
+                while now() <= ends {
+                    thread::sleep(Duration::from_millis(5));
+                }
                 &second
             }
         };
         Reply::Close(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{keys}", keys.len()).into_bytes())
     });
     let gateway = start(&upstream, &at(&issuer.url()), &[]);
-    let ends = json!({ "sub": "u", "exp": now() + 2 });
-    gateway.request("GET", "/", &[("Authorization", &new.bearer(&ends))]).is_problem(401, "token_expired");
+    let token = new.bearer(&json!({ "sub": "u", "exp": ends }));
+    gateway.request("GET", "/", &[("Authorization", &token)]).is_problem(401, "token_expired");
     assert_eq!(get(&gateway, &new).status, 200);
     assert_eq!(issuer.received().len(), 2);
 }

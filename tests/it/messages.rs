@@ -340,13 +340,13 @@ fn says_half() -> String {
                 let lines = reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty());
                 let head: Vec<String> = lines.collect();
                 let chunked = head.iter().any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
-                let _ = (&stream).write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
+                (&stream).write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n").unwrap();
                 if chunked {
                     reader.lines().map_while(Result::ok).take_while(|line| line != "0").for_each(drop);
                 } else if head[0].starts_with("POST") {
                     reader.read_exact(&mut [0; 20_000]).unwrap();
                 }
-                let _ = (&stream).write_all(b"5\r\nworld\r\n0\r\n\r\n");
+                (&stream).write_all(b"5\r\nworld\r\n0\r\n\r\n").unwrap();
             });
         }
     });

@@ -106,6 +106,7 @@ fn switching_protocols_unasked_is_a_bad_answer() {
 /// Pingora's sessions end after a minute in which the client says nothing, whatever the config says.
 #[test]
 fn who_may_be_silent_for_longer_than_a_minute_is_not_cut_off_after_one() {
+    // That minute is told by no clock that could be set.
     const LONG: Duration = Duration::from_secs(62);
     let upstream = echo();
     let other = Upstream::start();
