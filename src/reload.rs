@@ -179,6 +179,7 @@ impl Reloader {
             if cause == Cause::Signal && report.outcome == Outcome::Rejected {
                 // Whoever sends it may have put the log away, whatever the config says by now.
                 let shared = self.shared.clone();
+                // What goes wrong is told in the log.
                 let _ = spawn_blocking(move || shared.access_log.reopen()).await;
             }
             // A file may have been touched and no more, or be as bad as it was when it was tried the last time.

@@ -112,7 +112,7 @@ pub fn forward(fields: &mut HeaderMap, peer: IpAddr, scheme: &'static str) -> Re
 
 /// How the client wrote its URL, `https` or `http`: as a trusted proxy says, else as the connection is.
 pub fn scheme(headers: &HeaderMap, from_trusted: bool, connection: &'static str) -> &'static str {
-    let told = headers.get(&X_FORWARDED_PROTO).filter(|_| from_trusted);
+    let told = if from_trusted { headers.get(&X_FORWARDED_PROTO) } else { None };
     match told.and_then(|told| told.as_bytes().split(|byte| *byte == b',').next()).map(<[u8]>::trim_ascii) {
         Some(told) if told.eq_ignore_ascii_case(b"https") => "https",
         Some(told) if told.eq_ignore_ascii_case(b"http") => "http",

@@ -11,11 +11,13 @@ use crate::refusal::Refusal;
 /// # Errors
 /// What there is too much of.
 pub fn is_within(request: &RequestHeader, bounds: &Bounds) -> Result<(), Refusal> {
-    match request {
-        _ if request.raw_path().len() > bounds.target => Err(Refusal::UriTooLong),
-        _ if request.headers.len() > bounds.fields => Err(Refusal::HeadersTooLarge),
-        _ => Ok(()),
+    if request.raw_path().len() > bounds.target {
+        return Err(Refusal::UriTooLong);
     }
+    if request.headers.len() > bounds.fields {
+        return Err(Refusal::HeadersTooLarge);
+    }
+    Ok(())
 }
 
 /// `:authority` becomes `Host`, crumbs of cookies become one field again (8.2.3), and the target is what

@@ -77,7 +77,7 @@ pub fn text(fields: &[FieldMatch]) -> String {
     let mut text = String::new();
     for FieldMatch { name, test, is_hidden } in fields {
         let (sign, value, end) = match test {
-            Test::Exact(_) | Test::Prefix(_) | Test::Regex(_) if *is_hidden => ("=", "", "***"),
+            _ if *is_hidden => ("=", "", "***"),
             Test::Present => ("", "", ""),
             Test::Exact(value) => ("=", value.as_str(), ""),
             Test::Prefix(value) => ("=", value.as_str(), "*"),

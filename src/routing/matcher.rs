@@ -100,11 +100,9 @@ struct Shown<'f>(&'f FieldMatch);
 
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0.test {
-            Test::Exact(_) | Test::Prefix(_) | Test::Regex(_) if self.0.is_hidden => {
-                serializer.serialize_str("********")
-            }
-            test => test.serialize(serializer),
+        match self.0.is_hidden {
+            true => serializer.serialize_str("********"),
+            false => self.0.test.serialize(serializer),
         }
     }
 }

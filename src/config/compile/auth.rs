@@ -112,8 +112,9 @@ impl Compiler<'_> {
             "x-request-id",
             "x-user-id",
         ];
+        let is_taken = |name: &str| TAKEN.contains(&name) || is_forwarding(name);
         match HeaderName::try_from(header.value.as_str()) {
-            Ok(name) if !TAKEN.contains(&&*plain(name.as_str())) && !is_forwarding(&plain(name.as_str())) => Some(name),
+            Ok(name) if !is_taken(&plain(name.as_str())) => Some(name),
             Ok(name) => {
                 self.error(
                     header.at,
