@@ -3,8 +3,8 @@
 //! Pingora 0.9.1 takes the end of such a request's empty body for the end of the tunnel if it sees the
 //! upstream's 101 first (cloudflare/pingora issue 946, with patches proposed in 947 and 1016): a client gets
 //! its 101 and then nothing. Which of the two it sees first is chance when both are there. So these
-//! connections are new ones, and their first read comes up empty-handed once: the body's end, which is
-//! queued before, goes first. To be removed with the Pingora that has the fix.
+//! connections are new ones, and the first read after anything is written, be it a handshake or the request, comes up
+//! empty-handed once: the body's end, which is queued before, goes first. To be removed with the Pingora that has the fix.
 
 use std::io;
 use std::pin::Pin;
@@ -50,11 +50,11 @@ impl Connect for Dial {
             };
             Error::because(kind, "connecting for an upgrade", e)
         })?;
-        Ok(VirtualSocketStream::new(Box::new(Hesitant { stream, hesitates: true })).into())
+        Ok(VirtualSocketStream::new(Box::new(Hesitant { stream, hesitates: false })).into())
     }
 }
 
-/// A socket whose first read has to be asked for twice.
+/// A socket whose first read after a write has to be asked for twice.
 #[derive(Debug)]
 struct Hesitant {
     stream: TcpStream,
@@ -83,6 +83,7 @@ impl AsyncRead for Hesitant {
 
 impl AsyncWrite for Hesitant {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.hesitates = true;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

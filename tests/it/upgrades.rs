@@ -4,8 +4,9 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::front::front;
 use crate::support::gateway::open;
-use crate::support::{Reply, Upstream, gateway};
+use crate::support::{Certificates, Gateway, Reply, Upstream, gateway};
 
 /// A server that switches to a protocol in which it says back whatever it hears.
 fn echo() -> Upstream {
@@ -55,8 +56,18 @@ fn an_upgrade_becomes_a_tunnel() {
 #[test]
 fn upgrades_become_tunnels_however_fast_the_upstream_answers() {
     let upstream = echo();
-    let gateway = open(&upstream);
-    std::thread::scope(|scope| {
+    become_tunnels(&open(&upstream));
+    let certificates = Certificates::make();
+    let address = front(&certificates, &["http/1.1"], None, upstream.address);
+    let ca = certificates.ca.display();
+    become_tunnels(&gateway(format!(
+        "routes: [{{ path: /users, target: 'https://{address}', upstreamTls: {{ caFile: {ca} }} }}]\n"
+    )));
+}
+
+/// All of many at once.
+fn become_tunnels(gateway: &Gateway) {
+    thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..60 {
