@@ -11,6 +11,7 @@ pub mod ewma;
 pub mod hash;
 pub mod head;
 pub mod health;
+pub mod held;
 pub mod idle;
 pub mod keepalive;
 pub mod mirror;

@@ -3,11 +3,14 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{scope, spawn};
+
+use pingora_core::protocols::SocketDigest;
 
 use crate::support::client::head;
 use crate::support::{Gateway, Reply, Upstream, aegis, eventually, gateway, over};
@@ -185,4 +188,23 @@ fn with_files(most: u32, config: &str) -> Gateway {
     }
     command.current_dir(directory);
     Gateway::spawn(command)
+}
+
+#[test]
+fn a_short_body_goes_with_its_head() {
+    let (came, packets) = channel();
+    let target = Target::start(move |stream| {
+        let info = SocketDigest::from_raw_fd(stream.as_raw_fd()).tcp_info().unwrap();
+        came.send((info.tcpi_data_segs_in, info.tcpi_bytes_received)).unwrap();
+        stream.write_all(OK)
+    });
+    let gateway = gateway(format!("routes: [{{ path: /, target: '{}' }}]\n", target.url));
+    let mut client = gateway.connect();
+    for (nth, length) in [1_000, 2, 3_000].into_iter().enumerate() {
+        client.send([head("PUT", "/", &[("Content-Length", &length.to_string())]), "x".repeat(length)].concat());
+        assert_eq!(client.next_answer(false).status, 200);
+        let (packets, bytes) = packets.recv().unwrap();
+        assert_eq!(packets as usize, nth + 1);
+        assert!(bytes > length as u64, "{bytes}");
+    }
 }
