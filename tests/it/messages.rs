@@ -340,7 +340,9 @@ fn says_half() -> String {
                 let lines = reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty());
                 let head: Vec<String> = lines.collect();
                 let chunked = head.iter().any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
-                (&stream).write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n").unwrap();
+                // Since it does close: a request on a connection that is about to be would be lost.
+                let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+                (&stream).write_all(format!("{answer}5\r\nhello\r\n").as_bytes()).unwrap();
                 if chunked {
                     reader.lines().map_while(Result::ok).take_while(|line| line != "0").for_each(drop);
                 } else if head[0].starts_with("POST") {
