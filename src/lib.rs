@@ -29,6 +29,7 @@ pub mod explain;
 pub mod failure;
 pub mod forward;
 pub mod gateway;
+pub mod gathered;
 pub mod histogram;
 pub mod intake;
 pub mod moment;

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{Admin, Operator};
 use crate::connection::secured::Secured;
+use crate::gathered::{Gathered, SHORT};
 
 /// A request begins by then.
 const BEGINS: Duration = Duration::from_secs(30);
@@ -36,7 +37,8 @@ impl ServerApp for Admin {
 impl Admin {
     /// Serves one request after another.
     async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<()> {
-        let (mut stream, operator) = self.greet(stream).await?;
+        let (stream, operator) = self.greet(stream).await?;
+        let mut stream: Stream = Box::new(Gathered::new(stream, SHORT));
         let mut settings: Option<HttpPersistentSettings> = None;
         loop {
             let mut session = {

@@ -30,6 +30,7 @@ use crate::clock;
 use crate::config::Limits;
 use crate::downstream::link::Link;
 use crate::downstream::request_id;
+use crate::gathered::{Gathered, SHORT};
 use crate::observe::access_log::entry::Entry;
 use crate::observe::recent::Recent;
 use crate::observe::tally::Ended;
@@ -38,7 +39,7 @@ use crate::shared::Shared;
 
 /// The wrapped connection.
 pub struct Guarded {
-    stream: Stream,
+    stream: Gathered,
     link: Arc<Link>,
     taking: Taking,
     /// Whether a read is waiting for the client.
@@ -56,7 +57,7 @@ impl Guarded {
     pub fn new(stream: Stream, link: Arc<Link>, shared: Arc<Shared>, peer: IpAddr) -> Self {
         let reader = Reader::default();
         Guarded {
-            stream,
+            stream: Gathered::new(stream, SHORT),
             link,
             taking: Taking::default(),
             silent: false,
@@ -88,7 +89,7 @@ impl Guarded {
     fn send<T>(
         &mut self,
         cx: &mut Context<'_>,
-        mut write: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        mut write: impl FnMut(Pin<&mut Gathered>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let Guarded { stream, link, alarm, taking, .. } = self;
         let written = taking.poll((link, alarm), cx, |cx| write(Pin::new(stream), cx));
@@ -99,7 +100,7 @@ impl Guarded {
     fn send_some(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        write: impl FnMut(Pin<&mut Gathered>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let written = self.send(cx, write);
         if let Poll::Ready(Ok(bytes)) = written {
@@ -159,6 +160,7 @@ impl Guarded {
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
+            self.stream.hold(self.link.is_held());
             return self.send_some(cx, |stream, cx| stream.poll_write(cx, bytes));
         }
         let (answer, mut written) = self.answer.take().unwrap_or_else(|| (self.bad_request(), 0));
@@ -183,6 +185,7 @@ impl AsyncWrite for Guarded {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
+            self.stream.hold(self.link.is_held());
             return self.send_some(cx, |stream, cx| stream.poll_write_vectored(cx, slices));
         }
         let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
@@ -194,12 +197,13 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.send(cx, Stream::poll_flush)
+        self.stream.hold(self.link.is_held());
+        self.send(cx, Gathered::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // By TLS there is something to be said.
-        self.send(cx, Stream::poll_shutdown)
+        self.send(cx, Gathered::poll_shutdown)
     }
 }
 
@@ -233,10 +237,10 @@ impl Drop for Guarded {
         let unread = self.answer.is_some() || self.link.is_unread();
         if unread && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             // What takes its place here is no connection at all.
-            let stream = std::mem::replace(&mut self.stream, Box::new(Cursor::new(Vec::new())));
+            let stream = std::mem::replace(&mut self.stream, Gathered::new(Box::new(Cursor::new(Vec::new())), 0));
             let entrance = self.link.entrance.clone();
             runtime.spawn(async move {
-                linger(stream).await;
+                linger(Box::new(stream)).await;
                 drop(entrance);
             });
         }
@@ -333,7 +337,8 @@ mod tests {
         let mut guarded =
             Guarded::new(Box::new(stream), Arc::default(), shared(), IpAddr::from(std::net::Ipv4Addr::LOCALHOST));
         let begun = tokio::time::Instant::now();
-        let error = guarded.write_all(b"an answer of Pingora's").await.expect_err("nobody reads");
+        guarded.write_all(b"an answer of Pingora's").await.expect("gathered");
+        let error = guarded.flush().await.expect_err("nobody reads");
         assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
         let mut said = [0; 100];
         client.read_exact(&mut said).await.expect("the beginning");

@@ -23,6 +23,8 @@ pub struct Link {
     taken: AtomicBool,
     /// The client has not been listened to until its end.
     unread: AtomicBool,
+    /// What is written need not go yet.
+    held: AtomicBool,
     /// The client has kept us waiting with what it is sent.
     slow: AtomicBool,
     /// How long it has done so.
@@ -59,6 +61,16 @@ impl Link {
         self.unread.store(true, Ordering::Relaxed);
     }
 
+    /// Whether what is written may wait, since more is to come at once.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+
+    /// Whether it may.
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Whether the client was, during this request, a second or more late to take what it was sent: who
     /// sent it may by then have lost patience.
     pub fn is_slow(&self, now: Instant) -> bool {
@@ -69,6 +81,7 @@ impl Link {
     pub fn next_request(&self) {
         self.taken.store(false, Ordering::Relaxed);
         self.unread.store(false, Ordering::Relaxed);
+        self.held.store(false, Ordering::Relaxed);
         self.slow.store(false, Ordering::Relaxed);
         self.whole.store(false, Ordering::Relaxed);
         self.chunked.store(false, Ordering::Relaxed);

@@ -24,7 +24,7 @@ use crate::config::units::Scheme;
 use crate::context::RequestCtx;
 use crate::downstream::hop_by_hop;
 use crate::drain::Drain;
-use crate::upstream::held::Held;
+use crate::gathered::Gathered;
 use crate::upstream::keepalive::Keepalive;
 use crate::upstream::peer::Hop;
 
@@ -140,9 +140,9 @@ async fn send_and_hand_on(
         // The client has said that it is for us alone, or the config takes it out.
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
-    Held::hold(upstream, !body.is_empty());
+    Gathered::hold_of(upstream.stream(), !body.is_empty());
     upstream.write_request_header(Box::new(head)).await.map_err(|error| error.into_up())?;
-    Held::hold(upstream, false);
+    Gathered::hold_of(upstream.stream(), false);
     sending(session, Some(body).filter(|body| !body.is_empty()), true, ctx, clock::now())?;
     // Who takes no more of it may have answered.
     let unsent = send_body(body, upstream).await.err();

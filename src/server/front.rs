@@ -19,10 +19,6 @@ use crate::shared::Shared;
 use crate::upstream::discovery::Lookout;
 use crate::upstream::keepalive::Keepalive;
 
-/// Read buffers of connections: none, since whoever reads has one of its own. Pingora's default of 64 KiB is kept for every
-/// connection that waits.
-const READ_BUFFER: usize = 0;
-
 /// A service with its own sockets.
 pub struct Front<A> {
     /// What it is to Pingora.
@@ -44,7 +40,9 @@ impl<A> Front<A> {
     pub fn new(name: &str, app: A, sockets: Vec<Listening>, before: Before) -> Self {
         let mut service = listening::Service::new(name.to_owned(), app);
         for socket in &sockets {
-            let buffers = L4BufferSettings::default().read(READ_BUFFER);
+            // Whoever reads or writes has a buffer of its own. Those of Pingora, of 64 KiB and 1,460 bytes, are kept for every
+            // connection that waits.
+            let buffers = L4BufferSettings::unbuffered();
             service.add_listener(ListenerConfig::tcp(&socket.name).l4_buffer(buffers));
         }
         Front { service, sockets, before: Some(before) }

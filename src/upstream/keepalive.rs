@@ -23,8 +23,8 @@ use tokio::sync::Notify;
 use tokio::task::coop::{consume_budget, unconstrained};
 use tokio::task::yield_now;
 
-use super::held::Held;
 use super::idle::{Kind, Shelves, Waiting, cut};
+use crate::gathered::Gathered;
 
 /// How often all are looked at.
 const ROUND: Duration = Duration::from_secs(1);
@@ -122,7 +122,7 @@ impl Keepalive {
     /// # Errors
     /// There is none within the time that the peer says.
     pub async fn connect(&self, peer: &HttpPeer) -> Result<HttpSession> {
-        Ok(HttpSession::new(Box::new(Held::new(self.connector.new_stream(peer).await?))))
+        Ok(HttpSession::new(Box::new(Gathered::new(self.connector.new_stream(peer).await?, 0))))
     }
 
     /// Keeps a connection whose request is over and whose answer has been read for another `span`, if its target will.

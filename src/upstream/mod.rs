@@ -11,7 +11,6 @@ pub mod ewma;
 pub mod hash;
 pub mod head;
 pub mod health;
-pub mod held;
 pub mod idle;
 pub mod keepalive;
 pub mod mirror;

@@ -208,3 +208,29 @@ fn a_short_body_goes_with_its_head() {
         assert!(bytes > length as u64, "{bytes}");
     }
 }
+
+/// A head that goes alone is the dearest half of most answers.
+#[test]
+fn an_answer_that_is_there_goes_at_once() {
+    let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n{}", "x".repeat(10_000));
+    let chunks =
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7d0\r\n{}\r\n0\r\n\r\n", "x".repeat(2_000));
+    let target = Upstream::with(move |request| match request.path() {
+        "/long" => Reply::Bytes(long.clone().into_bytes()),
+        "/chunks" => Reply::Bytes(chunks.clone().into_bytes()),
+        "/until-closed" => Reply::Close(b"HTTP/1.1 200 OK\r\n\r\nhello".to_vec()),
+        _ => Reply::Bytes(OK.to_vec()),
+    });
+    let gateway = gateway(format!("routes: [{{ path: /here, target: '{}', stripPrefix: true }}]\n", target.url()));
+    let mut client = gateway.connect();
+    let mut packets = 0;
+    for (path, length) in [("/long", 10_000), ("/short", 2), ("/chunks", 2_000), ("/until-closed", 5)] {
+        assert_eq!(client.request("GET", &format!("/here{path}"), &[]).body.len(), length, "{path}");
+        let info = SocketDigest::from_raw_fd(client.stream.as_raw_fd()).tcp_info().unwrap();
+        assert_eq!(info.tcpi_data_segs_in - packets, 1, "{path}");
+        packets = info.tcpi_data_segs_in;
+    }
+    client.request("GET", "/nowhere", &[]).is_problem(404, "no_route");
+    let info = SocketDigest::from_raw_fd(client.stream.as_raw_fd()).tcp_info().unwrap();
+    assert_eq!(info.tcpi_data_segs_in - packets, 1, "an answer of the gateway's own");
+}

@@ -49,10 +49,29 @@ pub async fn hand_on(
         }
         let is_read = pieces.last().is_some_and(HttpTask::is_end);
         // What ends with its length is whole when so much is written.
-        if session.write_response_tasks(pieces).await? || is_read {
+        if write(pieces, session, ctx).await? || is_read {
             return Ok(is_read);
         }
     }
+}
+
+/// Writes pieces to the client. Whether it has all that it was promised. The last ones of an answer in chunks, which may be all of
+/// it, go at once: Pingora would send the head of such a one, each chunk, and the end as soon as it is written.
+async fn write(pieces: Vec<HttpTask>, session: &mut Session, ctx: &RequestCtx) -> Result<bool> {
+    let is_whole = pieces.last().is_some_and(|last| last.is_end() && !matches!(last, HttpTask::Failed(_)));
+    let is_in_chunks = || match &pieces[..] {
+        [HttpTask::Header(head, _), ..] => head.headers.contains_key(header::TRANSFER_ENCODING),
+        _ => session.response_written().is_some_and(|head| head.headers.contains_key(header::TRANSFER_ENCODING)),
+    };
+    let Some(link) = ctx.link.as_deref().filter(|_| is_whole && !session.is_http2() && is_in_chunks()) else {
+        return session.write_response_tasks(pieces).await;
+    };
+    link.hold(true);
+    let written = session.write_response_tasks(pieces).await;
+    link.hold(false);
+    written?;
+    session.finish_body().await?;
+    Ok(true)
 }
 
 fn length(piece: &HttpTask) -> usize {
