@@ -21,8 +21,8 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// No more waits than fits into a packet.
-pub const SHORT: usize = 1_460;
+/// Less waits than fills a packet.
+pub const SHORT: usize = 1_459;
 
 /// No more waits where it is known that more comes at once.
 const HELD: usize = 16 * 1_024;
@@ -44,7 +44,7 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// One on which up to `most` bytes wait until it is flushed: [`SHORT`], or 0 where `stream` has a buffer of its own.
+    /// One on which up to `most` bytes wait until it is flushed: [`SHORT`], or 0 where nothing waits but what is held.
     pub fn new(stream: Stream, most: usize) -> Self {
         Gathered { stream, most, holds: AtomicBool::new(false), waiting: Vec::new(), sent: 0 }
     }
@@ -74,13 +74,9 @@ impl Gathered {
         may
     }
 
-    /// Nothing waits any more. The next request needs no more room than most do.
+    /// Nothing waits any more, and the connection waits for the next request without room for it.
     fn clear(&mut self) {
-        self.sent = 0;
-        self.waiting.clear();
-        if self.waiting.capacity() > self.most {
-            self.waiting = Vec::new();
-        }
+        (self.waiting, self.sent) = (Vec::new(), 0);
     }
 
     /// Sends what waits, and `more` with it. How much of the latter has gone.
@@ -165,10 +161,12 @@ impl AsyncRead for Gathered {
     }
 }
 
-/// What waits still goes, as far as it can without waiting.
+/// What waits still goes, as far as it can without waiting, unless it is half of something.
 impl Drop for Gathered {
     fn drop(&mut self) {
-        let _ = self.poll_send(&mut Context::from_waker(Waker::noop()), &[]);
+        if !self.is_held() {
+            let _ = self.poll_send(&mut Context::from_waker(Waker::noop()), &[]);
+        }
     }
 }
 

@@ -49,3 +49,23 @@ impl Shared {
         (&self.access_log, &self.unrouted)
     }
 }
+
+/// What tests of others need.
+#[cfg(test)]
+pub mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::config;
+    use crate::plugin::rate_limit::Store;
+
+    /// A gateway with one route, to where nobody is. `name` is for the file of its config.
+    pub fn shared(name: &str) -> Arc<Shared> {
+        let path = std::env::temp_dir().join(format!("aegis-{name}-{}.yaml", std::process::id()));
+        std::fs::write(&path, "routes: [{ path: /, target: http://127.0.0.1:1 }]\n").expect("written");
+        let config = config::load_noting(&path, &mut Default::default(), None).expect("a valid config").config;
+        std::fs::remove_file(path).expect("removed");
+        let snapshot = Snapshot::new(&config, Arc::new(Store::new(None, Instant::now())), Instant::now());
+        Arc::new(Shared::new(snapshot, AccessLog::open(&config.access_log).expect("a log")))
+    }
+}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::StatusCode;
 use parking_lot::Mutex;
-use pingora::Result;
+use pingora::{Error, ErrorType, Result};
 use pingora_core::protocols::http::ServerSession;
 use tokio::sync::watch;
 
@@ -91,12 +91,44 @@ impl Viewer {
             }
             let news = self.news.borrow_and_update().clone();
             if !news.is_empty() {
-                let Ok(written) = tokio::time::timeout(PATIENCE, session.write_response_body(news, false)).await else {
-                    break;
-                };
-                written?;
+                write(session, news, false).await?;
             }
         }
-        session.write_response_body(Bytes::new(), true).await
+        write(session, Bytes::new(), true).await
+    }
+}
+
+/// Writes a piece, unless it is not taken: what comes after a piece that is broken off would be taken for the rest of it.
+async fn write(session: &mut ServerSession, piece: Bytes, is_last: bool) -> Result<()> {
+    let written = tokio::time::timeout(PATIENCE, session.write_response_body(piece, is_last)).await;
+    written.unwrap_or_else(|_| Error::e_explain(ErrorType::WriteTimedout, "telling how things stand"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::gathered::{Gathered, SHORT};
+    use crate::shared::tests::shared;
+
+    /// It kept one of the few places for ever.
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_looks_on_no_longer() {
+        let (mut client, stream) = duplex(1_000);
+        client.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+        let mut session = ServerSession::new_http1(Box::new(Gathered::new(Box::new(stream), SHORT)));
+        assert!(session.read_request().await.expect("a request"));
+        let (source, news) = watch::channel(Bytes::new());
+        let source = Arc::new(source);
+        let viewer = Viewer { _source: source.clone(), news };
+        let shared = shared("live");
+        let told = tokio::spawn(async move { viewer.tell(&mut session, &shared).await.is_err() });
+        let mut ticks = tokio::time::interval(EVERY);
+        for _ in 0..60 {
+            ticks.tick().await;
+            source.send_replace(Bytes::from_static(&[b'x'; 600]));
+        }
+        assert!(told.is_finished() && told.await.expect("no panic"));
     }
 }

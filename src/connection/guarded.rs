@@ -20,7 +20,7 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
     UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::alarm::Alarm;
 use super::linger::linger;
@@ -234,6 +234,7 @@ impl AsyncRead for Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
+        self.stream.hold(self.link.is_held());
         let unread = self.answer.is_some() || self.link.is_unread();
         if unread && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             // What takes its place here is no connection at all.
@@ -258,7 +259,8 @@ impl std::fmt::Debug for Guarded {
 #[async_trait]
 impl Shutdown for Guarded {
     async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
+        // Who has gone need not be told, and who takes nothing is not waited for.
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 
@@ -313,35 +315,43 @@ impl Peek for Guarded {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;
-    use crate::config;
-    use crate::observe::access_log::AccessLog;
-    use crate::plugin::rate_limit::Store;
-    use crate::snapshot::Snapshot;
-
-    fn shared() -> Arc<Shared> {
-        let path = std::env::temp_dir().join(format!("aegis-guarded-{}.yaml", std::process::id()));
-        std::fs::write(&path, "routes: [{ path: /, target: http://127.0.0.1:1 }]\n").expect("written");
-        let config = config::load_noting(&path, &mut Default::default(), None).expect("a valid config").config;
-        std::fs::remove_file(path).expect("removed");
-        let snapshot = Snapshot::new(&config, Arc::new(Store::new(None, Instant::now())), Instant::now());
-        Arc::new(Shared::new(snapshot, AccessLog::open(&config.access_log).expect("a log")))
-    }
+    use crate::shared::tests::shared;
 
     /// It was kept for as long as its client liked.
     #[tokio::test(start_paused = true)]
     async fn who_does_not_take_what_is_said_to_no_request_is_left() {
         let (mut client, stream) = duplex(100);
-        let mut guarded =
-            Guarded::new(Box::new(stream), Arc::default(), shared(), IpAddr::from(std::net::Ipv4Addr::LOCALHOST));
+        let peer = IpAddr::from(std::net::Ipv4Addr::LOCALHOST);
+        let mut guarded = Guarded::new(Box::new(stream), Arc::default(), shared("guarded"), peer);
         let begun = tokio::time::Instant::now();
         guarded.write_all(b"an answer of Pingora's").await.expect("gathered");
         let error = guarded.flush().await.expect_err("nobody reads");
         assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
+        // Pingora ends the connection all the same, and what waits is not sent for ever.
+        let end = tokio::time::timeout(Duration::from_secs(3_600), Shutdown::shutdown(&mut guarded)).await;
+        assert!(end.is_ok() && begun.elapsed().as_secs() <= 120, "{:?}", begun.elapsed());
         let mut said = [0; 100];
         client.read_exact(&mut said).await.expect("the beginning");
         assert!(said.starts_with(b"HTTP/1.1 400 "), "{said:?}");
+    }
+
+    /// Of an answer that breaks off its client has what there was.
+    #[tokio::test]
+    async fn what_is_held_no_more_goes_when_the_connection_ends() {
+        let (mut client, stream) = duplex(100);
+        let (link, peer) = (Arc::new(Link::default()), IpAddr::from(std::net::Ipv4Addr::LOCALHOST));
+        let mut guarded = Guarded::new(Box::new(stream), link.clone(), shared("held"), peer);
+        link.take();
+        link.hold(true);
+        guarded.write_all(b"half").await.expect("held");
+        guarded.flush().await.expect("not flushed");
+        link.hold(false);
+        drop(guarded);
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).await.expect("the end");
+        assert_eq!(said, b"half");
     }
 }

@@ -40,8 +40,8 @@ impl<A> Front<A> {
     pub fn new(name: &str, app: A, sockets: Vec<Listening>, before: Before) -> Self {
         let mut service = listening::Service::new(name.to_owned(), app);
         for socket in &sockets {
-            // Whoever reads or writes has a buffer of its own. Those of Pingora, of 64 KiB and 1,460 bytes, are kept for every
-            // connection that waits.
+            // Whoever reads or writes has a buffer of its own meanwhile. Those of Pingora, of 64 KiB and 1,460 bytes, are kept for
+            // every connection that waits.
             let buffers = L4BufferSettings::unbuffered();
             service.add_listener(ListenerConfig::tcp(&socket.name).l4_buffer(buffers));
         }

@@ -212,20 +212,31 @@ fn a_short_body_goes_with_its_head() {
 /// A head that goes alone is the dearest half of most answers.
 #[test]
 fn an_answer_that_is_there_goes_at_once() {
-    let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n{}", "x".repeat(10_000));
+    let long =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 10000\r\n\r\n{}", "x".repeat(10_000));
     let chunks =
         format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n7d0\r\n{}\r\n0\r\n\r\n", "x".repeat(2_000));
     let target = Upstream::with(move |request| match request.path() {
         "/long" => Reply::Bytes(long.clone().into_bytes()),
         "/chunks" => Reply::Bytes(chunks.clone().into_bytes()),
-        "/until-closed" => Reply::Close(b"HTTP/1.1 200 OK\r\n\r\nhello".to_vec()),
         _ => Reply::Bytes(OK.to_vec()),
     });
-    let gateway = gateway(format!("routes: [{{ path: /here, target: '{}', stripPrefix: true }}]\n", target.url()));
+    let url = target.url();
+    let squeezed = "plugins: { compression: { algorithms: gzip } }";
+    let gateway = gateway(format!(
+        "routes:\n  - {{ path: /here, target: '{url}', stripPrefix: true }}\n  - {{ path: /squeezed, target: '{url}', stripPrefix: true, {squeezed} }}\n"
+    ));
     let mut client = gateway.connect();
     let mut packets = 0;
-    for (path, length) in [("/long", 10_000), ("/short", 2), ("/chunks", 2_000), ("/until-closed", 5)] {
-        assert_eq!(client.request("GET", &format!("/here{path}"), &[]).body.len(), length, "{path}");
+    for (path, lengths) in [
+        ("/here/long", 10_000..=10_000),
+        ("/here/short", 2..=2),
+        ("/here/chunks", 2_000..=2_000),
+        ("/squeezed/long", 1..=100),
+    ] {
+        let answer = client.request("GET", path, &[("Accept-Encoding", "gzip")]);
+        assert_eq!(answer.header("content-encoding"), path.starts_with("/squeezed").then_some("gzip"), "{path}");
+        assert!(lengths.contains(&answer.body.len()), "{path}: {}", answer.body.len());
         let info = SocketDigest::from_raw_fd(client.stream.as_raw_fd()).tcp_info().unwrap();
         assert_eq!(info.tcpi_data_segs_in - packets, 1, "{path}");
         packets = info.tcpi_data_segs_in;

@@ -5,8 +5,8 @@ use futures_util::FutureExt;
 use http::{HeaderMap, Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::{Error, Result};
-use pingora_core::protocols::http::HttpTask;
 use pingora_core::protocols::http::v1::client::HttpSession;
+use pingora_core::protocols::http::{HttpTask, ServerSession};
 use pingora_proxy::Session;
 use tokio::task::unconstrained;
 
@@ -59,19 +59,27 @@ pub async fn hand_on(
 /// it, go at once: Pingora would send the head of such a one, each chunk, and the end as soon as it is written.
 async fn write(pieces: Vec<HttpTask>, session: &mut Session, ctx: &RequestCtx) -> Result<bool> {
     let is_whole = pieces.last().is_some_and(|last| last.is_end() && !matches!(last, HttpTask::Failed(_)));
-    let is_in_chunks = || match &pieces[..] {
-        [HttpTask::Header(head, _), ..] => head.headers.contains_key(header::TRANSFER_ENCODING),
-        _ => session.response_written().is_some_and(|head| head.headers.contains_key(header::TRANSFER_ENCODING)),
-    };
-    let Some(link) = ctx.link.as_deref().filter(|_| is_whole && !session.is_http2() && is_in_chunks()) else {
+    let is_http1 = matches!(session.as_downstream(), ServerSession::H1(_));
+    let Some(link) = ctx.link.as_deref().filter(|_| is_whole && is_http1 && may_be_in_chunks(&pieces, session, ctx))
+    else {
         return session.write_response_tasks(pieces).await;
     };
     link.hold(true);
     let written = session.write_response_tasks(pieces).await;
     link.hold(false);
     written?;
-    session.finish_body().await?;
+    session.finish_body().await.map_err(|error| error.into_down())?;
     Ok(true)
+}
+
+/// Whether an answer goes in chunks. One that may be compressed on its way will, if it is.
+fn may_be_in_chunks(pieces: &[HttpTask], session: &Session, ctx: &RequestCtx) -> bool {
+    let head = pieces.iter().rev().find_map(|piece| match piece {
+        HttpTask::Header(head, _) => Some(&**head),
+        _ => None,
+    });
+    ctx.route.as_ref().is_some_and(|route| route.compression.is_some())
+        || head.or(session.response_written()).is_some_and(|head| head.headers.contains_key(header::TRANSFER_ENCODING))
 }
 
 fn length(piece: &HttpTask) -> usize {
