@@ -5,7 +5,6 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -68,9 +67,7 @@ fn a_token_that_ends_while_its_issuer_is_asked_is_none() {
         let keys = match asked.fetch_add(1, Ordering::AcqRel) {
             0 => &first,
             _ => {
-                while now() <= ends {
-                    thread::sleep(Duration::from_millis(5));
-                }
+                eventually("the token to end", || (now() > ends).then_some(()));
                 &second
             }
         };

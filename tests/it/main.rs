@@ -59,6 +59,7 @@ mod readme;
 mod reference;
 mod reload;
 mod reload_files;
+mod reload_state;
 mod replicas;
 mod resets;
 mod retries;
