@@ -7,19 +7,14 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::protocols::raw_connect::ProxyDigest;
-use pingora_core::protocols::tls::SslDigest;
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID, UniqueIDType,
-};
+use pingora_core::protocols::{Shutdown, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::outer::{answered_by, secured_by};
 
 /// Less waits than fills a packet.
 pub const SHORT: usize = 1_459;
@@ -30,44 +25,47 @@ const HELD: usize = 16 * 1_024;
 /// How many pieces go at once.
 const PIECES: usize = 8;
 
+/// Who knows whether more comes at once: flushes have no effect meanwhile, and longer pieces wait as well.
+pub trait Hold: Send + Sync + Unpin + 'static {
+    /// Whether it does.
+    fn is_held(&self) -> bool;
+}
+
+impl Hold for AtomicBool {
+    fn is_held(&self) -> bool {
+        self.load(Ordering::Relaxed)
+    }
+}
+
 /// A connection that gathers what is short until it is flushed.
-#[derive(Debug)]
-pub struct Gathered {
+pub struct Gathered<H: Hold> {
     stream: Stream,
     /// So much waits at most.
     most: usize,
-    /// It is not flushed meanwhile.
-    holds: AtomicBool,
+    hold: H,
     /// What waits, of which `sent` bytes have gone.
     waiting: Vec<u8>,
     sent: usize,
 }
 
-impl Gathered {
-    /// One on which up to `most` bytes wait until it is flushed: [`SHORT`], or 0 where nothing waits but what is held.
-    pub fn new(stream: Stream, most: usize) -> Self {
-        Gathered { stream, most, holds: AtomicBool::new(false), waiting: Vec::new(), sent: 0 }
-    }
-
-    /// Whether more comes at once: flushes have no effect meanwhile, and longer pieces wait as well.
-    pub fn hold(&self, holds: bool) {
-        self.holds.store(holds, Ordering::Relaxed);
-    }
-
-    /// The same of a connection that may be one of these.
-    pub fn hold_of(stream: &Stream, holds: bool) {
-        if let Some(gathered) = stream.as_any().downcast_ref::<Gathered>() {
-            gathered.hold(holds);
+impl Gathered<AtomicBool> {
+    /// Whether more is about to be written to `stream`, if it is one of these.
+    pub fn hold(stream: &Stream, holds: bool) {
+        if let Some(gathered) = stream.as_any().downcast_ref::<Self>() {
+            gathered.hold.store(holds, Ordering::Relaxed);
         }
     }
+}
 
-    fn is_held(&self) -> bool {
-        self.holds.load(Ordering::Relaxed)
+impl<H: Hold> Gathered<H> {
+    /// One on which up to `most` bytes wait until it is flushed: [`SHORT`], or 0 where nothing waits but what is held.
+    pub fn new(stream: Stream, most: usize, hold: H) -> Self {
+        Gathered { stream, most, hold, waiting: Vec::new(), sent: 0 }
     }
 
     /// Whether so many bytes more may wait; then there is room for them.
     fn may_wait(&mut self, length: usize) -> bool {
-        let may = self.waiting.len() + length <= if self.is_held() { HELD } else { self.most };
+        let may = self.waiting.len() + length <= if self.hold.is_held() { HELD } else { self.most };
         if may && self.waiting.capacity() == 0 {
             self.waiting.reserve_exact(length.max(SHORT));
         }
@@ -81,18 +79,9 @@ impl Gathered {
 
     /// Sends what waits, and `more` with it. How much of the latter has gone.
     fn poll_send(&mut self, cx: &mut Context<'_>, more: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        loop {
+        while self.sent < self.waiting.len() {
             let Gathered { stream, waiting, sent, .. } = self;
-            let waits = waiting.get(*sent..).unwrap_or_default();
-            if waits.is_empty() {
-                self.clear();
-                let stream = &mut self.stream;
-                return match more {
-                    [] => Poll::Ready(Ok(0)),
-                    [one] => Pin::new(stream).poll_write(cx, one),
-                    many => Pin::new(stream).poll_write_vectored(cx, many),
-                };
-            }
+            let waits = &waiting[*sent..];
             let n = ready!(match more {
                 [] => Pin::new(stream).poll_write(cx, waits),
                 _ => {
@@ -112,10 +101,17 @@ impl Gathered {
                 return Poll::Ready(Ok(n - gone));
             }
         }
+        self.clear();
+        let stream = Pin::new(&mut self.stream);
+        match more {
+            [] => Poll::Ready(Ok(0)),
+            [one] => stream.poll_write(cx, one),
+            many => stream.poll_write_vectored(cx, many),
+        }
     }
 }
 
-impl AsyncWrite for Gathered {
+impl<H: Hold> AsyncWrite for Gathered<H> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if !self.may_wait(bytes.len()) {
             return self.poll_send(cx, &[IoSlice::new(bytes)]);
@@ -142,7 +138,7 @@ impl AsyncWrite for Gathered {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_held() {
+        if self.hold.is_held() {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_send(cx, &[]))?;
@@ -155,25 +151,24 @@ impl AsyncWrite for Gathered {
     }
 }
 
-impl AsyncRead for Gathered {
+impl<H: Hold> AsyncRead for Gathered<H> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 /// What waits still goes, as far as it can without waiting, unless it is half of something.
-impl Drop for Gathered {
+impl<H: Hold> Drop for Gathered<H> {
     fn drop(&mut self) {
-        if !self.is_held() {
+        if !self.hold.is_held() {
+            // Nobody is left to be told what has not gone.
             let _ = self.poll_send(&mut Context::from_waker(Waker::noop()), &[]);
         }
     }
 }
 
-// The rest of what Pingora asks of a connection is the inner one's to answer.
-
 #[async_trait]
-impl Shutdown for Gathered {
+impl<H: Hold> Shutdown for Gathered<H> {
     async fn shutdown(&mut self) {
         // Who has gone takes nothing of it.
         let _ = poll_fn(|cx| self.poll_send(cx, &[])).await;
@@ -181,54 +176,8 @@ impl Shutdown for Gathered {
     }
 }
 
-impl UniqueID for Gathered {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
-
-impl GetTimingDigest for Gathered {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-
-    fn get_read_pending_time(&self) -> Duration {
-        self.stream.get_read_pending_time()
-    }
-
-    fn get_write_pending_time(&self) -> Duration {
-        self.stream.get_write_pending_time()
-    }
-}
-
-impl GetProxyDigest for Gathered {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Gathered {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-impl Ssl for Gathered {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-#[async_trait]
-impl Peek for Gathered {
-    async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        self.stream.try_peek(buffer).await
-    }
-}
+answered_by!([H: Hold] Gathered<H>, |outer| outer.stream);
+secured_by!([H: Hold] Gathered<H>, stream);
 
 #[cfg(test)]
 mod tests;

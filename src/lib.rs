@@ -35,6 +35,7 @@ pub mod intake;
 pub mod moment;
 pub mod observe;
 pub mod outbound;
+mod outer;
 pub mod plugin;
 pub mod problem;
 pub mod ratio;

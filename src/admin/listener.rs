@@ -1,6 +1,7 @@
 //! The connections of operators.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -38,7 +39,7 @@ impl Admin {
     /// Serves one request after another.
     async fn serve(&self, stream: Stream, shutdown: &ShutdownWatch) -> Option<()> {
         let (stream, operator) = self.greet(stream).await?;
-        let mut stream: Stream = Box::new(Gathered::new(stream, SHORT));
+        let mut stream: Stream = Box::new(Gathered::new(stream, SHORT, AtomicBool::new(false)));
         let mut settings: Option<HttpPersistentSettings> = None;
         loop {
             let mut session = {

@@ -106,6 +106,8 @@ async fn write(session: &mut ServerSession, piece: Bytes, is_last: bool) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
@@ -117,7 +119,8 @@ mod tests {
     async fn who_takes_nothing_looks_on_no_longer() {
         let (mut client, stream) = duplex(1_000);
         client.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
-        let mut session = ServerSession::new_http1(Box::new(Gathered::new(Box::new(stream), SHORT)));
+        let mut session =
+            ServerSession::new_http1(Box::new(Gathered::new(Box::new(stream), SHORT, AtomicBool::new(false))));
         assert!(session.read_request().await.expect("a request"));
         let (source, news) = watch::channel(Bytes::new());
         let source = Arc::new(source);

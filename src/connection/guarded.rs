@@ -14,12 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::Method;
-use pingora_core::protocols::raw_connect::ProxyDigest;
-use pingora_core::protocols::tls::SslDigest;
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID, UniqueIDType,
-};
+use pingora_core::protocols::{Shutdown, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::alarm::Alarm;
@@ -34,12 +29,13 @@ use crate::gathered::{Gathered, SHORT};
 use crate::observe::access_log::entry::Entry;
 use crate::observe::recent::Recent;
 use crate::observe::tally::Ended;
+use crate::outer::{answered_by, secured_by};
 use crate::respond;
 use crate::shared::Shared;
 
 /// The wrapped connection.
 pub struct Guarded {
-    stream: Gathered,
+    stream: Gathered<Arc<Link>>,
     link: Arc<Link>,
     taking: Taking,
     /// Whether a read is waiting for the client.
@@ -57,7 +53,7 @@ impl Guarded {
     pub fn new(stream: Stream, link: Arc<Link>, shared: Arc<Shared>, peer: IpAddr) -> Self {
         let reader = Reader::default();
         Guarded {
-            stream: Gathered::new(stream, SHORT),
+            stream: Gathered::new(stream, SHORT, link.clone()),
             link,
             taking: Taking::default(),
             silent: false,
@@ -89,7 +85,7 @@ impl Guarded {
     fn send<T>(
         &mut self,
         cx: &mut Context<'_>,
-        mut write: impl FnMut(Pin<&mut Gathered>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        mut write: impl FnMut(Pin<&mut Gathered<Arc<Link>>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let Guarded { stream, link, alarm, taking, .. } = self;
         let written = taking.poll((link, alarm), cx, |cx| write(Pin::new(stream), cx));
@@ -100,7 +96,7 @@ impl Guarded {
     fn send_some(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnMut(Pin<&mut Gathered>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        write: impl FnMut(Pin<&mut Gathered<Arc<Link>>>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let written = self.send(cx, write);
         if let Poll::Ready(Ok(bytes)) = written {
@@ -160,7 +156,6 @@ impl Guarded {
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
-            self.stream.hold(self.link.is_held());
             return self.send_some(cx, |stream, cx| stream.poll_write(cx, bytes));
         }
         let (answer, mut written) = self.answer.take().unwrap_or_else(|| (self.bad_request(), 0));
@@ -185,7 +180,6 @@ impl AsyncWrite for Guarded {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.link.is_taken() {
-            self.stream.hold(self.link.is_held());
             return self.send_some(cx, |stream, cx| stream.poll_write_vectored(cx, slices));
         }
         let first = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
@@ -197,7 +191,6 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.hold(self.link.is_held());
         self.send(cx, Gathered::poll_flush)
     }
 
@@ -234,25 +227,19 @@ impl AsyncRead for Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        self.stream.hold(self.link.is_held());
         let unread = self.answer.is_some() || self.link.is_unread();
         if unread && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             // What takes its place here is no connection at all.
-            let stream = std::mem::replace(&mut self.stream, Gathered::new(Box::new(Cursor::new(Vec::new())), 0));
+            let stream = std::mem::replace(
+                &mut self.stream,
+                Gathered::new(Box::new(Cursor::new(Vec::new())), 0, self.link.clone()),
+            );
             let entrance = self.link.entrance.clone();
             runtime.spawn(async move {
                 linger(Box::new(stream)).await;
                 drop(entrance);
             });
         }
-    }
-}
-
-// The rest of what Pingora asks of a connection is the inner one's to answer.
-
-impl std::fmt::Debug for Guarded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.stream.fmt(f)
     }
 }
 
@@ -264,54 +251,8 @@ impl Shutdown for Guarded {
     }
 }
 
-impl UniqueID for Guarded {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
-
-impl Ssl for Guarded {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for Guarded {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-
-    fn get_read_pending_time(&self) -> Duration {
-        self.stream.get_read_pending_time()
-    }
-
-    fn get_write_pending_time(&self) -> Duration {
-        self.stream.get_write_pending_time()
-    }
-}
-
-impl GetProxyDigest for Guarded {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Guarded {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-#[async_trait]
-impl Peek for Guarded {
-    async fn try_peek(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        self.stream.try_peek(buffer).await
-    }
-}
+answered_by!([] Guarded, |outer| outer.stream);
+secured_by!([] Guarded, stream);
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,6 @@ use crate::config::Limits;
 use crate::downstream::framing::{Bounds, Chunks, Head, Wrong};
 use crate::downstream::link::Link;
 use crate::failure::Failure;
-use crate::gathered::Gathered;
 
 /// What a client sends ahead beyond this waits with the system.
 const MAX_AHEAD: usize = 4 * 1_024;
@@ -72,7 +71,7 @@ impl Reader {
     }
 
     /// Whether a request begins, or the connection has ended. Meanwhile nothing is kept for it.
-    pub fn begins(&mut self, stream: &mut Gathered, cx: &mut Context<'_>) -> Poll<bool> {
+    pub fn begins(&mut self, stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<bool> {
         if self.ahead.is_empty() {
             self.ahead = Vec::new();
             let mut chunk = [MaybeUninit::uninit(); MAX_AHEAD];
@@ -88,7 +87,7 @@ impl Reader {
     /// there.
     pub fn read(
         &mut self,
-        stream: &mut Gathered,
+        stream: &mut (impl AsyncRead + Unpin),
         link: &Link,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
@@ -172,7 +171,7 @@ impl Reader {
 
     /// Pingora stops looking when something comes, though deadlines are seen by whoever looks. So what comes is
     /// laid by.
-    fn read_ahead(&mut self, stream: &mut Gathered, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn read_ahead(&mut self, stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.ahead.len() < MAX_AHEAD {
             let mut chunk = [MaybeUninit::uninit(); 1_024];
             let mut chunk = ReadBuf::uninit(&mut chunk);

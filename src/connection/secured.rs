@@ -6,23 +6,18 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
-use pingora_core::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID, UniqueIDType,
-};
+use pingora_core::protocols::{ALPN, Peek, Shutdown, Ssl, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
+use crate::outer::answered_by;
 use crate::tls::client::ClientCertificate;
 use crate::tls::terminator::PROTOCOLS;
 
 /// The connection.
-#[derive(Debug)]
 pub struct Secured(TlsStream<Stream>);
 
 impl Secured {
@@ -90,12 +85,6 @@ impl Shutdown for Secured {
     }
 }
 
-impl UniqueID for Secured {
-    fn id(&self) -> UniqueIDType {
-        self.inner().id()
-    }
-}
-
 impl Ssl for Secured {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         None
@@ -106,32 +95,8 @@ impl Ssl for Secured {
     }
 }
 
-impl GetTimingDigest for Secured {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner().get_timing_digest()
-    }
-
-    fn get_read_pending_time(&self) -> Duration {
-        self.inner().get_read_pending_time()
-    }
-
-    fn get_write_pending_time(&self) -> Duration {
-        self.inner().get_write_pending_time()
-    }
-}
-
-impl GetProxyDigest for Secured {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.inner().get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Secured {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner().get_socket_digest()
-    }
-}
-
 /// Nobody looks ahead in what is secret.
 #[async_trait]
 impl Peek for Secured {}
+
+answered_by!([] Secured, |outer| outer.inner());

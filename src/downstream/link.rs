@@ -10,6 +10,7 @@ use super::entrance::Entrance;
 use super::pace::Waiting;
 use super::patience::Patience;
 use super::pause::Pause;
+use crate::gathered::Hold;
 
 /// A client that takes nothing for so long is a slow reader.
 const STALL: Duration = Duration::from_secs(1);
@@ -64,11 +65,6 @@ impl Link {
     /// Whether what is written may wait, since more is to come at once.
     pub fn hold(&self, held: bool) {
         self.held.store(held, Ordering::Relaxed);
-    }
-
-    /// Whether it may.
-    pub fn is_held(&self) -> bool {
-        self.held.load(Ordering::Relaxed)
     }
 
     /// Whether the client was, during this request, a second or more late to take what it was sent: who
@@ -194,6 +190,12 @@ impl Link {
         }
         // Meanwhile nobody could hear the target.
         self.patience.lock().alive(now);
+    }
+}
+
+impl Hold for Arc<Link> {
+    fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 }
 

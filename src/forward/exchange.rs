@@ -140,9 +140,9 @@ async fn send_and_hand_on(
         // The client has said that it is for us alone, or the config takes it out.
         head.insert_header(header::CONTENT_LENGTH, body.len())?;
     }
-    Gathered::hold_of(upstream.stream(), !body.is_empty());
+    Gathered::hold(upstream.stream(), !body.is_empty());
     upstream.write_request_header(Box::new(head)).await.map_err(|error| error.into_up())?;
-    Gathered::hold_of(upstream.stream(), false);
+    Gathered::hold(upstream.stream(), false);
     sending(session, Some(body).filter(|body| !body.is_empty()), true, ctx, clock::now())?;
     // Who takes no more of it may have answered.
     let unsent = send_body(body, upstream).await.err();

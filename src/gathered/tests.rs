@@ -1,7 +1,11 @@
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use pingora::http::RequestHeader;
 use pingora_core::protocols::http::v1::client::HttpSession;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, SocketDigest, Ssl, TimingDigest, UniqueID, UniqueIDType,
+};
 use tokio::io::AsyncWriteExt;
 
 use super::*;
@@ -93,7 +97,7 @@ impl Peek for Socket {}
 fn gathered(most: usize) -> (Stream, Written) {
     let written = Written::default();
     let socket = Socket { written: written.clone(), most, is_ready: false };
-    (Box::new(Gathered::new(Box::new(socket), SHORT)), written)
+    (Box::new(Gathered::new(Box::new(socket), SHORT, AtomicBool::new(false))), written)
 }
 
 /// How much was written at a time.
@@ -104,9 +108,9 @@ fn lengths(written: &Written) -> Vec<usize> {
 async fn request(session: &mut HttpSession, body: &[u8], holds: bool) -> pingora::Result<()> {
     let mut head = RequestHeader::build("PUT", b"/", None)?;
     head.insert_header("content-length", body.len())?;
-    Gathered::hold_of(session.stream(), holds);
+    Gathered::hold(session.stream(), holds);
     session.write_request_header(Box::new(head)).await?;
-    Gathered::hold_of(session.stream(), false);
+    Gathered::hold(session.stream(), false);
     session.write_body(body).await?;
     session.finish_body().await?;
     Ok(())
@@ -164,14 +168,14 @@ async fn what_is_short_goes_with_what_comes_after_it() {
         (true, &[300, 20_000, 5], &[20_300, 5]),
     ] {
         let (mut stream, written) = gathered(usize::MAX);
-        Gathered::hold_of(&stream, holds);
+        Gathered::hold(&stream, holds);
         for length in pieces {
             stream.write_all(&vec![b'x'; *length]).await.expect("written");
             if holds {
                 stream.flush().await.expect("not flushed");
             }
         }
-        Gathered::hold_of(&stream, false);
+        Gathered::hold(&stream, false);
         stream.flush().await.expect("flushed");
         assert_eq!(lengths(&written), expected, "{holds} {pieces:?}");
     }
@@ -185,7 +189,7 @@ async fn what_waits_goes_when_the_connection_ends_however_it_does() {
     drop(stream);
     assert_eq!(lengths(&written), [25]);
     let (mut stream, written) = gathered(usize::MAX);
-    Gathered::hold_of(&stream, true);
+    Gathered::hold(&stream, true);
     stream.write_all(b"a head without its body").await.expect("written");
     drop(stream);
     assert!(lengths(&written).is_empty());

@@ -6,7 +6,7 @@
 //! [closing]: https://www.rfc-editor.org/rfc/rfc9112#section-9.5
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -122,7 +122,8 @@ impl Keepalive {
     /// # Errors
     /// There is none within the time that the peer says.
     pub async fn connect(&self, peer: &HttpPeer) -> Result<HttpSession> {
-        Ok(HttpSession::new(Box::new(Gathered::new(self.connector.new_stream(peer).await?, 0))))
+        let stream = self.connector.new_stream(peer).await?;
+        Ok(HttpSession::new(Box::new(Gathered::new(stream, 0, AtomicBool::new(false)))))
     }
 
     /// Keeps a connection whose request is over and whose answer has been read for another `span`, if its target will.
